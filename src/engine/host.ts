@@ -1,0 +1,137 @@
+import type { Clock } from '../platform/clock/clock.js'
+import type { Json, JsonObject } from '../platform/json.js'
+import type { LogLevel } from './step.js'
+
+/**
+ * What the engine asks of whoever runs it. The engine decides what happens next; the host evaluates user code, remembers what
+ * happened and tells the watchers. One host serves one run.
+ */
+export interface Host {
+  readonly clock: Clock
+  /** Runs user JavaScript in a sandbox. Throws `ScriptError` when the code throws or meets a limit. */
+  evaluate(evaluation: Evaluation, signal: AbortSignal): Promise<EvaluationResult>
+  /** The account's secrets by key. */
+  secrets(): Promise<Readonly<Record<string, string>>>
+  /** The value with every secret replaced. What leaves a step passes through here before anyone else sees it. */
+  mask<T extends Json>(value: T): T
+  /** Hands an outcome to the journal, in order; resolves once it is durable. */
+  record(outcome: StepOutcome): Promise<void>
+  /** Resolves when `timer.dueAt` has come. May throw `Parked` when `timer.mayPark`. The timer is durable before anything waits for it. */
+  sleep(timer: Timer, signal: AbortSignal): Promise<void>
+  /** As `sleep`, ended early by a signal with this key. */
+  waitForSignal(wait: SignalWait, signal: AbortSignal): Promise<{ data: Json } | undefined>
+  /** Tells watchers. Never blocks and never throws. */
+  emit(event: RunEvent): void
+}
+
+/** Thrown by a waiting host to unload the run: nothing is lost, since the wait is a row; the run is interpreted again when it is due. */
+export class Parked extends Error {
+  constructor() {
+    super('the run is parked until its timer or signal is due')
+    this.name = 'Parked'
+  }
+}
+
+export interface Timer {
+  /** The step's path. */
+  path: string
+  attempt: number
+  kind: 'retry' | 'sleep'
+  dueAt: Date
+  mayPark: boolean
+}
+
+export interface SignalWait {
+  path: string
+  key: string
+  deadline?: Date
+  mayPark: boolean
+}
+
+/** A batch of user code that shares one scope and one sandbox context. */
+export interface Evaluation {
+  scripts: readonly Script[]
+  /** Variables by name. Only those that the code can reach are sent to the sandbox. */
+  scope: Readonly<Record<string, Json>>
+  /** Names whose values are read back after the last script, so that changes made in place are kept. */
+  capture?: readonly string[]
+}
+
+export interface Script {
+  code: string
+  /** `expression`: one expression. `body`: a function body that may `return`; without any `return` its last expression is its value. */
+  form: 'expression' | 'body'
+}
+
+export interface EvaluationResult {
+  /** One per script, in order; undefined results are null. */
+  values: Json[]
+  captured: JsonObject
+  console: ConsoleLine[]
+}
+
+export interface ConsoleLine {
+  level: LogLevel
+  message: string
+}
+
+/** User code failed: it threw, did not parse, ran too long or wanted too much memory. The message is meant for its author. */
+export class ScriptError extends Error {
+  constructor(
+    message: string,
+    readonly code: 'script_error' | 'script_timeout' | 'script_memory' | 'script_aborted' = 'script_error',
+    readonly console: ConsoleLine[] = [],
+  ) {
+    super(message)
+    this.name = 'ScriptError'
+  }
+}
+
+/**
+ * What came of one attempt at one step. The path is made of names: `fetch`, `fetch#2` on the second visit of a loop, `fetch[12]` for an
+ * item of a batch. `retrying` is an attempt that failed and has a successor due at `dueAt`; the other states are final for the path.
+ */
+export interface StepOutcome {
+  path: string
+  attempt: number
+  node: string
+  nodeType: string
+  state: 'succeeded' | 'failed' | 'retrying'
+  action?: string
+  output?: Json
+  shared?: JsonObject
+  error?: FlowError
+  dueAt?: Date
+  startedAt: Date
+  finishedAt: Date
+}
+
+/** A failure as a flow sees it in `error` and as a caller reads it. */
+export interface FlowError {
+  message: string
+  code: string
+  node?: string
+  nodeType?: string
+  output?: Json
+}
+
+/** What a watcher hears while a run goes on. The end of the run is told by the host, once it is durable. */
+export type RunEvent =
+  | { type: 'node_started'; node: string; nodeType: string; at: Date }
+  | { type: 'node_completed'; node: string; nodeType: string; result: Json; at: Date }
+  | {
+      type: 'log'
+      level: LogLevel
+      message: string
+      node?: string
+      nodeType?: string
+      data?: JsonObject
+      at: Date
+    }
+
+/** How a run came to rest. */
+export type RunEnding =
+  | { state: 'completed'; result: JsonObject; node: string; nodeType: string }
+  | { state: 'failed'; error: FlowError }
+  | { state: 'cancelled' }
+  | { state: 'parked' }

@@ -1,0 +1,118 @@
+import type { Json, JsonObject, JsonSchema } from '../platform/json.js'
+
+/**
+ * What a crash may do to a step of this type. `pure`: may run again unseen. `effect`: at least once, never again once its outcome is
+ * recorded, every attempt with the same idempotency key. `transactional`: effect and outcome commit together.
+ * `at_most_once`: the start is recorded first and the step is never repeated.
+ */
+export type StepClass = 'pure' | 'effect' | 'transactional' | 'at_most_once'
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+
+/** A kind of node: what it takes, and what it does. One instance serves every run, so it holds no state of a run. */
+export interface StepType {
+  readonly name: string
+  /** One sentence for people. */
+  readonly summary: string
+  /** JSON Schema (2020-12) of the parameters: checked at upload where they are literal, and again once expressions are evaluated. */
+  readonly params: JsonSchema
+  readonly stepClass: StepClass
+  /** Top-level parameters that hold code for the step itself to evaluate; `${…}` in them is left alone. */
+  readonly codeParams?: readonly string[]
+  /** The word under which `shared` offers the last output of this kind, such as `http_result`. */
+  readonly sharedAs?: string
+  run(params: JsonObject, step: StepContext): Promise<StepResult>
+}
+
+export interface StepResult {
+  output: Json
+  /** The action whose edge the flow follows; absent means `default`. */
+  action?: string
+  /** Members to add to `shared` for every later node. */
+  shared?: JsonObject
+}
+
+/** What a step may know and use while it runs. */
+export interface StepContext {
+  readonly run: RunIdentity
+  readonly node: string
+  readonly nodeType: string
+  /** The node that this one's `default` edge leads to, if any. */
+  readonly nextNode?: string
+  /** Counted from 1. */
+  readonly attempt: number
+  /** `{run}:{path}`: the same on every attempt, also after a crash. */
+  readonly idempotencyKey: string
+  /** The previous node's output; for the start node the run's input. */
+  readonly input: Json
+  /** The run's own input. */
+  readonly runInput: Json
+  /** Aborts when the run is cancelled, the process stops, or a sibling of a batch failed. Pass it to whatever waits. */
+  readonly signal: AbortSignal
+  readonly now: () => Date
+  log(level: LogLevel, message: string, data?: JsonObject): void
+  /** Evaluates JavaScript in the sandbox with the run's variables and `extra` on top. Body with `return`, or one expression. */
+  script(code: string, extra?: Readonly<Record<string, Json>>): Promise<Json>
+  /** Resolves when `at` has come. Survives restarts: the wait is a row. */
+  sleepUntil(at: Date): Promise<void>
+  /** Resolves with the signal's data, or undefined when the deadline passed first. Survives restarts. */
+  waitForSignal(key: string, deadline?: Date): Promise<{ data: Json } | undefined>
+}
+
+export interface RunIdentity {
+  readonly id: string
+  readonly flowId: string
+  readonly tenantId: string
+  readonly accountId: string
+}
+
+export interface StepErrorOptions {
+  /** A stable word for programs, such as `http_status`. */
+  code?: string
+  /** The edge to prefer before `error`, such as `server_error`. */
+  action?: string
+  /** What the step produced before it failed; offered to the node behind the `error` edge. */
+  output?: Json
+  /** False where another attempt cannot help. */
+  retryable?: boolean
+  cause?: unknown
+}
+
+/** A step's failure, in words for the flow's author. Anything else that a step throws is reported by its message alone. */
+export class StepError extends Error {
+  readonly code: string
+  readonly action?: string
+  readonly output?: Json
+  readonly retryable: boolean
+
+  constructor(message: string, options: StepErrorOptions = {}) {
+    super(message, { cause: options.cause })
+    this.name = 'StepError'
+    this.code = options.code ?? 'step_failed'
+    this.action = options.action
+    this.output = options.output
+    this.retryable = options.retryable ?? true
+  }
+}
+
+/** The step types known to this process, by name. */
+export class StepRegistry {
+  private readonly types = new Map<string, StepType>()
+
+  constructor(types: Iterable<StepType> = []) {
+    for (const type of types) this.add(type)
+  }
+
+  add(type: StepType): void {
+    if (this.types.has(type.name)) throw new Error(`step type '${type.name}' is registered twice`)
+    this.types.set(type.name, type)
+  }
+
+  get(name: string): StepType | undefined {
+    return this.types.get(name)
+  }
+
+  all(): StepType[] {
+    return [...this.types.values()]
+  }
+}

@@ -1,0 +1,64 @@
+/** What went wrong, independent of any transport. One table in `platform/http` maps each kind to a status. */
+export type ErrorKind =
+  | 'invalid' // the request cannot be understood: 400
+  | 'unauthenticated' // 401
+  | 'forbidden' // seen, but not allowed: 403
+  | 'not_found' // absent, or not the caller's to see: 404
+  | 'method_not_allowed' // 405
+  | 'conflict' // 409
+  | 'gone' // 410
+  | 'precondition_failed' // If-Match: 412
+  | 'too_large' // 413
+  | 'unsupported_media_type' // 415
+  | 'unprocessable' // understood, but its content is at fault: 422
+  | 'rate_limited' // 429
+  | 'internal' // 500
+  | 'not_supported' // not offered here: 501
+  | 'unavailable' // for now: 503
+
+/** One fault of a request, pointed at by a JSON pointer into the body (RFC 6901, as a URI fragment). */
+export interface Fault {
+  /** Such as `#/name`. */
+  pointer: string
+  detail: string
+  /** A stable word for programs, such as `required`. */
+  code: string
+  /** JSON pointer into a document that the member carries as text (a flow definition). */
+  path?: string
+  /** 1-based position in that document. */
+  line?: number
+  column?: number
+}
+
+export interface DomainErrorOptions {
+  faults?: Fault[]
+  /** Seconds after which a retry makes sense; sent as `Retry-After`. */
+  retryAfter?: number
+  /** The resource's noun, such as `flow`: surfaces with codes per resource spell `FLOW_NOT_FOUND` from it. */
+  resource?: string
+  cause?: unknown
+}
+
+/**
+ * An error that a caller may read. `slug` names its type for good (`flow-not-found`): the page `/problems/{slug}` explains it;
+ * `title` is constant per slug; `message` is about this occurrence and holds no secret and no internals.
+ */
+export class DomainError extends Error {
+  readonly faults: readonly Fault[]
+  readonly retryAfter?: number
+  readonly resource?: string
+
+  constructor(
+    readonly kind: ErrorKind,
+    readonly slug: string,
+    readonly title: string,
+    message: string,
+    options: DomainErrorOptions = {},
+  ) {
+    super(message, { cause: options.cause })
+    this.name = new.target.name
+    this.faults = options.faults ?? []
+    this.retryAfter = options.retryAfter
+    this.resource = options.resource
+  }
+}
