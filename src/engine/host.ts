@@ -36,14 +36,19 @@ export interface Timer {
   /** The step's path. */
   path: string
   attempt: number
+  /** Counts the sleeps of one attempt from 0, so that a step interpreted again finds each of its waits as it left it. */
+  ordinal: number
   kind: 'retry' | 'sleep'
+  /** What the step asks for. A timer that is already recorded for this path, attempt and ordinal keeps its own due time. */
   dueAt: Date
   mayPark: boolean
 }
 
 export interface SignalWait {
   path: string
+  attempt: number
   key: string
+  /** The first deadline recorded for this path and attempt holds. */
   deadline?: Date
   mayPark: boolean
 }

@@ -1,0 +1,57 @@
+import { isJsonObject, type Json, type JsonObject } from '../platform/json.js'
+import type { FlowError, StepOutcome } from './host.js'
+import type { Moment } from './language.js'
+import type { RunIdentity } from './step.js'
+
+/** What a run knows while it is interpreted: rebuilt from outcomes, never stored itself. */
+export class RunMemory {
+  private readonly results: Record<string, Json> = Object.create(null)
+  private readonly shared: JsonObject
+  private result: Json = null
+  private error?: FlowError
+  /** What the next node receives. */
+  input: Json
+
+  constructor(
+    readonly run: RunIdentity,
+    readonly runInput: Json,
+  ) {
+    this.input = runInput
+    this.shared = Object.assign(Object.create(null), isJsonObject(runInput) ? runInput : {})
+  }
+
+  /** Takes in a success. */
+  remember(outcome: StepOutcome, sharedAs: string | undefined): void {
+    const output = outcome.output ?? null
+    this.results[outcome.node] = output
+    this.result = output
+    this.input = output
+    this.shared.result = output
+    if (sharedAs) this.shared[sharedAs] = output
+    this.share(outcome.shared)
+  }
+
+  /** Takes in a failure that an edge leads on from; `input` is how the flow's language shows it. */
+  rememberFailure(error: FlowError, input: Json): void {
+    this.error = error
+    this.input = input
+  }
+
+  share(members: JsonObject | undefined): void {
+    if (members) Object.assign(this.shared, members)
+  }
+
+  moment(secrets: Readonly<Record<string, string>>, item?: { value: Json; index: number }): Moment {
+    return {
+      run: this.run,
+      runInput: this.runInput,
+      input: this.input,
+      results: this.results,
+      shared: this.shared,
+      result: this.result,
+      error: this.error,
+      secrets,
+      item,
+    }
+  }
+}
