@@ -1,0 +1,58 @@
+import { createParamDecorator, type ExecutionContext } from '@nestjs/common'
+import type { Request } from 'express'
+import { DomainError } from '../errors/domain-error.js'
+import { type RequestHeader, readsHeader } from '../openapi/operations.js'
+
+const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/
+
+/** The caller's `Idempotency-Key`, or undefined. A key is 1 to 255 visible ASCII characters. */
+export const IdempotencyKey = headerParameter('Idempotency-Key', (value) => {
+  if (value !== undefined && !IDEMPOTENCY_KEY.test(value)) {
+    throw invalidHeader('An Idempotency-Key is 1 to 255 visible ASCII characters')
+  }
+  return value
+})
+
+/** The versions that `If-Match` accepts: undefined without the header, `*` for any, else the entity tags as sent. */
+export type Expected = undefined | '*' | readonly string[]
+
+/** The caller's `If-Match`, parsed. Hand it to `requireMatch`. */
+export const IfMatch = headerParameter('If-Match', (value): Expected => {
+  if (value === undefined || value.trim() === '*') return value?.trim() as Expected
+  const tags = value.split(',').map((tag) => tag.trim())
+  if (!tags.every((tag) => /^(W\/)?"[\x21\x23-\x7e]*"$/.test(tag))) {
+    throw invalidHeader('If-Match is * or a list of entity tags in double quotes')
+  }
+  return tags
+})
+
+/** The entity tag of one state of a thing: any value that changes with it, such as a version number or a revision id. */
+export function entityTag(version: string | number): string {
+  return `"${version}"`
+}
+
+/** Throws 412 unless the caller expects this version or any. Weak tags never match: RFC 9110 compares strongly here. */
+export function requireMatch(expected: Expected, version: string | number): void {
+  if (expected === undefined || expected === '*' || expected.includes(entityTag(version))) return
+  throw new DomainError(
+    'precondition_failed',
+    'precondition-failed',
+    'The thing has changed',
+    'It was changed since it was read: If-Match names another version',
+  )
+}
+
+function invalidHeader(message: string): DomainError {
+  return new DomainError('invalid', 'invalid-request', 'The request cannot be understood', message)
+}
+
+function headerParameter<T>(header: RequestHeader, read: (value: string | undefined) => T): () => ParameterDecorator {
+  const parameter = createParamDecorator((_: unknown, context: ExecutionContext) => {
+    const value = context.switchToHttp().getRequest<Request>().headers[header.toLowerCase()]
+    return read(Array.isArray(value) ? value.join(',') : value)
+  })()
+  return () => (target, key, index) => {
+    parameter(target, key, index)
+    if (key !== undefined) readsHeader((target as Record<string | symbol, object>)[key] as object, header)
+  }
+}

@@ -1,0 +1,145 @@
+import { applyDecorators, Controller, HttpCode, type Type } from '@nestjs/common'
+import { ApiConsumes, ApiExtraModels, ApiOperation, ApiResponse, ApiTags, getSchemaPath } from '@nestjs/swagger'
+import type { ErrorKind } from '../errors/domain-error.js'
+import { type SurfaceName, surfaces } from './surface.js'
+
+/** Decorators that let a controller read as a sentence, and that are all that the published document knows of it. */
+
+const SURFACE = Symbol('surface')
+const PUBLIC = Symbol('public')
+const ANSWERS = Symbol('answers')
+const PROBLEMS = Symbol('problems')
+const PATH_PARAMS = Symbol('path parameters')
+const HEADERS = Symbol('request headers')
+
+export interface SurfaceControllerOptions {
+  surface: SurfaceName
+  /** Without a leading slash, with Nest's `:id` for parameters, such as `api/v1/accounts/:id/secrets`. */
+  path: string
+  /** The noun in the plural as the tag shows it, such as `Flows`. */
+  resource: string
+}
+
+/** A controller that speaks one documented API: its path, its tag, its operationIds and its way of spelling errors follow. */
+export function SurfaceController(options: SurfaceControllerOptions): ClassDecorator {
+  return applyDecorators(
+    Controller(options.path),
+    ApiTags(`${surfaces[options.surface].title}: ${options.resource}`),
+    (target: object) => Reflect.defineMetadata(SURFACE, options, target),
+  )
+}
+
+export function surfaceOf(controller: object): SurfaceControllerOptions | undefined {
+  return Reflect.getMetadata(SURFACE, controller)
+}
+
+/** What the operation does, in a few words and then in full. Both become the SDK's documentation. */
+export function Summary(summary: string, description: string): MethodDecorator {
+  return ApiOperation({ summary, description })
+}
+
+/** Needs no credentials. Without it every operation does. */
+export function Public(): MethodDecorator & ClassDecorator {
+  return (target: object, _key?: string | symbol, descriptor?: PropertyDescriptor) =>
+    Reflect.defineMetadata(PUBLIC, true, descriptor?.value ?? target)
+}
+
+export function isPublic(handler: object, controller: object): boolean {
+  return Reflect.getMetadata(PUBLIC, handler) === true || Reflect.getMetadata(PUBLIC, controller) === true
+}
+
+export interface AnswerOptions {
+  /** Default 200. It is also what the server sends. */
+  status?: 200 | 201 | 202 | 204
+  /** What the answer is, in a few words. */
+  description: string
+  /** The body, as the server would send it. Without it the fields' own examples make one up. */
+  example?: unknown
+  /** The example's name. */
+  exampleName?: string
+  /** Where the thing made can be read: a path with members of the answer in braces, such as `/api/v1/flows/{id}`. Sent as `Location`. */
+  location?: string
+  /** Default `application/json`. */
+  contentType?: string
+}
+
+export interface Answer extends AnswerOptions {
+  status: 200 | 201 | 202 | 204
+}
+
+/** What a success looks like: a class, a list of one (`[FlwdRun]`), or null where there is no body. */
+export function Answers(type: Type<unknown> | [Type<unknown>] | null, options: AnswerOptions): MethodDecorator {
+  const answer: Answer = { ...options, status: options.status ?? (type === null ? 204 : 200) }
+  const model = Array.isArray(type) ? type[0] : type
+  const schema = model && (Array.isArray(type) ? { type: 'array', maxItems: 10_000, items: ref(model) } : ref(model))
+  return applyDecorators(
+    HttpCode(answer.status),
+    ...(model ? [ApiExtraModels(model)] : []),
+    ApiResponse({
+      status: answer.status,
+      description: answer.description,
+      ...(schema && { content: { [answer.contentType ?? 'application/json']: { schema } } }),
+    }),
+    mark(ANSWERS, answer),
+  )
+}
+
+export function answerOf(handler: object): Answer | undefined {
+  return Reflect.getMetadata(ANSWERS, handler)
+}
+
+/**
+ * The kinds of refusals that only this operation knows of, such as `conflict`. Those that every operation of its shape can answer
+ * (401, 404 below a path parameter, 413, 415, 422 with a body, 429, 500, 503) are added without being said.
+ */
+export function Problems(...kinds: ErrorKind[]): MethodDecorator & ClassDecorator {
+  return mark(PROBLEMS, kinds)
+}
+
+export function problemsOf(handler: object, controller: object): ErrorKind[] {
+  return [...(Reflect.getMetadata(PROBLEMS, controller) ?? []), ...(Reflect.getMetadata(PROBLEMS, handler) ?? [])]
+}
+
+export interface PathParam {
+  name: string
+  description: string
+  example: string
+}
+
+/** A parameter of the path: what it names, and an example. On the controller it holds for every handler that has the parameter. */
+export function PathParam(name: string, description: string, example: string): MethodDecorator & ClassDecorator {
+  return (target: object, _key?: string | symbol, descriptor?: PropertyDescriptor) => {
+    const at = descriptor?.value ?? target
+    const known: PathParam[] = Reflect.getMetadata(PATH_PARAMS, at) ?? []
+    Reflect.defineMetadata(PATH_PARAMS, [...known, { name, description, example }], at)
+  }
+}
+
+export function pathParamsOf(handler: object, controller: object): PathParam[] {
+  return [...(Reflect.getMetadata(PATH_PARAMS, handler) ?? []), ...(Reflect.getMetadata(PATH_PARAMS, controller) ?? [])]
+}
+
+/** Media types that the body may have. Without it a body is JSON. */
+export function Consumes(...contentTypes: string[]): MethodDecorator {
+  return ApiConsumes(...contentTypes)
+}
+
+/** Request headers that the operation understands; the parameter decorators of `platform/http` say so. */
+export type RequestHeader = 'Idempotency-Key' | 'If-Match'
+
+export function readsHeader(handler: object, header: RequestHeader): void {
+  Reflect.defineMetadata(HEADERS, [...headersOf(handler), header], handler)
+}
+
+export function headersOf(handler: object): RequestHeader[] {
+  return Reflect.getMetadata(HEADERS, handler) ?? []
+}
+
+function ref(model: Type<unknown>) {
+  return { $ref: getSchemaPath(model) }
+}
+
+function mark(key: symbol, value: unknown): MethodDecorator & ClassDecorator {
+  return (target: object, _key?: string | symbol, descriptor?: PropertyDescriptor) =>
+    Reflect.defineMetadata(key, value, descriptor?.value ?? target)
+}
