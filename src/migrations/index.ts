@@ -1,4 +1,9 @@
 import type { MigrationInterface } from 'typeorm'
 
-/** The one ordered history of the schema. Append only: a migration that has been published is never edited or moved. */
+/**
+ * The one ordered history of the schema. Append only: a migration that has been published is never edited, renamed or moved.
+ *
+ * `0007-things.ts` exports `class Things0000000000007 implements MigrationInterface`: TypeORM orders migrations by the last 13
+ * digits of the class name, so the file's number is spelled out there. Each runs in a transaction of its own.
+ */
 export const migrations: (new () => MigrationInterface)[] = []
