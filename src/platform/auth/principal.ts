@@ -1,0 +1,21 @@
+/** What an account may do, from most to least. */
+export const ROLES = ['admin', 'editor', 'user', 'viewer'] as const
+
+export type Role = (typeof ROLES)[number]
+
+/** Who is calling, as read from the database for this very request, and by which credential. */
+export interface Principal {
+  accountId: string
+  tenantId: string
+  role: Role
+  email: string
+  name: string
+  credential: Credential
+}
+
+export interface Credential {
+  kind: 'password-token' | 'basic'
+  /** The token's own id, for credentials that are one. */
+  tokenId?: string
+  expiresAt?: Date
+}
