@@ -20,6 +20,8 @@ export type ErrorKind =
 export interface Fault {
   /** Such as `#/name`. */
   pointer: string
+  /** The parameter of the query or path at fault, where it is none of the body's members; `pointer` is then `#` and not told. */
+  parameter?: string
   detail: string
   /** A stable word for programs, such as `required`. */
   code: string

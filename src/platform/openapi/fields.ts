@@ -2,6 +2,7 @@ import { applyDecorators, type Type as Class } from '@nestjs/common'
 import { ApiProperty, type ApiPropertyOptions } from '@nestjs/swagger'
 import { Transform, Type } from 'class-transformer'
 import {
+  Allow,
   ArrayMaxSize,
   ArrayMinSize,
   IsArray,
@@ -151,7 +152,7 @@ export function ObjectField(options: FieldOptions & { type?: () => Class<unknown
   const { type } = options
   return field(options, type ? { type: () => type() } : { type: 'object', additionalProperties: true }, [
     IsObject({ message: 'must be an object', context: { code: 'type' } }),
-    ...(type ? [ValidateNested(), Type(type)] : []),
+    ...(type ? [ValidateNested(), Type(type)] : [asSent()]),
   ])
 }
 
@@ -163,14 +164,15 @@ export function TextMapField(options: FieldOptions & { maxLength?: number }): Pr
     { type: 'object', additionalProperties: { type: 'string', maxLength }, maxProperties: 1000 } as never,
     [
       IsObject({ message: 'must be an object', context: { code: 'type' } }),
-      Matches(/^[^\0]*$/, { each: true, message: 'must hold text only', context: { code: 'type' } }),
+      IsString({ each: true, message: 'must hold text only', context: { code: 'type' } }),
+      asSent(),
     ],
   )
 }
 
 /** Any JSON value. */
 export function JsonField(options: FieldOptions): PropertyDecorator {
-  return field({ ...options, nullable: false }, { 'x-any-json': true } as never, [ValidateIf(() => true)])
+  return field({ ...options, nullable: false }, { 'x-any-json': true } as never, [Allow(), asSent()])
 }
 
 type ItemOptions =
@@ -217,6 +219,7 @@ export function ArrayField(
     return field(options, { type: 'array', items: { type: 'object' }, minItems, maxItems } as never, [
       ...checks,
       IsObject({ each: true, message: 'must hold objects only', context: { code: 'type' } }),
+      asSent(),
     ])
   }
   return field(options, { type: () => [of()], minItems, maxItems } as never, [
@@ -262,6 +265,11 @@ export function LimitField(options: { default: number; max: number }): PropertyD
 /** How many to skip, in the query. */
 export function OffsetField(): PropertyDecorator {
   return QueryIntField({ description: 'How many to skip.', example: 0, default: 0, optional: true, min: 0 })
+}
+
+/** Free-form JSON is handed on as it came: class-transformer would copy it member by member. */
+function asSent(): PropertyDecorator {
+  return Transform(({ obj, key }) => obj[key])
 }
 
 function wholeNumber(value: unknown): unknown {

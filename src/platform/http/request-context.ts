@@ -1,0 +1,26 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { SurfaceName } from '../openapi/surface.js'
+
+/** What is known of the request being served, wherever its work has led. */
+export interface RequestContext {
+  readonly requestId: string
+  /** The peer's address. */
+  readonly ip: string
+  /** The path without its query. */
+  readonly path: string
+  /** The API whose controller answers; undefined for paths that belong to none. */
+  readonly surface?: SurfaceName
+  /** Who asks, once the guard knows. */
+  principal?: { readonly accountId: string; readonly tenantId: string }
+}
+
+const storage = new AsyncLocalStorage<RequestContext>()
+
+export function runInContext<T>(context: RequestContext, work: () => T): T {
+  return storage.run(context, work)
+}
+
+/** The request being served, or undefined outside of one (schedules, workers). */
+export function requestContext(): RequestContext | undefined {
+  return storage.getStore()
+}
