@@ -1,25 +1,7 @@
-import type { LookupFunction } from 'node:net'
 import type { RunIdentity } from '../engine/step.js'
 import type { Json, JsonObject } from '../platform/json.js'
 
-/**
- * The way out of the process for everything that a user can steer. Private, loopback and link-local targets are refused unless the
- * configuration allows them; checked after DNS and again on every redirect.
- */
-export interface Outbound {
-  /** `fetch` behind the guard. The response's body ends with an error once it exceeds the size limit. */
-  fetch(url: string | URL, init?: OutboundInit): Promise<Response>
-  /** For clients that open their own sockets by name (`net.connect({lookup})`): answers only addresses that may be reached. */
-  readonly lookup: LookupFunction
-  /** Resolves and vets a host for clients that connect by address. Throws `OutboundRefused`. */
-  resolve(host: string, port: number): Promise<{ address: string; family: 4 | 6 }>
-}
-
-export interface OutboundInit extends RequestInit {
-  /** Whole exchange, body included. Default 30 s. */
-  timeoutMs?: number
-  maxResponseBytes?: number
-}
+export type { Outbound, OutboundInit } from '../platform/outbound/outbound.js'
 
 /** The account's key-value entries behind the `store` step; durable, shared by all flows of the account. */
 export interface KeyValueStore {
