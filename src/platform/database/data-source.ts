@@ -1,0 +1,85 @@
+import pg from 'pg'
+import { DataSource, type DataSourceOptions } from 'typeorm'
+import { migrations } from '../../migrations/index.js'
+import { SnakeNaming } from './naming.js'
+
+/** Any number that no other part of the program takes as an advisory lock. */
+const MIGRATION_LOCK = 7_261_102
+
+export interface Connection {
+  url: string
+  poolSize: number
+  /** Shown in pg_stat_activity. */
+  applicationName: string
+}
+
+/** How TypeORM speaks to Postgres here, for an embedded server and for a given one alike. */
+export function dataSourceOptions({
+  url,
+  poolSize,
+  applicationName,
+}: Connection): DataSourceOptions & { type: 'postgres' } {
+  return {
+    type: 'postgres',
+    url,
+    poolSize,
+    applicationName,
+    connectTimeoutMS: 10_000,
+    namingStrategy: new SnakeNaming(),
+    migrations,
+    synchronize: false,
+    // gen_random_uuid() is part of Postgres: nothing needs to be installed.
+    uuidExtension: 'pgcrypto',
+    installExtensions: false,
+    // TypeORM would print the values of failing statements.
+    logging: false,
+  }
+}
+
+/** Settings for a connection beside TypeORM's, such as a pool for prepared statements or one that listens. */
+export function connectionSettings({ url, poolSize, applicationName }: Connection): pg.PoolConfig {
+  return {
+    connectionString: url,
+    max: poolSize,
+    application_name: applicationName,
+    connectionTimeoutMillis: 10_000,
+    keepAlive: true,
+  }
+}
+
+/**
+ * Brings the schema up to date and returns the names of what ran. Each migration is a transaction of its own. Processes that start
+ * together take turns: the lock is held by a connection of its own and ends with it.
+ */
+export async function migrate(dataSource: DataSource): Promise<string[]> {
+  const holder = dataSource.createQueryRunner()
+  try {
+    await holder.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
+    try {
+      const ran = await dataSource.runMigrations({ transaction: 'each' })
+      return ran.map(({ name }) => name)
+    } finally {
+      await holder.query('select pg_advisory_unlock($1)', [MIGRATION_LOCK])
+    }
+  } finally {
+    await holder.release()
+  }
+}
+
+/** Whether the database answers in time. Never throws. */
+export async function databaseIsUp(dataSource: DataSource, withinMs = 2_000): Promise<boolean> {
+  if (!dataSource.isInitialized) return false
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(resolve, withinMs, false)
+  })
+  const answer = dataSource.query('select 1').then(
+    () => true,
+    () => false,
+  )
+  try {
+    return await Promise.race([answer, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
