@@ -69,7 +69,7 @@ export class Attempt {
   }
 
   private template(): Template {
-    const { node } = this.of
+    const { node, type } = this.of
     let template = templates.get(node)
     if (!template) {
       const code = new Set(type.codeParams ?? [])

@@ -1,5 +1,6 @@
 import type { Clock } from '../platform/clock/clock.js'
 import type { Json, JsonObject } from '../platform/json.js'
+import type { Evaluation, EvaluationResult } from '../platform/sandbox/evaluation.js'
 import type { LogLevel } from './step.js'
 
 /**
@@ -53,44 +54,8 @@ export interface SignalWait {
   mayPark: boolean
 }
 
-/** A batch of user code that shares one scope and one sandbox context. */
-export interface Evaluation {
-  scripts: readonly Script[]
-  /** Variables by name. Only those that the code can reach are sent to the sandbox. */
-  scope: Readonly<Record<string, Json>>
-  /** Names whose values are read back after the last script, so that changes made in place are kept. */
-  capture?: readonly string[]
-}
-
-export interface Script {
-  code: string
-  /** `expression`: one expression. `body`: a function body that may `return`; without any `return` its last expression is its value. */
-  form: 'expression' | 'body'
-}
-
-export interface EvaluationResult {
-  /** One per script, in order; undefined results are null. */
-  values: Json[]
-  captured: JsonObject
-  console: ConsoleLine[]
-}
-
-export interface ConsoleLine {
-  level: LogLevel
-  message: string
-}
-
-/** User code failed: it threw, did not parse, ran too long or wanted too much memory. The message is meant for its author. */
-export class ScriptError extends Error {
-  constructor(
-    message: string,
-    readonly code: 'script_error' | 'script_timeout' | 'script_memory' | 'script_aborted' = 'script_error',
-    readonly console: ConsoleLine[] = [],
-  ) {
-    super(message)
-    this.name = 'ScriptError'
-  }
-}
+export type { ConsoleLine, Evaluation, EvaluationResult, Script } from '../platform/sandbox/evaluation.js'
+export { ScriptError } from '../platform/sandbox/evaluation.js'
 
 /**
  * What came of one attempt at one step. The path is made of names: `fetch`, `fetch#2` on the second visit of a loop, `fetch[12]` for an
@@ -123,7 +88,7 @@ export interface FlowError {
 /** What a watcher hears while a run goes on. The end of the run is told by the host, once it is durable. */
 export type RunEvent =
   | { type: 'node_started'; node: string; nodeType: string; at: Date }
-  | { type: 'node_completed'; node: string; nodeType: string; result: Json; at: Date }
+  | { type: 'node_completed'; node: string; nodeType: string; path: string; attempt: number; result: Json; at: Date }
   | {
       type: 'log'
       level: LogLevel

@@ -121,6 +121,8 @@ class Interpretation {
         type: 'node_completed',
         node: node.name,
         nodeType: node.type,
+        path: outcome.path,
+        attempt: outcome.attempt,
         result: outcome.output ?? null,
         at: outcome.finishedAt,
       })

@@ -1,0 +1,187 @@
+import { DatabaseError, type Pool, type QueryConfig } from 'pg'
+import { JournalFull, JournalUnavailable, LeaseLost } from '../runs.errors.js'
+import { flushDocument } from './flush.js'
+import {
+  type Accepted,
+  type Ending,
+  type JournalRecord,
+  type NewRun,
+  runOf,
+  type StoredEvent,
+  type Writer,
+} from './records.js'
+
+export interface JournalLimits {
+  /** Records that may wait in a lane before further runs are refused. */
+  maxQueued: number
+  /** How long an accept may wait for a database that cannot be reached. */
+  acceptPatienceMs: number
+}
+
+const DEFAULT_LIMITS: JournalLimits = { maxQueued: 20_000, acceptPatienceMs: 5_000 }
+
+/** Records of one flush: enough to make the commit's price vanish, few enough that one statement stays short. */
+const MAX_FLUSH = 2_000
+const LANES = 2
+const RECONNECT_MS = [20, 50, 100, 250, 500, 1_000]
+
+interface FlushAnswer {
+  fenced?: boolean
+  accepted?: { asked: string; id: string; request_hash: string | null; created_at: string }[] | null
+  finished?: string[] | null
+}
+
+interface Entry {
+  record: JournalRecord
+  since: number
+  resolve(answer: FlushAnswer): void
+  reject(error: unknown): void
+}
+
+/**
+ * What happened, made durable. Records queue in two lanes, by run, so that a run's records are written in order; a lane flushes all it
+ * holds in one statement and one commit, and starts the next flush the moment the last returns: an idle process pays one commit of
+ * latency, a busy one shares each commit among hundreds of records. Every write may be repeated, so a flush whose answer was lost is
+ * sent again. A record that the database refuses is found by halving and fails alone.
+ */
+export class Journal {
+  private readonly lanes = Array.from({ length: LANES }, () => new Lane(this))
+  private closed = false
+
+  constructor(
+    private readonly pool: Pool,
+    private readonly writer: Writer,
+    readonly limits: JournalLimits = DEFAULT_LIMITS,
+    private readonly onLost: () => void = () => {},
+  ) {}
+
+  /** Resolves once the run is durable. Throws `JournalFull` or `JournalUnavailable` when it cannot be taken now. */
+  async accept(run: NewRun): Promise<Accepted> {
+    const lane = this.lane(run.id)
+    if (this.closed || lane.length >= this.limits.maxQueued) throw new JournalFull()
+    const answer = await lane.submit({ kind: 'accept', run })
+    const stored = answer.accepted?.find((accepted) => accepted.asked === run.id)
+    if (!stored || stored.id === run.id) return { id: run.id, createdAt: run.createdAt, repeated: false }
+    return {
+      id: stored.id,
+      createdAt: new Date(stored.created_at),
+      requestHash: stored.request_hash ?? undefined,
+      repeated: true,
+    }
+  }
+
+  /** Resolves once durable; rejects with `LeaseLost` when another process has taken over. */
+  async write(record: Exclude<JournalRecord, { kind: 'accept' | 'finish' }>): Promise<void> {
+    await this.lane(record.runId).submit(record)
+  }
+
+  /** Ends a run. False when it was ended before, by a cancel. */
+  async finish(runId: string, epoch: number, ending: Ending, events: readonly StoredEvent[]): Promise<boolean> {
+    const answer = await this.lane(runId).submit({ kind: 'finish', runId, epoch, ending, events })
+    return answer.finished?.includes(runId) ?? false
+  }
+
+  /** Refuses further runs and resolves when all that was handed in is durable. */
+  async close(): Promise<void> {
+    this.closed = true
+    await Promise.all(this.lanes.map((lane) => lane.drained()))
+  }
+
+  /** Records waiting or in flight. */
+  get queued(): number {
+    return this.lanes.reduce((sum, lane) => sum + lane.length, 0)
+  }
+
+  async send(records: readonly JournalRecord[]): Promise<FlushAnswer> {
+    const query: QueryConfig = {
+      name: 'journal_write',
+      text: 'select journal_write($1, $2, $3) as answer',
+      values: [this.writer.id, this.writer.fence, flushDocument(records)],
+    }
+    const { rows } = await this.pool.query<{ answer: FlushAnswer }>(query)
+    const answer = rows[0]?.answer ?? {}
+    if (answer.fenced) {
+      this.onLost()
+      throw new LeaseLost()
+    }
+    return answer
+  }
+
+  private lane(runId: string): Lane {
+    return this.lanes[runId.charCodeAt(runId.length - 1) % LANES] as Lane
+  }
+}
+
+/** One of the journal's queues, with at most one flush under way. */
+class Lane {
+  private queue: Entry[] = []
+  private inFlight = 0
+  private flushing?: Promise<void>
+
+  constructor(private readonly journal: Journal) {}
+
+  get length(): number {
+    return this.queue.length + this.inFlight
+  }
+
+  submit(record: JournalRecord): Promise<FlushAnswer> {
+    return new Promise((resolve, reject) => {
+      this.queue.push({ record, since: Date.now(), resolve, reject })
+      this.flushing ??= this.flushAll()
+    })
+  }
+
+  async drained(): Promise<void> {
+    await this.flushing
+  }
+
+  private async flushAll(): Promise<void> {
+    // Everything that this turn of the event loop hands in travels together.
+    await new Promise((resolve) => setImmediate(resolve))
+    for (let failures = 0; this.queue.length > 0; ) {
+      const entries = this.queue.splice(0, MAX_FLUSH)
+      this.inFlight = entries.length
+      try {
+        await this.flush(entries)
+        failures = 0
+      } catch {
+        this.queue.unshift(...this.stillWilling(entries))
+        await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS[Math.min(failures++, RECONNECT_MS.length - 1)]))
+      }
+      this.inFlight = 0
+    }
+    this.flushing = undefined
+  }
+
+  /** Settles every entry, or throws when the database cannot be reached and all may be sent again. */
+  private async flush(entries: readonly Entry[]): Promise<void> {
+    try {
+      const answer = await this.journal.send(entries.map((entry) => entry.record))
+      for (const entry of entries) entry.resolve(answer)
+    } catch (error) {
+      if (error instanceof LeaseLost) for (const entry of entries) entry.reject(error)
+      else if (!isRefusal(error)) throw error
+      else if (entries.length === 1) entries[0]?.reject(error)
+      else {
+        const middle = entries.length >> 1
+        await this.flush(entries.slice(0, middle))
+        await this.flush(entries.slice(middle))
+      }
+    }
+  }
+
+  /** While the database is away, what is already running waits for it; a caller who wants a run accepted does not wait for ever. */
+  private stillWilling(entries: readonly Entry[]): Entry[] {
+    const latest = Date.now() - this.journal.limits.acceptPatienceMs
+    return entries.filter((entry) => {
+      const patient = entry.record.kind !== 'accept' || entry.since > latest
+      if (!patient) entry.reject(new JournalUnavailable(runOf(entry.record)))
+      return patient
+    })
+  }
+}
+
+/** True when the database answered that this very data is at fault (classes 22 and 23, and limits of a value: 54). */
+function isRefusal(error: unknown): boolean {
+  return error instanceof DatabaseError && /^(22|23|54)/.test(error.code ?? '')
+}

@@ -1,0 +1,90 @@
+import type { StepOutcome } from '../../../engine/host.js'
+import type { Json, JsonObject } from '../../../platform/json.js'
+import type { FinalState } from '../run-state.js'
+
+/** A run to accept. `running` is taken by the accepting process at once; `queued` waits for whoever has room. */
+export interface NewRun {
+  id: string
+  tenantId: string
+  accountId: string
+  flowId: string
+  revision: number
+  state: 'running' | 'queued'
+  trigger: RunTrigger
+  startNode?: string
+  input: Json
+  idempotencyKey?: string
+  /** Tells whether a repeated key came with the same request. */
+  requestHash?: string
+  createdAt: Date
+  /** Who asked, for the audit trail; absent where nobody did (a schedule). */
+  audit?: AuditNote
+}
+
+export type RunTrigger = 'api' | 'schedule'
+
+export interface AuditNote {
+  id: string
+  actorId: string
+  ip?: string
+  requestId?: string
+}
+
+/** The run that an accept stands for: the new one, or the earlier one with the same idempotency key. */
+export interface Accepted {
+  id: string
+  createdAt: Date
+  requestHash?: string
+  /** True when the key was used before. */
+  repeated: boolean
+}
+
+export interface TimerRecord {
+  path: string
+  attempt: number
+  ordinal: number
+  dueAt: Date
+}
+
+/** An entry of a run's event sequence as it is stored. `result` of a completed node is in its outcome, not here. */
+export interface StoredEvent {
+  seq: number
+  type: 'node_started' | 'node_completed' | 'log'
+  at: string
+  node?: string
+  nodeType?: string
+  level?: string
+  message?: string
+  data?: JsonObject
+  /** The path and attempt of the outcome that holds a completed node's result. */
+  path?: string
+  attempt?: number
+}
+
+export interface Ending {
+  state: FinalState
+  result?: JsonObject
+  error?: JsonObject
+  finishedAt: Date
+}
+
+/** What a run hands to the journal. `epoch` is the run's when this process took it. */
+export type JournalRecord =
+  | { kind: 'accept'; run: NewRun }
+  | { kind: 'outcome'; runId: string; outcome: StepOutcome }
+  | { kind: 'timer'; runId: string; timer: TimerRecord }
+  | { kind: 'events'; runId: string; events: readonly StoredEvent[] }
+  | { kind: 'release'; runId: string; epoch: number; state: 'queued' | 'waiting'; wakeAt: Date | null }
+  | { kind: 'finish'; runId: string; epoch: number; ending: Ending; events: readonly StoredEvent[] }
+
+/** The run that a record belongs to. */
+export function runOf(record: JournalRecord): string {
+  return record.kind === 'accept' ? record.run.id : record.runId
+}
+
+/** The process that writes, as its row in `engine_instance` names it. */
+export interface Writer {
+  id: string
+  /** The instance's number in the advisory lock that fences it off. */
+  fence: number
+}

@@ -1,0 +1,174 @@
+import { hostname } from 'node:os'
+import { Client, type ClientConfig, type Notification, type Pool } from 'pg'
+import { newId } from '../../platform/ids.js'
+import type { Writer } from './journal/records.js'
+
+/** First keys of the two advisory locks, both with the instance's fence number as second key. */
+const FENCE = 7201 // shared by each flush; exclusive while an instance is declared lost
+const ALIVE = 7202 // held for as long as the instance's lease connection lives
+
+const LEASE_SECONDS = 15
+const RENEW_MS = 4_000
+const REAP_MS = 1_000
+const RELEASE_BATCH = 500
+
+/** Messages between processes; hints only, for what they tell of is in the tables. */
+export type Hint = 'run_cancelled' | 'run_due'
+
+export interface OwnershipEvents {
+  /** Another process may own what this one runs: stop, and write nothing more. */
+  onLost(): void
+  onHint(hint: Hint, runId: string): void
+  onError(error: unknown): void
+}
+
+/**
+ * This process's claim to the runs it works on: a row with a lease by the database's clock, and a session lock that goes with its
+ * connection. `kill -9` closes the connection, so others see the lock free within a second; the lease covers a frozen process or a cut
+ * network. Whoever finds a lost instance declares it lost under the fence, then puts its runs back in the queue.
+ */
+export class Ownership {
+  private client?: Client
+  private renewal?: NodeJS.Timeout
+  private reaping?: NodeJS.Timeout
+  private lost = false
+
+  private constructor(
+    private readonly config: ClientConfig,
+    private readonly pool: Pool,
+    private readonly events: OwnershipEvents,
+    readonly writer: Writer,
+  ) {}
+
+  static async take(config: ClientConfig, pool: Pool, events: OwnershipEvents): Promise<Ownership> {
+    const client = new Client({ ...config, application_name: 'millrace lease', keepAlive: true })
+    await client.connect()
+    const id = newId('engine')
+    const { rows } = await client.query<{ fence: number }>(
+      `insert into engine_instance (id, host, pid, lease_until)
+        values ($1, $2, $3, now() + make_interval(secs => $4)) returning fence`,
+      [id, hostname(), process.pid, LEASE_SECONDS],
+    )
+    const fence = (rows[0] as { fence: number }).fence
+    await client.query('select pg_advisory_lock($1, $2)', [ALIVE, fence])
+    const ownership = new Ownership(config, pool, events, { id, fence })
+    await ownership.watch(client)
+    return ownership
+  }
+
+  /** Takes over from every instance that is lost. Returns how many runs went back to the queue. */
+  async reap(): Promise<number> {
+    const { rows } = await this.pool.query<{ id: string; fence: number }>(
+      `select id, fence from engine_instance e
+        where id <> $1 and (lost_at is not null or lease_until < now() or not exists (
+          select 1 from pg_locks l where l.locktype = 'advisory' and l.classid = $2 and l.objid = e.fence
+            and l.database = (select oid from pg_database where datname = current_database())))
+        order by fence limit 20`,
+      [this.writer.id, ALIVE],
+    )
+    let released = 0
+    for (const instance of rows) released += await this.takeOver(instance)
+    return released
+  }
+
+  /** Tells the other processes. */
+  async hint(hint: Hint, runId: string): Promise<void> {
+    await this.pool.query('select pg_notify($1, $2)', [hint, runId])
+  }
+
+  /** Leaves in good order: everything handed back, nothing for others to reap. */
+  async release(): Promise<void> {
+    clearInterval(this.renewal)
+    clearInterval(this.reaping)
+    const client = this.client
+    this.client = undefined
+    if (!client) return
+    await client.query('delete from engine_instance where id = $1', [this.writer.id]).catch(() => {})
+    await client.end().catch(() => {})
+  }
+
+  private async watch(client: Client): Promise<void> {
+    this.client = client
+    client.on('error', (error) => void this.reconnect(error))
+    client.on('notification', (message: Notification) =>
+      this.events.onHint(message.channel as Hint, message.payload ?? ''),
+    )
+    await client.query('listen run_cancelled')
+    await client.query('listen run_due')
+    this.renewal = setInterval(() => void this.renew(), RENEW_MS)
+    this.reaping = setInterval(() => void this.reap().catch((error) => this.events.onError(error)), REAP_MS)
+  }
+
+  private async renew(): Promise<void> {
+    try {
+      const renewed = await this.client?.query(
+        `update engine_instance set lease_until = now() + make_interval(secs => $2) where id = $1 and lost_at is null`,
+        [this.writer.id, LEASE_SECONDS],
+      )
+      if (renewed?.rowCount === 0) this.declareLost()
+    } catch (error) {
+      this.events.onError(error)
+    }
+  }
+
+  /** The lock went with the connection. It is taken again if nobody noticed; otherwise this instance is over. */
+  private async reconnect(error: unknown): Promise<void> {
+    if (!this.client || this.lost) return
+    this.client = undefined
+    clearInterval(this.renewal)
+    clearInterval(this.reaping)
+    this.events.onError(error)
+    for (;;) {
+      const client = new Client({ ...this.config, application_name: 'millrace lease', keepAlive: true })
+      try {
+        await client.connect()
+        await client.query('select pg_advisory_lock($1, $2)', [ALIVE, this.writer.fence])
+        const { rowCount } = await client.query(
+          `update engine_instance set lease_until = now() + make_interval(secs => $2) where id = $1 and lost_at is null`,
+          [this.writer.id, LEASE_SECONDS],
+        )
+        if (rowCount === 0) {
+          await client.end()
+          return this.declareLost()
+        }
+        return await this.watch(client)
+      } catch {
+        await client.end().catch(() => {})
+        await new Promise((resolve) => setTimeout(resolve, 250))
+      }
+    }
+  }
+
+  private declareLost(): void {
+    if (this.lost) return
+    this.lost = true
+    clearInterval(this.renewal)
+    clearInterval(this.reaping)
+    this.events.onLost()
+  }
+
+  /** Under the exclusive fence no flush of that instance is under way, and each later one sees that it is lost. */
+  private async takeOver(instance: { id: string; fence: number }): Promise<number> {
+    await this.pool.query(
+      `with fenced as materialized (select pg_advisory_xact_lock($2, $3))
+        update engine_instance set lost_at = coalesce(lost_at, now()) from fenced where id = $1`,
+      [instance.id, FENCE, instance.fence],
+    )
+    let released = 0
+    for (;;) {
+      const { rowCount } = await this.pool.query(
+        `update run set state = 'queued', owner = null, wake_at = now(), epoch = epoch + 1, recoveries = recoveries + 1
+          where id in (select id from run where owner = $1 and state = 'running' limit $2 for update skip locked)`,
+        [instance.id, RELEASE_BATCH],
+      )
+      released += rowCount ?? 0
+      if ((rowCount ?? 0) < RELEASE_BATCH) break
+    }
+    const { rowCount: left } = await this.pool.query(`select 1 from run where owner = $1 and state = 'running' limit 1`, [
+      instance.id,
+    ])
+    if (left === 0) await this.pool.query('delete from engine_instance where id = $1', [instance.id])
+    if (released > 0) await this.pool.query(`select pg_notify('run_due', '')`)
+    return released
+  }
+}

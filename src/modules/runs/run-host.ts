@@ -1,0 +1,147 @@
+import type {
+  Evaluation,
+  EvaluationResult,
+  Host,
+  RunEvent,
+  SignalWait,
+  StepOutcome,
+  Timer,
+} from '../../engine/host.js'
+import { Parked } from '../../engine/host.js'
+import type { Clock } from '../../platform/clock/clock.js'
+import type { Json } from '../../platform/json.js'
+import type { SecretMasker } from '../../platform/masking/secret-masker.js'
+import type { Journal } from './journal/journal.js'
+import type { StoredEvent } from './journal/records.js'
+import type { RunEvents } from './run-events.js'
+import type { SignalsService } from './signals.service.js'
+import type { TakenRun } from './taken-run.js'
+
+/** A wait longer than this unloads the run; a shorter one is sat out in memory. */
+const PARK_AFTER_MS = 2_000
+/** Events of a run that are kept back before they are written; the rest goes with the run's end. */
+const EVENTS_PER_CHUNK = 100
+/** How often a wait that cannot be parked looks for its signal. */
+const SIGNAL_POLL_MS = 500
+
+export interface RunHostParts {
+  clock: Clock
+  journal: Journal
+  events: RunEvents
+  signals: SignalsService
+  evaluate(evaluation: Evaluation, signal: AbortSignal): Promise<EvaluationResult>
+  secrets: Readonly<Record<string, string>>
+  masker: SecretMasker
+}
+
+/** What the engine asks of its surroundings, for one run that this process owns. */
+export class RunHost implements Host {
+  readonly clock: Clock
+  /** When the parked run is to be taken up again; null means when its signal comes. */
+  wakeAt: Date | null = null
+  private seq: number
+  private unwritten: StoredEvent[] = []
+  private readonly due = new Map<string, Date>()
+
+  constructor(
+    private readonly run: TakenRun,
+    private readonly parts: RunHostParts,
+  ) {
+    this.clock = parts.clock
+    this.seq = run.lastSeq
+    for (const timer of run.timers) this.due.set(timerKey(timer), timer.dueAt)
+  }
+
+  evaluate(evaluation: Evaluation, signal: AbortSignal): Promise<EvaluationResult> {
+    return this.parts.evaluate(evaluation, signal)
+  }
+
+  async secrets(): Promise<Readonly<Record<string, string>>> {
+    return this.parts.secrets
+  }
+
+  mask<T extends Json>(value: T): T {
+    return this.parts.masker.mask(value) as T
+  }
+
+  record(outcome: StepOutcome): Promise<void> {
+    return this.parts.journal.write({ kind: 'outcome', runId: this.run.id, outcome })
+  }
+
+  async sleep(timer: Timer, signal: AbortSignal): Promise<void> {
+    const key = timerKey(timer)
+    let dueAt = this.due.get(key)
+    if (!dueAt) {
+      dueAt = timer.dueAt
+      this.due.set(key, dueAt)
+      await this.parts.journal.write({ kind: 'timer', runId: this.run.id, timer })
+    }
+    await this.until(dueAt, timer.mayPark, signal)
+  }
+
+  async waitForSignal(wait: SignalWait, signal: AbortSignal): Promise<{ data: Json } | undefined> {
+    for (;;) {
+      const state = await this.parts.signals.await(this.run, wait, this.clock.now())
+      if (state.delivered) return { data: state.data }
+      if (state.deadline && state.deadline <= this.clock.now()) return undefined
+      if (wait.mayPark) {
+        this.wakeAt = state.deadline ?? null
+        throw new Parked()
+      }
+      const look = new Date(this.clock.now().getTime() + SIGNAL_POLL_MS)
+      await this.until(state.deadline && state.deadline < look ? state.deadline : look, false, signal)
+    }
+  }
+
+  emit(event: RunEvent): void {
+    const { at, ...rest } = event
+    const stored: StoredEvent = { seq: ++this.seq, ...rest, at: at.toISOString() }
+    if ('result' in stored) delete stored.result
+    this.unwritten.push(stored)
+    if (this.unwritten.length >= EVENTS_PER_CHUNK || this.parts.events.watched(this.run.id)) void this.flushEvents()
+  }
+
+  /** Writes the events that are kept back. */
+  async flushEvents(): Promise<void> {
+    const events = this.takeEvents()
+    if (events.length === 0) return
+    try {
+      await this.parts.journal.write({ kind: 'events', runId: this.run.id, events })
+      this.parts.events.published(this.run.id)
+    } catch {
+      // Whoever takes the run over numbers on from what is recorded.
+    }
+  }
+
+  /** The events that go with the run's end. */
+  takeEvents(): StoredEvent[] {
+    const events = this.unwritten
+    this.unwritten = []
+    return events
+  }
+
+  private async until(dueAt: Date, mayPark: boolean, signal: AbortSignal): Promise<void> {
+    const left = dueAt.getTime() - this.clock.now().getTime()
+    if (left <= 0) return
+    if (mayPark && left > PARK_AFTER_MS) {
+      this.wakeAt = dueAt
+      throw new Parked()
+    }
+    signal.throwIfAborted()
+    await new Promise<void>((resolve, reject) => {
+      const cancel = this.clock.at(dueAt, () => {
+        signal.removeEventListener('abort', abort)
+        resolve()
+      })
+      const abort = () => {
+        cancel()
+        reject(signal.reason)
+      }
+      signal.addEventListener('abort', abort, { once: true })
+    })
+  }
+}
+
+function timerKey(timer: { path: string; attempt: number; ordinal: number }): string {
+  return `${timer.path} ${timer.attempt} ${timer.ordinal}`
+}

@@ -1,0 +1,210 @@
+import type { Pool } from 'pg'
+import type { Engine } from '../../engine/interpreter.js'
+import type { Graph } from '../../engine/graph.js'
+import type { Language } from '../../engine/language.js'
+import type { FlowError, RunEnding } from '../../engine/host.js'
+import type { Clock } from '../../platform/clock/clock.js'
+import type { JsonObject } from '../../platform/json.js'
+import type { Journal } from './journal/journal.js'
+import type { Ending } from './journal/records.js'
+import { RunHost, type RunHostParts } from './run-host.js'
+import type { RunEvents } from './run-events.js'
+import { claimDueRuns, nextDueAt, type TakenRun } from './taken-run.js'
+
+/** Runs that one process interprets at the same time; the rest waits in the queue. */
+const MAX_ACTIVE = 500
+const CLAIM_BATCH = 100
+/** How often the queue is looked at without a hint. */
+const LOOK_MS = 1_000
+/** How long events may stay unwritten while a run goes on. */
+const WRITE_EVENTS_MS = 1_000
+
+/** What a run needs beside the engine; asked for once, when the run is taken. */
+export interface RunSupplies {
+  compiled(flowId: string, revision: number): Promise<{ graph: Graph; language: Language }>
+  hostParts(run: TakenRun): Promise<Pick<RunHostParts, 'evaluate' | 'secrets' | 'masker' | 'signals'>>
+}
+
+export interface WorkerParts {
+  pool: Pool
+  clock: Clock
+  engine: Engine
+  journal: Journal
+  events: RunEvents
+  supplies: RunSupplies
+  ownerId: string
+  onError(error: unknown, runId?: string): void
+}
+
+interface Active {
+  controller: AbortController
+  host?: RunHost
+  done: Promise<void>
+}
+
+const HANDED_BACK = Symbol('handed back')
+const CANCELLED = Symbol('cancelled')
+
+/**
+ * The runs that this process works on. A run comes in by being accepted here or by being claimed from the queue once it is due, and goes
+ * out by ending, by being parked on a wait, or by being handed back when the process stops.
+ */
+export class RunWorker {
+  private readonly active = new Map<string, Active>()
+  private stopping = false
+  private claiming?: Promise<void>
+  private again = false
+  private forgetWake = () => {}
+  private readonly look: NodeJS.Timeout
+  private readonly writeEvents: NodeJS.Timeout
+
+  constructor(private readonly parts: WorkerParts) {
+    this.look = setInterval(() => this.lookForWork(), LOOK_MS)
+    this.writeEvents = setInterval(() => {
+      for (const { host } of this.active.values()) void host?.flushEvents()
+    }, WRITE_EVENTS_MS)
+  }
+
+  get hasRoom(): boolean {
+    return !this.stopping && this.active.size < MAX_ACTIVE
+  }
+
+  get size(): number {
+    return this.active.size
+  }
+
+  /** Begins to interpret a run that this process owns. */
+  start(run: TakenRun): void {
+    const controller = new AbortController()
+    const active: Active = { controller, done: Promise.resolve() }
+    this.active.set(run.id, active)
+    active.done = this.work(run, active)
+      .catch((error) => this.parts.onError(error, run.id))
+      .finally(() => {
+        this.active.delete(run.id)
+        if (this.again || this.active.size === MAX_ACTIVE - 1) this.lookForWork()
+      })
+  }
+
+  /** Aborts a run's steps after its cancel is durable. */
+  cancel(runId: string): void {
+    this.active.get(runId)?.controller.abort(CANCELLED)
+  }
+
+  /** Writes what a run of this process has not written yet, so that a reader sees it. */
+  async writeEventsOf(runId: string): Promise<void> {
+    await this.active.get(runId)?.host?.flushEvents()
+  }
+
+  /** Claims due runs until none is due or there is no room. */
+  lookForWork(): void {
+    if (this.stopping) return
+    if (this.claiming) {
+      this.again = true
+      return
+    }
+    this.claiming = this.claim()
+      .catch((error) => this.parts.onError(error))
+      .finally(() => {
+        this.claiming = undefined
+      })
+  }
+
+  /** Takes nothing more, lets runs end for `graceMs`, then hands the rest back to the queue. */
+  async stop(graceMs: number): Promise<void> {
+    this.stopping = true
+    clearInterval(this.look)
+    clearInterval(this.writeEvents)
+    this.forgetWake()
+    await this.claiming
+    const all = Promise.allSettled([...this.active.values()].map((active) => active.done))
+    let grace: NodeJS.Timeout | undefined
+    await Promise.race([all, new Promise((resolve) => (grace = setTimeout(resolve, graceMs)))])
+    clearTimeout(grace)
+    for (const { controller } of this.active.values()) controller.abort(HANDED_BACK)
+    await all
+  }
+
+  /** The lease is lost: everything stops, and nothing is written. */
+  abandon(): void {
+    this.stopping = true
+    clearInterval(this.look)
+    clearInterval(this.writeEvents)
+    for (const { controller } of this.active.values()) controller.abort(HANDED_BACK)
+  }
+
+  private async claim(): Promise<void> {
+    do {
+      this.again = false
+      const room = Math.min(CLAIM_BATCH, MAX_ACTIVE - this.active.size)
+      if (room <= 0) return
+      const runs = await claimDueRuns(this.parts.pool, this.parts.ownerId, room, this.parts.clock.now())
+      for (const run of runs) this.start(run)
+      if (runs.length === room) this.again = true
+    } while (this.again && !this.stopping)
+    await this.wakeWhenDue()
+  }
+
+  /** The next timer is met on time, not at the next look. */
+  private async wakeWhenDue(): Promise<void> {
+    const due = await nextDueAt(this.parts.pool)
+    this.forgetWake()
+    this.forgetWake = () => {}
+    if (due && !this.stopping && due.getTime() - this.parts.clock.now().getTime() < LOOK_MS)
+      this.forgetWake = this.parts.clock.at(due, () => this.lookForWork())
+  }
+
+  private async work(run: TakenRun, active: Active): Promise<void> {
+    const { engine, clock, journal, events, supplies } = this.parts
+    const [compiled, parts] = await Promise.all([
+      supplies.compiled(run.flowId, run.revision),
+      supplies.hostParts(run),
+    ])
+    const host = new RunHost(run, { clock, journal, events, ...parts })
+    active.host = host
+    const ending = await engine.interpret(
+      {
+        run: { id: run.id, flowId: run.flowId, tenantId: run.tenantId, accountId: run.accountId },
+        ...compiled,
+        input: run.input,
+        startNode: run.startNode,
+        history: run.history,
+        resumed: run.lastSeq > 0,
+      },
+      host,
+      active.controller.signal,
+    )
+    await this.settle(run, host, ending, active.controller.signal)
+  }
+
+  private async settle(run: TakenRun, host: RunHost, ending: RunEnding, signal: AbortSignal): Promise<void> {
+    const { journal, events, clock } = this.parts
+    if (ending.state === 'parked' || (ending.state === 'cancelled' && signal.reason === HANDED_BACK)) {
+      const parked = ending.state === 'parked'
+      await host.flushEvents()
+      await journal.write({
+        kind: 'release',
+        runId: run.id,
+        epoch: run.epoch,
+        state: parked ? 'waiting' : 'queued',
+        wakeAt: parked ? host.wakeAt : clock.now(),
+      })
+      if (parked) this.lookForWork()
+    } else if (ending.state === 'cancelled') {
+      await host.flushEvents()
+    } else {
+      await journal.finish(run.id, run.epoch, toEnding(ending, clock.now()), host.takeEvents())
+    }
+    events.published(run.id)
+  }
+}
+
+function toEnding(ending: Extract<RunEnding, { state: 'completed' | 'failed' }>, finishedAt: Date): Ending {
+  if (ending.state === 'completed') return { state: 'completed', result: ending.result, finishedAt }
+  return { state: 'failed', error: withoutOutput(ending.error), finishedAt }
+}
+
+/** What a failed step had produced is in its outcome; the run's error is its words. */
+function withoutOutput({ output: _, ...error }: FlowError): JsonObject {
+  return Object.fromEntries(Object.entries(error).filter(([, value]) => value !== undefined))
+}

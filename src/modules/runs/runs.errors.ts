@@ -1,0 +1,50 @@
+import { DomainError } from '../../platform/errors/domain-error.js'
+
+export class RunNotFound extends DomainError {
+  constructor(id: string) {
+    super('not_found', 'run-not-found', 'Run not found', `Run with ID ${id} not found`, { resource: 'run' })
+  }
+}
+
+export class RunAlreadyFinished extends DomainError {
+  constructor(id: string, state: string) {
+    super('conflict', 'run-finished', 'Run already finished', `Run ${id} is already ${state}`)
+  }
+}
+
+export class IdempotencyKeyReused extends DomainError {
+  constructor() {
+    super(
+      'unprocessable',
+      'idempotency-key-reused',
+      'Idempotency key reused',
+      'This Idempotency-Key was used before with another request',
+    )
+  }
+}
+
+/** More work waits for the journal than it takes in. */
+export class JournalFull extends DomainError {
+  constructor() {
+    super('unavailable', 'overloaded', 'Overloaded', 'Too much work is waiting to be recorded; try again shortly', {
+      retryAfter: 1,
+    })
+  }
+}
+
+/** The database could not be reached in time; whether the run was accepted is not known. */
+export class JournalUnavailable extends DomainError {
+  constructor(readonly runId: string) {
+    super('unavailable', 'database-unavailable', 'Database unavailable', 'The run could not be recorded; try again', {
+      retryAfter: 2,
+    })
+  }
+}
+
+/** Another process has taken over this one's runs: whatever it still does counts for nothing. */
+export class LeaseLost extends Error {
+  constructor() {
+    super('this process lost its lease; its runs belong to another')
+    this.name = 'LeaseLost'
+  }
+}

@@ -1,0 +1,132 @@
+import type { Pool } from 'pg'
+import type { StepOutcome } from '../../engine/host.js'
+import type { TimerRecord } from './journal/records.js'
+import type { FlowError } from '../../engine/host.js'
+import type { Json, JsonObject } from '../../platform/json.js'
+
+/** A run that this process owns, with all that its interpretation needs. */
+export interface TakenRun {
+  id: string
+  tenantId: string
+  accountId: string
+  flowId: string
+  revision: number
+  epoch: number
+  startNode?: string
+  input: Json
+  history: StepOutcome[]
+  timers: TimerRecord[]
+  /** The last event that is recorded; 0 when none is. */
+  lastSeq: number
+}
+
+interface RunRow {
+  id: string
+  tenant_id: string
+  account_id: string
+  flow_id: string
+  revision: number
+  epoch: number
+  start_node: string | null
+  input: Json
+}
+
+interface OutcomeRow {
+  run_id: string
+  path: string
+  attempt: number
+  node: string
+  node_type: string
+  state: StepOutcome['state']
+  action: string | null
+  output: Json
+  shared: JsonObject | null
+  error: FlowError | null
+  due_at: Date | null
+  started_at: Date
+  finished_at: Date
+}
+
+/**
+ * Takes up to `limit` runs that are due and that nobody has, oldest first. Any number of processes may claim at once: SKIP LOCKED gives
+ * each its own.
+ */
+export async function claimDueRuns(pool: Pool, owner: string, limit: number, now: Date): Promise<TakenRun[]> {
+  const { rows } = await pool.query<RunRow>({
+    name: 'run_claim',
+    text: `update run set state = 'running', owner = $1, epoch = epoch + 1, wake_at = null
+      where id in (
+        select id from run where state in ('queued', 'waiting') and wake_at <= $2
+        order by wake_at limit $3 for update skip locked)
+      returning id, tenant_id, account_id, flow_id, revision, epoch, start_node, input`,
+    values: [owner, now, limit],
+  })
+  return rows.length === 0 ? [] : await withPast(pool, rows)
+}
+
+/** When the next run that nobody has falls due. */
+export async function nextDueAt(pool: Pool): Promise<Date | undefined> {
+  const { rows } = await pool.query<{ at: Date | null }>({
+    name: 'run_next_due',
+    text: `select min(wake_at) as at from run where state in ('queued', 'waiting')`,
+  })
+  return rows[0]?.at ?? undefined
+}
+
+async function withPast(pool: Pool, runs: RunRow[]): Promise<TakenRun[]> {
+  const ids = runs.map((run) => run.id)
+  const outcomes = await pool.query<OutcomeRow>({
+    name: 'run_outcomes',
+    text: `select run_id, path, attempt, node, node_type, state, action, output, shared, error, due_at, started_at, finished_at
+      from step_outcome where run_id = any ($1)`,
+    values: [ids],
+  })
+  const timers = await pool.query<{ run_id: string; path: string; attempt: number; ordinal: number; due_at: Date }>({
+    name: 'run_timers',
+    text: 'select run_id, path, attempt, ordinal, due_at from timer where run_id = any ($1)',
+    values: [ids],
+  })
+  const events = await pool.query<{ run_id: string; last: number }>({
+    name: 'run_last_event',
+    text: 'select run_id, max(last_seq) as last from run_event_chunk where run_id = any ($1) group by run_id',
+    values: [ids],
+  })
+  const historyOf = Map.groupBy(outcomes.rows, (row) => row.run_id)
+  const timersOf = Map.groupBy(timers.rows, (row) => row.run_id)
+  const lastSeqOf = new Map(events.rows.map((row) => [row.run_id, row.last]))
+  return runs.map((run) => ({
+    id: run.id,
+    tenantId: run.tenant_id,
+    accountId: run.account_id,
+    flowId: run.flow_id,
+    revision: run.revision,
+    epoch: run.epoch,
+    startNode: run.start_node ?? undefined,
+    input: run.input,
+    history: (historyOf.get(run.id) ?? []).map(toOutcome),
+    timers: (timersOf.get(run.id) ?? []).map((row) => ({
+      path: row.path,
+      attempt: row.attempt,
+      ordinal: row.ordinal,
+      dueAt: row.due_at,
+    })),
+    lastSeq: lastSeqOf.get(run.id) ?? 0,
+  }))
+}
+
+function toOutcome(row: OutcomeRow): StepOutcome {
+  return {
+    path: row.path,
+    attempt: row.attempt,
+    node: row.node,
+    nodeType: row.node_type,
+    state: row.state,
+    action: row.action ?? undefined,
+    output: row.output,
+    shared: row.shared ?? undefined,
+    error: row.error ?? undefined,
+    dueAt: row.due_at ?? undefined,
+    startedAt: row.started_at,
+    finishedAt: row.finished_at,
+  }
+}
