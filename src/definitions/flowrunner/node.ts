@@ -1,0 +1,196 @@
+import type { Batch, GraphNode, Hooks, Retry } from '../../engine/graph.js'
+import { parseDuration } from '../../platform/duration.js'
+import type { JsonObject } from '../../platform/json.js'
+import type { Cursor } from './cursor.js'
+import { checkExpressions } from './expressions.js'
+import { type FaultList, fromPointer, quote } from './faults.js'
+import { isUsable, toJson } from './located.js'
+import type { StepTypes } from './step-types.js'
+
+export interface NodeReading {
+  types: StepTypes
+  /** All nodes of the flow, by name. */
+  names: ReadonlySet<string>
+  faults: FaultList
+}
+
+const nodeKeys = ['type', 'params', 'next', 'batch', 'retry', 'hooks']
+const strategies: readonly Batch['strategy'][] = ['serial', 'async', 'parallel', 'worker_pool']
+const hookNames: readonly (keyof Hooks)[] = ['prep', 'exec', 'post']
+const maxNameLength = 128
+/** Of a batch that names no `max_parallel`. */
+const defaultParallel = 64
+const maxWaitMs = 365 * 24 * 3_600_000
+
+/** One member of `nodes`. Undefined where its edges could not be read; other faults are told and leave a node to go on with. */
+export function readNode(name: string, cursor: Cursor, reading: NodeReading): GraphNode | undefined {
+  const node = new NodeReader(name, reading)
+  node.checkName(cursor)
+  if (!node.isMapping(cursor, '', nodeKeys)) return undefined
+  const type = node.type(cursor.member('type'))
+  const params = node.params(cursor.member('params'), type)
+  const next = node.next(cursor.member('next'))
+  const batch = node.batch(cursor.member('batch'))
+  const retry = node.retry(cursor.member('retry'))
+  const hooks = node.hooks(cursor.member('hooks'))
+  return next && { name, type, params, next, ...(batch && { batch }), ...(retry && { retry }), ...(hooks && { hooks }) }
+}
+
+class NodeReader {
+  private readonly node: string
+
+  constructor(
+    private readonly name: string,
+    private readonly reading: NodeReading,
+  ) {
+    this.node = `node ${quote(name)}`
+  }
+
+  checkName(cursor: Cursor): void {
+    const complain = (detail: string) => cursor.complain(this.reading.faults, 'node_name', detail, 'key')
+    if (this.name.trim() === '') complain('a node name must not be empty')
+    if (this.name.length > maxNameLength)
+      complain(`the name of ${this.node} is longer than ${maxNameLength} characters`)
+    if (/[\p{Cc}\p{Zl}\p{Zp}]/u.test(this.name)) complain(`the name of ${this.node} holds a control character`)
+    const lookalike = ambiguousWith(this.name, this.reading.names)
+    if (lookalike !== undefined) {
+      complain(
+        `${this.node} reads like a repetition of node ${quote(lookalike)}: name it without '#' and '[' at its end`,
+      )
+    }
+  }
+
+  /** True for a mapping without strange keys, and for nothing at all. Strange keys are told and passed over. */
+  isMapping(cursor: Cursor, what: string, keys?: readonly string[]): boolean {
+    if (cursor.isUnusable) return false
+    const owner = what ? `${what} of ${this.node}` : this.node
+    if (cursor.value && !cursor.isMapping) {
+      cursor.complain(this.reading.faults, 'type', `${owner} must be a mapping`)
+      return false
+    }
+    for (const [key, member] of keys ? cursor.members : []) {
+      if (keys?.includes(key)) continue
+      const detail = `unknown key ${quote(key)} in ${owner} (known: ${keys?.join(', ')})`
+      member.complain(this.reading.faults, 'unknown_key', detail, 'key')
+    }
+    return true
+  }
+
+  type(cursor: Cursor): string {
+    if (!cursor.value) this.complain(cursor, 'required', `${this.node} has no type`)
+    else if (cursor.string === undefined) this.complain(cursor, 'type', `the type of ${this.node} must be a text`)
+    else if (!this.reading.types.has(cursor.string)) {
+      this.complain(cursor, 'unknown_node_type', `unknown node type ${quote(cursor.string)} in ${this.node}`)
+    }
+    return cursor.string ?? ''
+  }
+
+  params(cursor: Cursor, type: string): JsonObject {
+    const empty: JsonObject = Object.create(null)
+    if (!this.isMapping(cursor, 'params')) return empty
+    const { types, faults } = this.reading
+    const isKnown = types.has(type)
+    // Which parameters hold code is known only with the type.
+    if (isKnown) checkExpressions(cursor, new Set(types.codeParams(type)), faults)
+    if (cursor.value && !isUsable(cursor.value)) return empty
+    const params = cursor.value ? (toJson(cursor.value) as JsonObject) : empty
+    for (const { path, detail, code } of isKnown ? types.checkParams(type, params) : []) {
+      const place = cursor.follow(fromPointer(path))
+      place.complain(faults, code, `${this.node}: ${detail}`)
+    }
+    return params
+  }
+
+  /** Undefined where the edges could not be read. */
+  next(cursor: Cursor): Record<string, string> | undefined {
+    if (!this.isMapping(cursor, 'next')) return undefined
+    const next: Record<string, string> = Object.create(null)
+    let isReadable = true
+    for (const [action, member] of cursor.members) {
+      const target = member.string
+      if (action === '') this.complain(member, 'required', `next of ${this.node} has an empty action`, 'key')
+      if (target) {
+        next[action] = target
+        if (this.reading.names.has(target)) continue
+        const detail = `${this.node} references non-existent node ${quote(target)} for action ${quote(action)}`
+        this.complain(member, 'unknown_node', detail)
+      } else {
+        isReadable = false
+        this.complain(member, 'type', `next of ${this.node} must name a node for action ${quote(action)}`)
+      }
+    }
+    return isReadable ? next : undefined
+  }
+
+  batch(cursor: Cursor): Batch | undefined {
+    if (!cursor.value || !this.isMapping(cursor, 'batch', ['strategy', 'max_parallel'])) return undefined
+    const named = cursor.member('strategy')
+    const strategy = strategies.find((known) => known === named.string)
+    if (!named.value)
+      this.complain(named, 'required', `batch of ${this.node} has no strategy (${strategies.join(', ')})`)
+    else if (!strategy)
+      this.complain(named, 'enum', `batch strategy of ${this.node} must be one of ${strategies.join(', ')}`)
+    const maxParallel = this.integer(cursor.member('max_parallel'), 'batch max_parallel', 1) ?? defaultParallel
+    return strategy && { strategy, maxParallel: strategy === 'serial' ? 1 : maxParallel }
+  }
+
+  retry(cursor: Cursor): Retry | undefined {
+    if (!cursor.value || !this.isMapping(cursor, 'retry', ['max_retries', 'wait'])) return undefined
+    // The word says retries; what FlowRunner counts are attempts in all.
+    const maxAttempts = Math.max(1, this.integer(cursor.member('max_retries'), 'retry max_retries', 0) ?? 1)
+    return { maxAttempts, waitMs: this.wait(cursor.member('wait')) }
+  }
+
+  hooks(cursor: Cursor): Hooks | undefined {
+    if (!cursor.value || !this.isMapping(cursor, 'hooks', hookNames)) return undefined
+    const hooks: { -readonly [K in keyof Hooks]: Hooks[K] } = {}
+    for (const name of hookNames) {
+      const hook = cursor.member(name)
+      if (hook.string !== undefined) hooks[name] = hook.string
+      else if (hook.value) this.complain(hook, 'type', `hook ${name} of ${this.node} must be a text with JavaScript`)
+    }
+    return hooks
+  }
+
+  private wait(cursor: Cursor): number {
+    if (!cursor.value) return 0
+    if (!/^[0-9]+(ns|us|ms|s|m|h)$/.test(cursor.string ?? '')) {
+      this.complain(
+        cursor,
+        'pattern',
+        `retry wait of ${this.node} must be a whole number with a unit (ns, us, ms, s, m, h), such as 5s`,
+      )
+      return 0
+    }
+    const waitMs = Math.ceil(Number(parseDuration(cursor.string ?? '')))
+    if (waitMs > maxWaitMs) this.complain(cursor, 'maximum', `retry wait of ${this.node} may be at most 8760h`)
+    return waitMs
+  }
+
+  private integer(cursor: Cursor, noun: string, minimum: number): number | undefined {
+    const value = cursor.scalar?.value
+    if (!cursor.value) return undefined
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= minimum) return value
+    this.complain(cursor, 'minimum', `${noun} of ${this.node} must be a whole number of at least ${minimum}`)
+    return undefined
+  }
+
+  private complain(cursor: Cursor, code: string, detail: string, spot?: 'key'): void {
+    if (!cursor.isUnusable) cursor.complain(this.reading.faults, code, detail, spot)
+  }
+}
+
+/**
+ * What happened at a node is recorded under its name, followed by `#2` on its second visit and by `[7]` for an item of a batch. A name
+ * that looks so, beside the node that it seems to repeat, would claim that node's records.
+ */
+function ambiguousWith(name: string, names: ReadonlySet<string>): string | undefined {
+  if (name.length > maxNameLength) return undefined
+  let base = name
+  do {
+    const shorter = base.replace(/(#[0-9]+|\[[0-9]+\])$/, '')
+    if (shorter === base) return undefined
+    base = shorter
+  } while (!names.has(base))
+  return base
+}
