@@ -8,6 +8,8 @@ const UNIT_MS: Readonly<Record<string, number>> = {
   m: 60_000,
   h: 3_600_000,
 }
+/** As in Go, whose durations are 64-bit nanoseconds: a little over 292 years. */
+const LONGEST_MS = 2 ** 63 / 1e6
 const PART = /([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)/y
 
 /** A text that was meant to be a duration. */
@@ -32,7 +34,7 @@ export function parseDuration(text: string): number {
     total += Number(part[1]) * (UNIT_MS[part[2] as string] as number)
     end = PART.lastIndex
   }
-  if (end === 0 || !Number.isFinite(total)) throw new InvalidDuration(text)
+  if (end === 0 || total > LONGEST_MS) throw new InvalidDuration(text)
   return total
 }
 

@@ -1,0 +1,107 @@
+import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js'
+import ajvFormats from 'ajv-formats'
+import type { StepType } from '../engine/step.js'
+import { isJsonObject, type Json, type JsonObject } from '../platform/json.js'
+import { FORMATS } from './formats.js'
+import { describeFault, type ParamFault, pointerTo } from './param-faults.js'
+
+export type { ParamFault } from './param-faults.js'
+
+export interface CheckOptions {
+  /**
+   * `skip` at upload: what holds a `${…}` may become anything, so nothing at, below or because of it is a fault; `params` stay as they are.
+   * `none` at run time: every value is final, and missing members get their defaults in place.
+   */
+  expressions: 'skip' | 'none'
+}
+
+const MAX_FAULTS = 100
+const EXPRESSION = '${'
+/** Keywords that judge a value as a whole: unknown as soon as a part of it is. */
+const JUDGE_THE_WHOLE = new Set(['anyOf', 'oneOf', 'not', 'contains', 'uniqueItems', 'const', 'enum'])
+/** Keywords that count or name members: unknown as soon as a name is an expression. */
+const COUNT_MEMBERS = new Set(['required', 'dependentRequired', 'minProperties', 'maxProperties'])
+
+const ajv = new Ajv2020({
+  allErrors: true,
+  useDefaults: true,
+  strict: true,
+  allowUnionTypes: true,
+  strictRequired: false,
+})
+ajvFormats.default(ajv)
+for (const [name, { test }] of Object.entries(FORMATS)) ajv.addFormat(name, { type: 'string', validate: test })
+
+const compiled = new WeakMap<StepType, ValidateFunction>()
+
+/** The faults of a node's parameters against its type's schema, in plain words; empty when there are none. */
+export function checkParams(type: StepType, params: JsonObject, { expressions }: CheckOptions): ParamFault[] {
+  let validate = compiled.get(type)
+  if (!validate) {
+    validate = ajv.compile(type.params)
+    compiled.set(type, validate)
+  }
+  const skip = expressions === 'skip'
+  if (validate(skip ? structuredClone(params) : params)) return []
+  const unknowns = skip ? findUnknowns(params, type.codeParams ?? []) : NOTHING_UNKNOWN
+  return faultsOf(validate.errors ?? [], unknowns)
+}
+
+interface Unknowns {
+  /** Pointers of the texts that hold an expression. */
+  values: readonly string[]
+  /** Pointers of the objects that have an expression among their member names. */
+  names: ReadonlySet<string>
+}
+
+const NOTHING_UNKNOWN: Unknowns = { values: [], names: new Set() }
+
+function findUnknowns(params: JsonObject, codeParams: readonly string[]): Unknowns {
+  const values: string[] = []
+  const names = new Set<string>()
+  const pending: { pointer: string; value: Json }[] = [{ pointer: '', value: params }]
+  for (let next = pending.pop(); next; next = pending.pop()) {
+    const { pointer, value } = next
+    if (typeof value === 'string' && value.includes(EXPRESSION)) values.push(pointer)
+    if (typeof value !== 'object' || value === null) continue
+    for (const [name, member] of Object.entries(value)) {
+      if (pointer === '' && codeParams.includes(name)) continue
+      if (name.includes(EXPRESSION) && isJsonObject(value)) names.add(pointer)
+      pending.push({ pointer: pointerTo(pointer, name), value: member })
+    }
+  }
+  return { values, names }
+}
+
+function faultsOf(errors: readonly ErrorObject[], unknowns: Unknowns): ParamFault[] {
+  const alternatives = errors.filter(({ keyword }) => keyword === 'anyOf' || keyword === 'oneOf')
+  const faults = new Map<string, ParamFault>()
+  for (const error of errors) {
+    // What an `if` led to is reported by itself; what a branch of an anyOf lacks is told by the anyOf.
+    if (error.keyword === 'if' || isUnknown(error, unknowns)) continue
+    if (alternatives.some((alternative) => isWithin(error, alternative))) continue
+    const branches = errors.filter((other) => other !== error && isWithin(other, error))
+    const fault = describeFault(error, branches)
+    faults.set(`${fault.path} ${fault.detail}`, fault)
+    if (faults.size === MAX_FAULTS) break
+  }
+  return [...faults.values()]
+}
+
+function isWithin(error: ErrorObject, alternative: ErrorObject): boolean {
+  return (
+    error.schemaPath.startsWith(`${alternative.schemaPath}/`) &&
+    isAtOrBelow(error.instancePath, alternative.instancePath)
+  )
+}
+
+function isUnknown({ instancePath, keyword, params }: ErrorObject, unknowns: Unknowns): boolean {
+  if (unknowns.values.some((unknown) => isAtOrBelow(instancePath, unknown))) return true
+  if (JUDGE_THE_WHOLE.has(keyword) && unknowns.values.some((unknown) => isAtOrBelow(unknown, instancePath))) return true
+  if (keyword === 'additionalProperties') return String(params.additionalProperty).includes(EXPRESSION)
+  return unknowns.names.has(instancePath) && (COUNT_MEMBERS.has(keyword) || JUDGE_THE_WHOLE.has(keyword))
+}
+
+function isAtOrBelow(pointer: string, ancestor: string): boolean {
+  return pointer === ancestor || pointer.startsWith(`${ancestor}/`)
+}

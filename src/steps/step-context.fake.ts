@@ -1,0 +1,103 @@
+import {
+  type LogLevel,
+  type RunIdentity,
+  type StepContext,
+  StepError,
+  type StepResult,
+  type StepType,
+} from '../engine/step.js'
+import type { Json, JsonObject } from '../platform/json.js'
+import { checkParams } from './params.js'
+
+export interface FakeStepOptions {
+  input?: Json
+  runInput?: Json
+  /** More variables for scripts. */
+  variables?: Readonly<Record<string, Json>>
+  nextNode?: string
+  attempt?: number
+  signal?: AbortSignal
+  now?: Date
+  run?: Partial<RunIdentity>
+}
+
+/**
+ * A step's surroundings for tests: scripts run unprotected in this process, time passes only when the step sleeps, and everything that the
+ * step said or slept is kept to be looked at. Signals are laid in with `signals`.
+ */
+export class FakeStepContext implements StepContext {
+  readonly run: RunIdentity
+  readonly node = 'node'
+  nodeType = ''
+  readonly nextNode?: string
+  readonly attempt: number
+  readonly idempotencyKey: string
+  readonly input: Json
+  readonly runInput: Json
+  readonly signal: AbortSignal
+  readonly logs: { level: LogLevel; message: string; data?: JsonObject }[] = []
+  readonly sleeps: Date[] = []
+  readonly signals = new Map<string, Json>()
+  readonly waits: { key: string; deadline?: Date }[] = []
+  private time: Date
+  private readonly variables: Readonly<Record<string, Json>>
+
+  constructor(options: FakeStepOptions = {}) {
+    this.run = { id: 'run_1', flowId: 'flow_1', tenantId: 'tenant_1', accountId: 'account_1', ...options.run }
+    this.nextNode = options.nextNode
+    this.attempt = options.attempt ?? 1
+    this.idempotencyKey = `${this.run.id}:node`
+    this.input = options.input ?? null
+    this.runInput = options.runInput ?? null
+    this.signal = options.signal ?? new AbortController().signal
+    this.variables = options.variables ?? {}
+    this.time = options.now ?? new Date('2026-01-01T00:00:00Z')
+  }
+
+  readonly now = (): Date => new Date(this.time)
+
+  log(level: LogLevel, message: string, data?: JsonObject): void {
+    this.logs.push({ level, message, data })
+  }
+
+  async script(code: string, extra: Readonly<Record<string, Json>> = {}): Promise<Json> {
+    const scope = { input: this.input, ...this.variables, ...extra }
+    const body = /\breturn\b/.test(code) ? code : `return (${code})`
+    return (new Function(...Object.keys(scope), body)(...Object.values(scope)) ?? null) as Json
+  }
+
+  async sleepUntil(at: Date): Promise<void> {
+    this.signal.throwIfAborted()
+    this.sleeps.push(at)
+    if (at > this.time) this.time = at
+  }
+
+  async waitForSignal(key: string, deadline?: Date): Promise<{ data: Json } | undefined> {
+    this.waits.push({ key, deadline })
+    const data = this.signals.get(key)
+    if (data !== undefined) return { data }
+    if (deadline) this.time = deadline
+    return undefined
+  }
+}
+
+/** Runs a step as the engine does: parameters checked and completed by their defaults first. */
+export async function runStep(type: StepType, params: JsonObject, step = new FakeStepContext()): Promise<StepResult> {
+  const faults = checkParams(type, params, { expressions: 'none' })
+  if (faults.length > 0) {
+    const message = faults.map(({ detail }) => detail).join('; ')
+    throw new StepError(message, { code: 'invalid_params', retryable: false })
+  }
+  step.nodeType = type.name
+  return await type.run(params, step)
+}
+
+/** The `StepError` that a promise is rejected with. */
+export async function failure(running: Promise<unknown>): Promise<StepError> {
+  const error = await running.then(
+    () => new Error('the step did not fail'),
+    (thrown: unknown) => thrown,
+  )
+  if (error instanceof StepError) return error
+  throw error
+}
