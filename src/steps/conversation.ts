@@ -129,11 +129,12 @@ const UNTRUSTED = /^(ERR_TLS_CERT_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/
 
 function network(error: Error, service: Service): Explanation | undefined {
   for (const cause of causes(error)) {
-    const { code } = cause as NodeJS.ErrnoException
+    // nodemailer has codes of its own, and keeps the system's beside them.
+    const { code: ownCode, originalCode: code = ownCode } = cause as { code?: string; originalCode?: string }
     if (typeof code !== 'string') continue
     if (NETWORK[code]) return { message: `${service.name} ${NETWORK[code]}`, code: 'connection_failed' }
-    if (UNTRUSTED.test(code)) {
-      return { message: `${service.name} has a certificate that is not trusted (${code})`, code: 'untrusted_certificate' }
+    if (UNTRUSTED.test(code) || /certificate|altname/i.test(cause.message)) {
+      return { message: `${service.name} has a certificate that is not trusted: ${cause.message}`, code: 'untrusted_certificate' }
     }
   }
   return undefined

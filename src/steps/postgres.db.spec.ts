@@ -1,14 +1,14 @@
-import { createServer, type Server } from 'node:net'
-import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { testCertificate } from '../../test/support/certificate.js'
 import { emptyDatabase } from '../../test/support/database.js'
-import { StepError } from '../engine/step.js'
+import { closedPort, silentServer } from '../../test/support/peers/silent.js'
+import { postgresBehindTls } from '../../test/support/peers/postgres-tls.js'
 import type { JsonObject } from '../platform/json.js'
-import { loopbackOutbound, outputOf } from './outside-step.fake.js'
+import { loopbackOutbound, outputOf } from './loopback.fake.js'
 import pg from 'pg'
 import { GuardedOutbound } from '../platform/outbound/guarded-outbound.js'
 import { postgres } from './postgres.js'
+import { failure as failureOf } from './step-context.fake.js'
 
 const step = postgres({ outbound: loopbackOutbound })
 let database: Awaited<ReturnType<typeof emptyDatabase>>
@@ -35,14 +35,7 @@ afterAll(async () => {
 })
 
 const run = (params: JsonObject, given = {}) => outputOf(step, { ...connection, ...params }, given)
-const failure = (params: JsonObject, given = {}): Promise<StepError> =>
-  run(params, given).then(
-    () => Promise.reject(new Error('the step succeeded')),
-    (error: unknown) => {
-      expect(error).toBeInstanceOf(StepError)
-      return error as StepError
-    },
-  )
+const failure = (params: JsonObject, given = {}) => failureOf(run(params, given))
 
 describe('SQL', () => {
   it('answers rows for what returns rows, and a count otherwise', async () => {
@@ -220,11 +213,7 @@ describe('failure', () => {
   })
 
   it('tells a refused connection', async () => {
-    const free = createServer().listen(0, '127.0.0.1')
-    await once(free, 'listening')
-    const { port } = free.address() as AddressInfo
-    free.close()
-    await once(free, 'close')
+    const port = await closedPort()
     expect(await failure({ operation: 'list', port })).toMatchObject({
       message: `the database 127.0.0.1:${port} refused the connection`,
       code: 'connection_failed',
@@ -255,16 +244,15 @@ describe('failure', () => {
   })
 
   it('ends when the server says nothing', async () => {
-    const silent: Server = createServer().listen(0, '127.0.0.1')
-    await once(silent, 'listening')
+    const silent = await silentServer()
     try {
-      const { port } = silent.address() as AddressInfo
-      expect(await failure({ operation: 'list', port, timeout: '200ms' })).toMatchObject({
-        message: `the database 127.0.0.1:${port} did not answer within 200ms`,
+      expect(await failure({ operation: 'list', port: silent.port, timeout: '200ms' })).toMatchObject({
+        message: `the database 127.0.0.1:${silent.port} did not answer within 200ms`,
         code: 'timeout',
       })
+      await vi.waitFor(() => expect(silent.connections()).toBe(0))
     } finally {
-      silent.close()
+      await silent.stop()
     }
   })
 
@@ -272,9 +260,28 @@ describe('failure', () => {
     const query = "SELECT repeat('x', 1000000) FROM generate_series(1, 1000)"
     expect(await failure({ operation: 'query', query })).toMatchObject({ code: 'too_large', retryable: false })
   })
+})
 
-  it('asks for encryption where it is wanted', async () => {
+describe('encryption', () => {
+  it('is asked for, and refused by a server that has none', async () => {
     expect((await failure({ operation: 'list', ssl: true })).message).toContain('does not support SSL')
+  })
+
+  it('holds the certificate to the host as written', async () => {
+    const certificate = testCertificate(['localhost'])
+    const front = await postgresBehindTls(connection, certificate)
+    try {
+      const secure = { operation: 'query', query: 'SELECT 1 AS one', port: front.port }
+      expect(await run({ ...secure, host: 'localhost', ssl: { ca: certificate.cert } })).toEqual([{ one: 1 }])
+      expect(await run({ ...secure, ssl: true })).toEqual([{ one: 1 }])
+      expect(front.encrypted()).toBe(2)
+      const untrusted = { code: 'untrusted_certificate' }
+      expect(await failure({ ...secure, ssl: { ca: certificate.cert } })).toMatchObject(untrusted)
+      expect(await failure({ ...secure, host: 'localhost', ssl: { ca: testCertificate().cert } })).toMatchObject(untrusted)
+      expect(await failure({ ...secure, host: 'localhost', ssl: { reject_unauthorized: true } })).toMatchObject(untrusted)
+    } finally {
+      await front.stop()
+    }
   })
 })
 
