@@ -51,11 +51,13 @@ export function connectionSettings({ url, poolSize, applicationName }: Connectio
  * Brings the schema up to date and returns the names of what ran. Each migration is a transaction of its own. Processes that start
  * together take turns: the lock is held by a connection of its own and ends with it.
  */
-export async function migrate(dataSource: DataSource): Promise<string[]> {
+export async function migrate(dataSource: DataSource, say: (line: string) => void = () => {}): Promise<string[]> {
   const holder = dataSource.createQueryRunner()
   try {
     await holder.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
     try {
+      if (!(await dataSource.showMigrations())) return []
+      say('migrating the database')
       const ran = await dataSource.runMigrations({ transaction: 'each' })
       return ran.map(({ name }) => name)
     } finally {

@@ -1,0 +1,145 @@
+import { inspect } from 'node:util'
+import { type EncryptionKey, encryptionKeys } from './encryption-keys.js'
+import { generatedKey } from './generated-keys.js'
+import { missing, type Variables, variables } from './variables.js'
+
+/** What the operator decided, read once. Secrets do not show when it is printed. */
+export class Config {
+  readonly production: boolean
+  readonly port: number
+  readonly host: string
+  /** Addresses and CIDRs of the proxies in front. */
+  readonly trustProxy: readonly string[]
+  /** Absolute. */
+  readonly dataDir: string
+  /** Undefined: the embedded database is used. */
+  readonly databaseUrl?: string
+  readonly databasePoolSize: number
+  /** Undefined: each process works for itself. */
+  readonly redisUrl?: string
+  /** The first admin. */
+  readonly adminEmail?: string
+  readonly adminPassword?: string
+  readonly jwtSecret: string
+  /** The first encrypts, all decrypt. */
+  readonly encryptionKeys: readonly EncryptionKey[]
+  /** Hosts, CIDRs and `host:port` that users may reach although they are private. */
+  readonly outboundAllow: readonly string[]
+  readonly firebaseProjectId?: string
+  /** A URL or a file. */
+  readonly firebaseJwks?: string
+  /** A YAML file. */
+  readonly jobSources?: string
+  /** Executables that an mcp step may start. */
+  readonly mcpCommands: readonly string[]
+  /** Requests per minute and principal. 0 = no limit. */
+  readonly rateLimit: number
+  readonly scriptTimeoutMs: number
+  readonly scriptMemoryMb: number
+  readonly httpMaxResponseBytes: number
+  readonly bodyLimitBytes: number
+  /** How long running work may take to end on SIGTERM. */
+  readonly shutdownGraceMs: number
+  readonly logLevel: Variables['LOG_LEVEL']
+  readonly logFormat: Variables['LOG_FORMAT']
+
+  constructor(set: Variables) {
+    this.production = set.NODE_ENV === 'production'
+    this.port = set.PORT
+    this.host = set.HOST
+    this.trustProxy = set.TRUST_PROXY
+    this.dataDir = set.DATA_DIR
+    this.databaseUrl = set.DATABASE_URL
+    this.databasePoolSize = set.DATABASE_POOL_SIZE
+    this.redisUrl = set.REDIS_URL
+    this.adminEmail = set.ADMIN_EMAIL
+    this.adminPassword = set.ADMIN_PASSWORD
+    this.jwtSecret = set.JWT_SECRET ?? generatedKey(set.DATA_DIR, 'jwt-secret')
+    this.encryptionKeys = set.ENCRYPTION_KEY ?? encryptionKeys.parse(generatedKey(set.DATA_DIR, 'encryption-key'))
+    this.outboundAllow = set.OUTBOUND_ALLOW
+    this.firebaseProjectId = set.FIREBASE_PROJECT_ID
+    this.firebaseJwks = set.FIREBASE_JWKS
+    this.jobSources = set.JOB_SOURCES
+    this.mcpCommands = set.MCP_COMMANDS
+    this.rateLimit = set.RATE_LIMIT
+    this.scriptTimeoutMs = set.SCRIPT_TIMEOUT_MS
+    this.scriptMemoryMb = set.SCRIPT_MEMORY_MB
+    this.httpMaxResponseBytes = set.HTTP_MAX_RESPONSE_BYTES
+    this.bodyLimitBytes = set.BODY_LIMIT_BYTES
+    this.shutdownGraceMs = set.SHUTDOWN_GRACE_MS
+    this.logLevel = set.LOG_LEVEL
+    this.logFormat = set.LOG_FORMAT
+    for (const list of Object.values(this).filter(Array.isArray)) Object.freeze(list)
+    Object.freeze(this)
+  }
+
+  toJSON(): object {
+    return {
+      ...this,
+      databaseUrl: withoutPassword(this.databaseUrl),
+      redisUrl: withoutPassword(this.redisUrl),
+      adminPassword: this.adminPassword && HIDDEN,
+      jwtSecret: HIDDEN,
+      encryptionKeys: this.encryptionKeys.map(({ id }) => id),
+    }
+  }
+
+  [inspect.custom](): unknown {
+    return this.toJSON()
+  }
+}
+
+/** Where Nest finds the configuration; constructors may as well just name the class. */
+export const CONFIG = Config
+
+/** The configuration cannot be used. Lists everything that is wrong with it. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+
+  constructor(readonly faults: readonly string[]) {
+    super(
+      `The configuration has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}:\n${faults.map((fault) => `- ${fault}`).join('\n')}`,
+    )
+  }
+}
+
+/** Throws `ConfigError`. Makes the keys that are not given, unless in production. */
+export function readConfig(environment: Readonly<Record<string, string | undefined>> = process.env): Config {
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value?.trim()))
+  const parsed = variables.safeParse(given)
+  const faults = (parsed.error?.issues ?? []).map((issue) => `${issue.path.join('.')} ${inPlainWords(issue)}`)
+  faults.push(...missing(given))
+  if (!parsed.success || faults.length > 0) throw new ConfigError(faults)
+  try {
+    return new Config(parsed.data)
+  } catch (error) {
+    throw new ConfigError([`DATA_DIR cannot hold the generated keys: ${(error as Error).message}`])
+  }
+}
+
+/** For entry points: says what is wrong and ends the process instead of throwing. */
+export function configOrExit(): Config {
+  try {
+    return readConfig()
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    process.stderr.write(`${error.message}\n`)
+    process.exit(1)
+  }
+}
+
+const HIDDEN = '[hidden]'
+
+function withoutPassword(address: string | undefined): string | undefined {
+  if (!address) return undefined
+  const url = new URL(address)
+  if (url.password) url.password = 'hidden'
+  for (const name of url.searchParams.keys()) if (/password/i.test(name)) url.searchParams.set(name, 'hidden')
+  return url.href
+}
+
+function inPlainWords(issue: { code: string; message: string; values?: unknown }): string {
+  return issue.code === 'invalid_value' && Array.isArray(issue.values)
+    ? `must be one of ${issue.values.join(', ')}`
+    : issue.message
+}

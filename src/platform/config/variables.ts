@@ -1,0 +1,80 @@
+import { resolve } from 'node:path'
+import { z } from 'zod'
+import { encryptionKeys } from './encryption-keys.js'
+
+/** Every variable that the program reads. An empty one counts as not set. */
+export const variables = z.object({
+  NODE_ENV: z.enum(['development', 'production', 'test']).default('development'),
+  PORT: whole(0, 65_535).default(8080),
+  HOST: z.string().default('127.0.0.1'),
+  TRUST_PROXY: list().default([]).describe('addresses and CIDRs of proxies whose X-Forwarded-For is believed'),
+  DATA_DIR: z
+    .string()
+    .default('./.data')
+    .transform((path) => resolve(path)),
+  DATABASE_URL: address('postgres', 'postgresql').optional(),
+  DATABASE_POOL_SIZE: whole(2, 500).default(10).describe('connections of each of the two pools of a process'),
+  REDIS_URL: address('redis', 'rediss').optional(),
+  ADMIN_EMAIL: z.email('must be an e-mail address').optional(),
+  ADMIN_PASSWORD: z.string().min(8, 'must have at least 8 characters').optional(),
+  JWT_SECRET: z.string().min(32, 'must have at least 32 characters').optional(),
+  ENCRYPTION_KEY: encryptionKeys.optional(),
+  OUTBOUND_ALLOW: list(/^[\w.:*/[\]-]+$/, 'must list hosts, CIDRs or host:port').default([]),
+  FIREBASE_PROJECT_ID: z.string().optional(),
+  FIREBASE_JWKS: z.string().optional().describe('a URL or a file; without it Google’s'),
+  JOB_SOURCES: z.string().optional().describe('a YAML file'),
+  MCP_COMMANDS: list().default([]).describe('executables that an mcp step may start'),
+  RATE_LIMIT: whole(0, 1_000_000).default(600).describe('requests per minute and principal; 0 = off'),
+  SCRIPT_TIMEOUT_MS: whole(10, 600_000).default(5_000),
+  SCRIPT_MEMORY_MB: whole(8, 2_048).default(64),
+  HTTP_MAX_RESPONSE_BYTES: whole(1_024, 1_073_741_824).default(10 * 1_048_576),
+  BODY_LIMIT_BYTES: whole(1_024, 1_073_741_824).default(1_048_576),
+  SHUTDOWN_GRACE_MS: whole(0, 600_000).default(15_000).describe('how long running work may take to end on SIGTERM'),
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  LOG_FORMAT: z.enum(['auto', 'json', 'text']).default('auto').describe('auto: text on a terminal, else JSON'),
+})
+
+export type Variables = z.infer<typeof variables>
+
+/** What variables demand of each other. Checked apart from the schema, so that both kinds of faults are reported together. */
+export function missing(given: Readonly<Record<string, string | undefined>>): string[] {
+  const needs = (name: string, reason: string, applies: boolean) =>
+    applies && !given[name] ? [`${name} is required with ${reason}`] : []
+  const inProduction = given.NODE_ENV === 'production'
+  return [
+    ...needs('JWT_SECRET', 'NODE_ENV=production', inProduction),
+    ...needs('ENCRYPTION_KEY', 'NODE_ENV=production', inProduction),
+    ...needs('ADMIN_EMAIL', 'ADMIN_PASSWORD', !!given.ADMIN_PASSWORD),
+    ...needs('FIREBASE_PROJECT_ID', 'FIREBASE_JWKS', !!given.FIREBASE_JWKS),
+  ]
+}
+
+function whole(least: number, most: number) {
+  const message = `must be a whole number from ${least} to ${most}`
+  return z
+    .string()
+    .regex(/^\d+$/, message)
+    .transform(Number)
+    .refine((number) => number >= least && number <= most, message)
+}
+
+function list(item = /./, message = 'must be a comma-separated list') {
+  return z
+    .string()
+    .transform((text) =>
+      text
+        .split(',')
+        .map((entry) => entry.trim())
+        .filter((entry) => entry !== ''),
+    )
+    .refine((entries) => entries.every((entry) => item.test(entry)), message)
+}
+
+function address(...schemes: string[]) {
+  return z
+    .string()
+    .refine(
+      (text) => URL.canParse(text) && schemes.includes(new URL(text).protocol.slice(0, -1)),
+      `must be an address that starts with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`,
+    )
+}
