@@ -1,5 +1,5 @@
-import { StepError } from '../engine/step.js'
 import type { StepContext } from '../engine/step.js'
+import { StepError } from '../engine/step.js'
 import { formatDuration, InvalidDuration, parseDuration } from '../platform/duration.js'
 import type { Json, JsonSchema } from '../platform/json.js'
 import { OutboundError } from '../platform/outbound/errors.js'
@@ -50,10 +50,15 @@ export async function converse<T>(
     return await Promise.race([talk(signal), abandoned])
   } catch (error) {
     if (step.signal.aborted) {
-      throw new StepError(`the step was stopped while it talked to ${service.name}`, { code: 'aborted', retryable: false })
+      throw new StepError(`the step was stopped while it talked to ${service.name}`, {
+        code: 'aborted',
+        retryable: false,
+      })
     }
     if (limit.signal.aborted) {
-      throw new StepError(`${service.name} did not answer within ${formatDuration(service.timeoutMs)}`, { code: 'timeout' })
+      throw new StepError(`${service.name} did not answer within ${formatDuration(service.timeoutMs)}`, {
+        code: 'timeout',
+      })
     }
     throw inPlainWords(error, service)
   } finally {
@@ -101,7 +106,9 @@ export function withoutSecrets(text: string, secrets: readonly unknown[] = []): 
 function inPlainWords(thrown: unknown, service: Service): StepError {
   const error = thrown instanceof Error ? thrown : new Error(String(thrown))
   const said =
-    error instanceof StepError ? error : (service.explain?.(error) ?? refusal(error) ?? network(error, service) ?? unknown(error, service))
+    error instanceof StepError
+      ? error
+      : (service.explain?.(error) ?? refusal(error) ?? network(error, service) ?? unknown(error, service))
   return new StepError(withoutSecrets(said.message, service.secrets), {
     code: said.code,
     retryable: said.retryable,
@@ -134,7 +141,10 @@ function network(error: Error, service: Service): Explanation | undefined {
     if (typeof code !== 'string') continue
     if (NETWORK[code]) return { message: `${service.name} ${NETWORK[code]}`, code: 'connection_failed' }
     if (UNTRUSTED.test(code) || /certificate|altname/i.test(cause.message)) {
-      return { message: `${service.name} has a certificate that is not trusted: ${cause.message}`, code: 'untrusted_certificate' }
+      return {
+        message: `${service.name} has a certificate that is not trusted: ${cause.message}`,
+        code: 'untrusted_certificate',
+      }
     }
   }
   return undefined

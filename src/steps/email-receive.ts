@@ -1,7 +1,7 @@
-import { ImapFlow, type FetchMessageObject, type SearchObject } from 'imapflow'
+import { type FetchMessageObject, ImapFlow, type SearchObject } from 'imapflow'
 import PostalMime, { type Address, type Email } from 'postal-mime'
-import { StepError } from '../engine/step.js'
 import type { StepContext, StepType } from '../engine/step.js'
+import { StepError } from '../engine/step.js'
 import type { Json, JsonObject, JsonSchema } from '../platform/json.js'
 import { converse, type Explanation, timeLimit, timeoutParam } from './conversation.js'
 import type { Outbound } from './ports.js'
@@ -52,7 +52,9 @@ async function receive(outbound: Outbound, params: Params, step: StepContext): P
       host: target.address,
       port,
       secure,
-      doSTARTTLS: secure ? undefined : { required: true, never: false, offered: undefined }[starttls(params, target.loopback)],
+      doSTARTTLS: secure
+        ? undefined
+        : { required: true, never: false, offered: undefined }[starttls(params, target.loopback)],
       ...(target.servername === undefined ? {} : { servername: target.servername }),
       tls: tlsOptions(target, params.tls as JsonObject | undefined),
       auth: { user: params.username, pass: params.password },
@@ -76,7 +78,8 @@ async function receive(outbound: Outbound, params: Params, step: StepContext): P
       await client.mailboxOpen(folder, { readOnly: params.mark_as_read !== true })
       const uids = await select(client, params, period)
       const emails = await read(client, uids, params)
-      if (params.mark_as_read === true && uids.length > 0) await client.messageFlagsAdd(uids.join(','), ['\\Seen'], { uid: true })
+      if (params.mark_as_read === true && uids.length > 0)
+        await client.messageFlagsAdd(uids.join(','), ['\\Seen'], { uid: true })
       await client.logout()
       return emails
     } finally {
@@ -145,14 +148,19 @@ async function read(client: ImapFlow, uids: readonly number[], params: Params): 
 
 function describe(email: Email, params: Params): JsonObject {
   const text = email.text ?? email.html ?? ''
-  const preview = params.body_preview === undefined ? undefined : [...text].slice(0, Number(params.body_preview)).join('')
+  const preview =
+    params.body_preview === undefined ? undefined : [...text].slice(0, Number(params.body_preview)).join('')
   return {
     subject: email.subject ?? '',
     from: addresses(email.from ? [email.from] : [])[0] ?? '',
     to: addresses(email.to),
     cc: addresses(email.cc),
     date: iso(email.date),
-    ...(params.with_body === true ? { body: preview ?? text, html: email.html ?? '' } : preview === undefined ? {} : { body: preview }),
+    ...(params.with_body === true
+      ? { body: preview ?? text, html: email.html ?? '' }
+      : preview === undefined
+        ? {}
+        : { body: preview }),
     headers: headers(email),
     messageId: email.messageId ?? '',
   }
@@ -197,17 +205,29 @@ function instant(params: Params, name: 'since' | 'before'): Date | undefined {
   if (params[name] === undefined) return undefined
   const date = new Date(String(params[name]))
   if (!Number.isNaN(date.getTime())) return date
-  throw new StepError(`${name} is no RFC 3339 date-time, such as 2023-01-01T00:00:00Z`, { code: 'invalid_params', retryable: false })
+  throw new StepError(`${name} is no RFC 3339 date-time, such as 2023-01-01T00:00:00Z`, {
+    code: 'invalid_params',
+    retryable: false,
+  })
 }
 
 function explain(
-  error: Error & { authenticationFailed?: boolean; mailboxMissing?: boolean; responseText?: string; code?: string },
+  error: Error & {
+    authenticationFailed?: boolean
+    mailboxMissing?: boolean
+    responseText?: string
+    serverResponseCode?: string
+  },
   folder: string,
 ): Explanation | undefined {
+  // The server could not ask whoever knows the passwords (RFC 5530).
+  if (error.serverResponseCode === 'UNAVAILABLE')
+    return { message: 'the mail server cannot log anyone in now', code: 'mail_refused' }
   if (error.authenticationFailed) {
     return { message: 'the mail server refused the username or password', code: 'login_refused', retryable: false }
   }
-  if (error.mailboxMissing) return { message: `there is no mail folder '${folder}'`, code: 'folder_missing', retryable: false }
+  if (error.mailboxMissing)
+    return { message: `there is no mail folder '${folder}'`, code: 'folder_missing', retryable: false }
   if (error.responseText) return { message: `the mail server said: ${error.responseText}`, code: 'mail_refused' }
   return undefined
 }
@@ -217,24 +237,49 @@ const PARAMS: JsonSchema = {
   required: ['imap_host', 'username', 'password'],
   properties: {
     imap_host: { type: 'string', minLength: 1, description: 'Host of the IMAP server.', examples: ['imap.gmail.com'] },
-    imap_port: { type: 'integer', minimum: 1, maximum: 65535, default: 993, description: 'Port; 993 speaks TLS from the start.' },
+    imap_port: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 65535,
+      default: 993,
+      description: 'Port; 993 speaks TLS from the start.',
+    },
     username: { type: 'string', description: 'Account to log in with.', examples: ['${secrets.EMAIL_USERNAME}'] },
     password: { type: 'string', description: 'Password of the account.', examples: ['${secrets.EMAIL_PASSWORD}'] },
     folder: { type: 'string', minLength: 1, default: 'INBOX', description: 'Mailbox to read.' },
-    limit: { type: 'integer', minimum: 1, maximum: 1000, default: 100, description: 'At most so many messages, the newest.' },
+    limit: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 1000,
+      default: 100,
+      description: 'At most so many messages, the newest.',
+    },
     unseen: { type: 'boolean', default: false, description: 'Only messages not read yet.' },
-    from: { type: 'string', description: 'Only messages whose sender contains this.', examples: ['important@example.com'] },
+    from: {
+      type: 'string',
+      description: 'Only messages whose sender contains this.',
+      examples: ['important@example.com'],
+    },
     to: { type: 'string', description: 'Only messages with a recipient that contains this.' },
     subject: { type: 'string', description: 'Only messages whose subject contains this.', examples: ['Urgent'] },
-    since: { type: 'string', description: 'Only messages received at or after this instant (RFC 3339).', examples: ['2023-01-01T00:00:00Z'] },
+    since: {
+      type: 'string',
+      description: 'Only messages received at or after this instant (RFC 3339).',
+      examples: ['2023-01-01T00:00:00Z'],
+    },
     before: { type: 'string', description: 'Only messages received before this instant (RFC 3339).' },
     with_body: { type: 'boolean', default: false, description: 'Read the text and HTML as well.' },
     mark_as_read: { type: 'boolean', default: false, description: 'Mark what was read as read.' },
-    body_preview: { type: 'integer', minimum: 0, description: 'Cut the text to so many characters; reads it even without `with_body`.' },
+    body_preview: {
+      type: 'integer',
+      minimum: 0,
+      description: 'Cut the text to so many characters; reads it even without `with_body`.',
+    },
     secure: { type: 'boolean', description: 'TLS from the start; true by default on port 993.' },
     starttls: {
       enum: ['required', 'offered', 'never'],
-      description: 'Whether to encrypt a connection that starts in the clear. Required by default; on loopback used when offered.',
+      description:
+        'Whether to encrypt a connection that starts in the clear. Required by default; on loopback used when offered.',
     },
     tls: TLS_PARAM,
     timeout: timeoutParam('60s'),

@@ -3,13 +3,13 @@ import type { AddressInfo } from 'node:net'
 import PostalMime from 'postal-mime'
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { closedPort, silentServer } from '../../test/support/peers/silent.js'
 import { testCertificate } from '../../test/support/certificate.js'
+import { closedPort, silentServer } from '../../test/support/peers/silent.js'
 import type { JsonObject } from '../platform/json.js'
 import { GuardedOutbound } from '../platform/outbound/guarded-outbound.js'
 import { emailSend } from './email-send.js'
 import { loopbackOutbound, outputOf } from './loopback.fake.js'
-import { failure, FakeStepContext } from './step-context.fake.js'
+import { FakeStepContext, failure } from './step-context.fake.js'
 
 interface Mail {
   from: string
@@ -52,7 +52,13 @@ async function smtpServer(options: SMTPServerOptions = {}) {
         const { mailFrom, rcptTo } = session.envelope
         const from = mailFrom ? mailFrom.address : ''
         const to = rcptTo.map(({ address }) => address)
-        mails.push({ from, to, raw: Buffer.concat(chunks).toString(), secure: session.secure === true, user: String(session.user) })
+        mails.push({
+          from,
+          to,
+          raw: Buffer.concat(chunks).toString(),
+          secure: session.secure === true,
+          user: String(session.user),
+        })
         done()
       })
     },
@@ -66,7 +72,13 @@ async function smtpServer(options: SMTPServerOptions = {}) {
 }
 
 const login = { smtp_host: 'localhost', username: 'ada', password: PASSWORD }
-const mail = { ...login, from: 'sender@example.com', to: 'recipient@example.com', subject: 'Hello from a flow', body: 'This is a test.' }
+const mail = {
+  ...login,
+  from: 'sender@example.com',
+  to: 'recipient@example.com',
+  subject: 'Hello from a flow',
+  body: 'This is a test.',
+}
 
 describe('email.send', () => {
   it('sends over STARTTLS and answers as documented', async () => {
@@ -101,13 +113,22 @@ describe('email.send', () => {
       html: '<h1>Hello</h1>',
       headers: { 'X-Priority': '1', 'X-Custom-Header': 'Custom Value' },
       attachments: [
-        { filename: 'document.pdf', content_type: 'application/pdf', content: Buffer.from('%PDF-1.7').toString('base64') },
+        {
+          filename: 'document.pdf',
+          content_type: 'application/pdf',
+          content: Buffer.from('%PDF-1.7').toString('base64'),
+        },
         { filename: 'notes.txt', content_type: 'text/plain', content: 'test' },
         { filename: 'table.csv', content_type: 'text/csv', content: Buffer.from('a,b\n1,2\n').toString('base64') },
         { filename: 'literal.bin', content: 'AAAA', encoding: 'text' },
       ],
     })
-    expect(output).toMatchObject({ from: 'ada', to: ['a@example.com', 'Bea <b@example.com>'], cc: ['c@example.com'], bcc: ['hidden@example.com'] })
+    expect(output).toMatchObject({
+      from: 'ada',
+      to: ['a@example.com', 'Bea <b@example.com>'],
+      cc: ['c@example.com'],
+      bcc: ['hidden@example.com'],
+    })
     const [sent] = server.mails
     expect(sent?.to).toEqual(['a@example.com', 'b@example.com', 'c@example.com', 'hidden@example.com'])
     expect(sent?.raw).not.toContain('hidden@example.com')
@@ -156,7 +177,10 @@ describe('email.send', () => {
   it('says which recipients were refused, and fails when all were', async () => {
     const server = await smtpServer()
     const context = new FakeStepContext()
-    const some = await step.run({ ...mail, smtp_port: server.port, to: ['a@example.com', 'nobody@example.com'] }, context)
+    const some = await step.run(
+      { ...mail, smtp_port: server.port, to: ['a@example.com', 'nobody@example.com'] },
+      context,
+    )
     expect(some.output).toMatchObject({ status: 'sent', rejected: ['nobody@example.com'] })
     expect(context.logs).toEqual([
       { level: 'warn', message: 'The mail server refused some recipients', data: { rejected: ['nobody@example.com'] } },
@@ -191,7 +215,9 @@ describe('failure', () => {
     const server = await smtpServer()
     const strict: JsonObject[] = [{ ca: testCertificate().cert }, { reject_unauthorized: true }]
     for (const tls of strict) {
-      await expect(outputOf(step, { ...mail, smtp_port: server.port, tls })).rejects.toMatchObject({ code: 'untrusted_certificate' })
+      await expect(outputOf(step, { ...mail, smtp_port: server.port, tls })).rejects.toMatchObject({
+        code: 'untrusted_certificate',
+      })
     }
     expect(server.mails).toEqual([])
   })
@@ -206,7 +232,10 @@ describe('failure', () => {
 
   it('does not reach what the guard refuses', async () => {
     const guarded = emailSend({ outbound: new GuardedOutbound() })
-    await expect(outputOf(guarded, { ...mail, smtp_port: 25 })).rejects.toMatchObject({ code: 'outbound_refused', retryable: false })
+    await expect(outputOf(guarded, { ...mail, smtp_port: 25 })).rejects.toMatchObject({
+      code: 'outbound_refused',
+      retryable: false,
+    })
   })
 
   it('gives up on a server that never greets', async () => {

@@ -1,7 +1,8 @@
+import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import nodemailer from 'nodemailer'
-import { StepError } from '../engine/step.js'
 import type { StepContext, StepType } from '../engine/step.js'
+import { StepError } from '../engine/step.js'
 import type { JsonObject, JsonSchema } from '../platform/json.js'
 import { converse, type Explanation, timeLimit, timeoutParam } from './conversation.js'
 import type { Outbound } from './ports.js'
@@ -85,14 +86,24 @@ function explain(error: Error & { code?: string; responseCode?: number; response
   const reply = error.response ? `: ${error.response}` : ''
   switch (error.code) {
     case 'EAUTH':
-      return { message: `the mail server refused the username or password${reply}`, code: 'login_refused', retryable: false }
+      return {
+        message: `the mail server refused the username or password${reply}`,
+        code: 'login_refused',
+        retryable: false,
+      }
     case 'EENVELOPE':
-      return { message: `the mail server refused the sender or a recipient${reply || `: ${error.message}`}`, code: 'mail_refused' }
+      return {
+        message: `the mail server refused the sender or a recipient${reply || `: ${error.message}`}`,
+        code: 'mail_refused',
+      }
     case 'EMESSAGE':
       return { message: `the mail server refused the message${reply || `: ${error.message}`}`, code: 'mail_refused' }
     case 'ETLS':
       return /STARTTLS/i.test(error.message) && error.responseCode === undefined
-        ? { message: `the mail server offers no encryption (${error.message}); starttls: offered would go without`, code: 'no_encryption' }
+        ? {
+            message: `the mail server offers no encryption (${error.message}); starttls: offered would go without`,
+            code: 'no_encryption',
+          }
         : undefined
     default:
       return undefined
@@ -137,11 +148,7 @@ function decoded({ content, encoding, content_type: type = '' }: Attachment): Bu
 }
 
 function isText(bytes: Buffer): boolean {
-  try {
-    return !/[\0-\x08\x0e-\x1f]/.test(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
-  } catch {
-    return false
-  }
+  return isUtf8(bytes) && !bytes.some((byte) => byte < 0x09)
 }
 
 const ADDRESSES: JsonSchema = { type: ['string', 'array'], items: { type: 'string' } }
@@ -151,11 +158,21 @@ const PARAMS: JsonSchema = {
   required: ['smtp_host', 'username', 'password', 'to', 'subject'],
   properties: {
     smtp_host: { type: 'string', minLength: 1, description: 'Host of the SMTP server.', examples: ['smtp.gmail.com'] },
-    smtp_port: { type: 'integer', minimum: 1, maximum: 65535, default: 587, description: 'Port; 465 speaks TLS from the start.' },
+    smtp_port: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 65535,
+      default: 587,
+      description: 'Port; 465 speaks TLS from the start.',
+    },
     username: { type: 'string', description: 'Account to log in with.', examples: ['${secrets.EMAIL_USERNAME}'] },
     password: { type: 'string', description: 'Password of the account.', examples: ['${secrets.EMAIL_PASSWORD}'] },
     from: { type: 'string', description: 'Sender; the username where absent.', examples: ['sender@example.com'] },
-    to: { ...ADDRESSES, description: 'Recipient, or a list of them.', examples: ['recipient@example.com', ['a@example.com', 'b@example.com']] },
+    to: {
+      ...ADDRESSES,
+      description: 'Recipient, or a list of them.',
+      examples: ['recipient@example.com', ['a@example.com', 'b@example.com']],
+    },
     cc: { ...ADDRESSES, description: 'Recipients of a copy.' },
     bcc: { ...ADDRESSES, description: 'Recipients of a copy whom nobody else sees.' },
     subject: { type: 'string', description: 'Subject line.', examples: ['Hello'] },
@@ -185,7 +202,8 @@ const PARAMS: JsonSchema = {
     secure: { type: 'boolean', description: 'TLS from the start; true by default on port 465.' },
     starttls: {
       enum: ['required', 'offered', 'never'],
-      description: 'Whether to encrypt a connection that starts in the clear. Required by default; on loopback used when offered.',
+      description:
+        'Whether to encrypt a connection that starts in the clear. Required by default; on loopback used when offered.',
     },
     tls: TLS_PARAM,
     timeout: timeoutParam('60s'),

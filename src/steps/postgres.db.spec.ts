@@ -1,12 +1,12 @@
+import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { testCertificate } from '../../test/support/certificate.js'
 import { emptyDatabase } from '../../test/support/database.js'
-import { closedPort, silentServer } from '../../test/support/peers/silent.js'
 import { postgresBehindTls } from '../../test/support/peers/postgres-tls.js'
+import { closedPort, silentServer } from '../../test/support/peers/silent.js'
 import type { JsonObject } from '../platform/json.js'
-import { loopbackOutbound, outputOf } from './loopback.fake.js'
-import pg from 'pg'
 import { GuardedOutbound } from '../platform/outbound/guarded-outbound.js'
+import { loopbackOutbound, outputOf } from './loopback.fake.js'
 import { postgres } from './postgres.js'
 import { failure as failureOf } from './step-context.fake.js'
 
@@ -39,12 +39,25 @@ const failure = (params: JsonObject, given = {}) => failureOf(run(params, given)
 
 describe('SQL', () => {
   it('answers rows for what returns rows, and a count otherwise', async () => {
-    expect(await run({ operation: 'execute', query: 'CREATE TABLE users (id text PRIMARY KEY, name text)' })).toEqual({ rows_affected: 0 })
-    expect(await run({ operation: 'execute', query: 'INSERT INTO users VALUES ($1, $2), ($3, $4)', args: ['user-123', 'Ada', 'user-2', null] })).toEqual({
+    expect(await run({ operation: 'execute', query: 'CREATE TABLE users (id text PRIMARY KEY, name text)' })).toEqual({
+      rows_affected: 0,
+    })
+    expect(
+      await run({
+        operation: 'execute',
+        query: 'INSERT INTO users VALUES ($1, $2), ($3, $4)',
+        args: ['user-123', 'Ada', 'user-2', null],
+      }),
+    ).toEqual({
       rows_affected: 2,
     })
-    expect(await run({ operation: 'query', query: 'SELECT * FROM users WHERE id = $1', args: ['user-123'] })).toEqual([{ id: 'user-123', name: 'Ada' }])
-    expect(await run({ operation: 'execute', query: 'UPDATE users SET name = $1 RETURNING id', args: ['x'] })).toEqual([{ id: 'user-123' }, { id: 'user-2' }])
+    expect(await run({ operation: 'query', query: 'SELECT * FROM users WHERE id = $1', args: ['user-123'] })).toEqual([
+      { id: 'user-123', name: 'Ada' },
+    ])
+    expect(await run({ operation: 'execute', query: 'UPDATE users SET name = $1 RETURNING id', args: ['x'] })).toEqual([
+      { id: 'user-123' },
+      { id: 'user-2' },
+    ])
     expect(await run({ operation: 'query', query: 'SELECT id FROM users WHERE false' })).toEqual([])
   })
 
@@ -93,13 +106,18 @@ describe('SQL', () => {
 
   it('says what the database said', async () => {
     const error = await failure({ operation: 'query', query: 'SELECT * FROM no_such_table' })
-    expect(error).toMatchObject({ message: 'the database said: relation "no_such_table" does not exist', retryable: false })
+    expect(error).toMatchObject({
+      message: 'the database said: relation "no_such_table" does not exist',
+      retryable: false,
+    })
   })
 
   it('commits a transaction as a whole, or nothing of it', async () => {
     await run({ operation: 'execute', query: 'CREATE TABLE ledger (id int PRIMARY KEY, amount int)' })
     const insert = (id: number) => ({ query: 'INSERT INTO ledger VALUES ($1, $2)', args: [id, 10] })
-    expect(await run({ operation: 'transaction', statements: [insert(1), { query: 'SELECT count(*) FROM ledger' }] })).toEqual({
+    expect(
+      await run({ operation: 'transaction', statements: [insert(1), { query: 'SELECT count(*) FROM ledger' }] }),
+    ).toEqual({
       results: [{ rows_affected: 1 }, [{ count: 1 }]],
     })
     await failure({ operation: 'transaction', statements: [insert(2), insert(1)] })
@@ -114,16 +132,37 @@ describe('batch_insert', () => {
       query: 'CREATE TABLE people (id text PRIMARY KEY, email text, tags text[], extra jsonb, created_at timestamptz)',
     })
     const columns = ['id', 'email', 'tags', 'extra', 'created_at']
-    const item = (id: string, email: string) => ({ id, email, tags: ['a'], extra: [1, 2], created_at: '2024-01-01T00:00:00Z', ignored: true })
-    const upsert = { operation: 'batch_insert', table: 'people', columns, on_conflict: 'id', on_conflict_action: 'update' }
-    expect(await run({ ...upsert, items: [item('1', 'one@x.org'), item('2', 'two@x.org')] })).toEqual({ rows_affected: 2 })
-    expect(await run({ ...upsert, items: [item('2', 'new@x.org'), item('3', 'three@x.org')] })).toEqual({ rows_affected: 2 })
-    expect(await run({ operation: 'query', query: 'SELECT id, email, tags, extra, created_at FROM people ORDER BY id' })).toEqual([
+    const item = (id: string, email: string) => ({
+      id,
+      email,
+      tags: ['a'],
+      extra: [1, 2],
+      created_at: '2024-01-01T00:00:00Z',
+      ignored: true,
+    })
+    const upsert = {
+      operation: 'batch_insert',
+      table: 'people',
+      columns,
+      on_conflict: 'id',
+      on_conflict_action: 'update',
+    }
+    expect(await run({ ...upsert, items: [item('1', 'one@x.org'), item('2', 'two@x.org')] })).toEqual({
+      rows_affected: 2,
+    })
+    expect(await run({ ...upsert, items: [item('2', 'new@x.org'), item('3', 'three@x.org')] })).toEqual({
+      rows_affected: 2,
+    })
+    expect(
+      await run({ operation: 'query', query: 'SELECT id, email, tags, extra, created_at FROM people ORDER BY id' }),
+    ).toEqual([
       { id: '1', email: 'one@x.org', tags: ['a'], extra: [1, 2], created_at: '2024-01-01T00:00:00.000Z' },
       { id: '2', email: 'new@x.org', tags: ['a'], extra: [1, 2], created_at: '2024-01-01T00:00:00.000Z' },
       { id: '3', email: 'three@x.org', tags: ['a'], extra: [1, 2], created_at: '2024-01-01T00:00:00.000Z' },
     ])
-    expect(await run({ ...upsert, on_conflict_action: 'nothing', items: [item('1', 'other@x.org')] })).toEqual({ rows_affected: 0 })
+    expect(await run({ ...upsert, on_conflict_action: 'nothing', items: [item('1', 'other@x.org')] })).toEqual({
+      rows_affected: 0,
+    })
   })
 
   it('is all or nothing, and says which key was there', async () => {
@@ -139,18 +178,28 @@ describe('batch_insert', () => {
       await failure({ operation: 'batch_insert', table: hostile, items: [{ id: 1 }] })
       await failure({ operation: 'batch_insert', table: 'victim', items: [{ [hostile]: 1 }] })
       await failure({ operation: 'batch_insert', table: 'victim', items: [{ id: 1 }], on_conflict: hostile })
-      await failure({ operation: 'set', table: hostile.includes('victim') ? `${hostile}.x` : hostile, key: 'k', value: 1 })
+      await failure({
+        operation: 'set',
+        table: hostile.includes('victim') ? `${hostile}.x` : hostile,
+        key: 'k',
+        value: 1,
+      })
     }
     expect(await run({ operation: 'query', query: 'SELECT * FROM victim' })).toEqual([])
     await run({ operation: 'execute', query: 'CREATE TABLE "odd ""name" ("Odd Column" int)' })
-    expect(await run({ operation: 'batch_insert', table: 'odd "name', items: [{ 'Odd Column': 5 }] })).toEqual({ rows_affected: 1 })
+    expect(await run({ operation: 'batch_insert', table: 'odd "name', items: [{ 'Odd Column': 5 }] })).toEqual({
+      rows_affected: 1,
+    })
   })
 })
 
 describe('keys and values', () => {
   it('makes the table by the first set, and is empty before', async () => {
     expect(await run({ operation: 'list' })).toEqual([])
-    expect(await failure({ operation: 'get', key: 'a' })).toMatchObject({ message: 'item not found: a', code: 'not_found' })
+    expect(await failure({ operation: 'get', key: 'a' })).toMatchObject({
+      message: 'item not found: a',
+      code: 'not_found',
+    })
     expect(await run({ operation: 'set', key: 'b', value: { n: 1 } })).toEqual({ n: 1 })
     expect(await run({ operation: 'set', key: 'a', value: 'text' })).toBe('text')
     expect(await run({ operation: 'get', key: 'b' })).toEqual({ n: 1 })
@@ -161,7 +210,9 @@ describe('keys and values', () => {
   })
 
   it('survives that many flows make the table at once', async () => {
-    const sets = Array.from({ length: 8 }, (_, index) => run({ operation: 'set', table: 'raced', key: `k${index}`, value: index }))
+    const sets = Array.from({ length: 8 }, (_, index) =>
+      run({ operation: 'set', table: 'raced', key: `k${index}`, value: index }),
+    )
     await Promise.all(sets)
     expect(await run({ operation: 'list', table: 'raced' })).toHaveLength(8)
   })
@@ -193,16 +244,24 @@ describe('keys and values', () => {
     expect(await found({ 'address.city': 'London' })).toEqual(['a'])
     expect(await found({}, { sort: '-age' })).toEqual(['c', 'a', 'b'])
     expect(await found({}, { sort: 'age', limit: 1 })).toEqual(['b'])
-    expect(await run({ operation: 'query', table: 'searched', filter: { name: 'Bob' } })).toEqual([{ ...items.b, _key: 'b' }])
+    expect(await run({ operation: 'query', table: 'searched', filter: { name: 'Bob' } })).toEqual([
+      { ...items.b, _key: 'b' },
+    ])
     expect(await found({ "name' OR true --": 'x' })).toEqual([])
-    expect((await failure({ operation: 'query', table: 'searched', filter: { age: { $regex: 'x' } } })).message).toContain("'$regex'")
+    expect(
+      (await failure({ operation: 'query', table: 'searched', filter: { age: { $regex: 'x' } } })).message,
+    ).toContain("'$regex'")
   })
 })
 
 describe('failure', () => {
   it('tells a wrong password without repeating it, and takes none from the environment', async () => {
     const error = await failure({ operation: 'list', password: 'wrong-password-1' })
-    expect(error).toMatchObject({ message: 'the database refused the user or password', code: 'login_refused', retryable: false })
+    expect(error).toMatchObject({
+      message: 'the database refused the user or password',
+      code: 'login_refused',
+      retryable: false,
+    })
     vi.stubEnv('PGPASSWORD', connection.password)
     try {
       const { password: _, ...without } = connection
@@ -224,7 +283,10 @@ describe('failure', () => {
   it('does not reach what the guard refuses', async () => {
     const guarded = postgres({ outbound: new GuardedOutbound() })
     for (const host of ['127.0.0.1', 'localhost', '2130706433', '::ffff:127.0.0.1']) {
-      await expect(outputOf(guarded, { ...connection, host, operation: 'list' })).rejects.toMatchObject({ code: 'outbound_refused', retryable: false })
+      await expect(outputOf(guarded, { ...connection, host, operation: 'list' })).rejects.toMatchObject({
+        code: 'outbound_refused',
+        retryable: false,
+      })
     }
   })
 
@@ -236,7 +298,10 @@ describe('failure', () => {
 
   it('cancels a statement on the server when the step is stopped', async () => {
     const stopped = new AbortController()
-    const failed = failure({ operation: 'query', query: 'SELECT pg_sleep(61)', timeout: 60 }, { signal: stopped.signal })
+    const failed = failure(
+      { operation: 'query', query: 'SELECT pg_sleep(61)', timeout: 60 },
+      { signal: stopped.signal },
+    )
     await vi.waitFor(async () => expect(await sleepers('pg_sleep(61)')).toBe(1), 5_000)
     stopped.abort()
     expect(await failed).toMatchObject({ code: 'aborted' })
@@ -277,8 +342,12 @@ describe('encryption', () => {
       expect(front.encrypted()).toBe(2)
       const untrusted = { code: 'untrusted_certificate' }
       expect(await failure({ ...secure, ssl: { ca: certificate.cert } })).toMatchObject(untrusted)
-      expect(await failure({ ...secure, host: 'localhost', ssl: { ca: testCertificate().cert } })).toMatchObject(untrusted)
-      expect(await failure({ ...secure, host: 'localhost', ssl: { reject_unauthorized: true } })).toMatchObject(untrusted)
+      expect(await failure({ ...secure, host: 'localhost', ssl: { ca: testCertificate().cert } })).toMatchObject(
+        untrusted,
+      )
+      expect(await failure({ ...secure, host: 'localhost', ssl: { reject_unauthorized: true } })).toMatchObject(
+        untrusted,
+      )
     } finally {
       await front.stop()
     }

@@ -1,6 +1,6 @@
 import pg from 'pg'
-import { StepError } from '../engine/step.js'
 import type { StepContext, StepType } from '../engine/step.js'
+import { StepError } from '../engine/step.js'
 import { isJsonObject, type Json, type JsonObject, type JsonSchema } from '../platform/json.js'
 import { converse, durationParam, type Explanation, timeLimit, timeoutParam } from './conversation.js'
 import type { Outbound } from './ports.js'
@@ -32,7 +32,12 @@ async function operate(outbound: Outbound, params: JsonObject, step: StepContext
     ssl: params.ssl ?? false,
   }
   const timeoutMs = timeLimit(params.timeout, '30s')
-  const service = { name: `the database ${options.host}:${options.port}`, timeoutMs, secrets: [options.password], explain }
+  const service = {
+    name: `the database ${options.host}:${options.port}`,
+    timeoutMs,
+    secrets: [options.password],
+    explain,
+  }
   const work = operation(params)
   return await converse(service, step, (signal) => PostgresSession.with(outbound, options, timeoutMs, signal, work))
 }
@@ -51,7 +56,10 @@ function operation(params: JsonObject): Work {
         return params.value ?? null
       })
     case 'delete':
-      return ofKey(params, (key) => async (session) => ({ deleted: await new KeyValueTable(session, table).delete(key), key }))
+      return ofKey(params, (key) => async (session) => ({
+        deleted: await new KeyValueTable(session, table).delete(key),
+        key,
+      }))
     case 'list':
       return (session) => new KeyValueTable(session, table).keys()
     case 'query':
@@ -68,7 +76,8 @@ function operation(params: JsonObject): Work {
 }
 
 function ofKey(params: JsonObject, work: (key: string) => Work): Work {
-  if (typeof params.key !== 'string') throw invalid(`key parameter is required for ${String(params.operation)} operation`)
+  if (typeof params.key !== 'string')
+    throw invalid(`key parameter is required for ${String(params.operation)} operation`)
   return work(params.key)
 }
 
@@ -86,7 +95,8 @@ function statement(params: JsonObject): Work {
 }
 
 function transaction(statements: Json | undefined): Work {
-  if (!Array.isArray(statements) || statements.length === 0) throw invalid('statements parameter is required for transaction operation')
+  if (!Array.isArray(statements) || statements.length === 0)
+    throw invalid('statements parameter is required for transaction operation')
   return (session) =>
     session.transaction(async () => {
       const results: Json[] = []
@@ -110,14 +120,23 @@ function invalid(message: string): StepError {
 /** SQLSTATE classes: 28 the login, 3D no such database, 57014 cancelled by the statement timeout, 40 serialisation, 53 resources. */
 function explain(error: Error): Explanation | undefined {
   if (/client password must be a/.test(error.message)) {
-    return { message: 'the database asks for a password: set the password parameter', code: 'login_refused', retryable: false }
+    return {
+      message: 'the database asks for a password: set the password parameter',
+      code: 'login_refused',
+      retryable: false,
+    }
   }
   if (!(error instanceof pg.DatabaseError)) return undefined
   const state = error.code ?? ''
-  if (state.startsWith('28')) return { message: 'the database refused the user or password', code: 'login_refused', retryable: false }
+  if (state.startsWith('28'))
+    return { message: 'the database refused the user or password', code: 'login_refused', retryable: false }
   if (state === '57014') return { message: 'the statement took too long and was cancelled', code: 'timeout' }
   const detail = error.detail && !state.startsWith('23') ? ` (${error.detail})` : ''
-  return { message: `the database said: ${error.message}${detail}`, code: 'sql_error', retryable: /^(40|53|55|57|58|08)/.test(state) }
+  return {
+    message: `the database said: ${error.message}${detail}`,
+    code: 'sql_error',
+    retryable: /^(40|53|55|57|58|08)/.test(state),
+  }
 }
 
 const PARAMS: JsonSchema = {
@@ -126,9 +145,16 @@ const PARAMS: JsonSchema = {
   properties: {
     operation: {
       enum: ['get', 'set', 'delete', 'list', 'query', 'execute', 'transaction', 'batch_insert'],
-      description: 'What to do. `query` runs SQL where `query` is given, and searches the key-value table by `filter` otherwise.',
+      description:
+        'What to do. `query` runs SQL where `query` is given, and searches the key-value table by `filter` otherwise.',
     },
-    host: { type: 'string', minLength: 1, default: 'localhost', description: 'Host of the server.', examples: ['db.example.com'] },
+    host: {
+      type: 'string',
+      minLength: 1,
+      default: 'localhost',
+      description: 'Host of the server.',
+      examples: ['db.example.com'],
+    },
     port: { type: 'integer', minimum: 1, maximum: 65535, default: 5432, description: 'Port of the server.' },
     user: { type: 'string', default: 'postgres', description: 'Role to log in as.' },
     password: { type: 'string', description: 'Its password.', examples: ['${secrets.DB_PASSWORD}'] },
@@ -153,7 +179,11 @@ const PARAMS: JsonSchema = {
         additionalProperties: false,
       },
     },
-    table: { type: 'string', description: 'Table: of `batch_insert`, or of the keys and values (`flow_store` by default).', examples: ['users'] },
+    table: {
+      type: 'string',
+      description: 'Table: of `batch_insert`, or of the keys and values (`flow_store` by default).',
+      examples: ['users'],
+    },
     table_name: { type: 'string', description: 'Another name of `table`.' },
     key: { type: 'string', description: 'Key of get, set and delete.' },
     value: { description: 'Value to set: any JSON.' },
@@ -166,9 +196,20 @@ const PARAMS: JsonSchema = {
     sort: { type: 'string', description: 'Field to sort by; `-field` for descending.' },
     limit: { type: 'integer', minimum: 0, description: 'At most so many.' },
     items: { type: 'array', description: 'Objects to insert.', items: { type: 'object' } },
-    columns: { type: 'array', items: { type: 'string' }, description: 'Columns to fill; all members of the items by default.' },
-    on_conflict: { type: ['string', 'array'], items: { type: 'string' }, description: 'Columns whose equality makes two rows one.' },
-    on_conflict_action: { enum: ['update', 'nothing'], description: 'What to do with such a row; `nothing` by default.' },
+    columns: {
+      type: 'array',
+      items: { type: 'string' },
+      description: 'Columns to fill; all members of the items by default.',
+    },
+    on_conflict: {
+      type: ['string', 'array'],
+      items: { type: 'string' },
+      description: 'Columns whose equality makes two rows one.',
+    },
+    on_conflict_action: {
+      enum: ['update', 'nothing'],
+      description: 'What to do with such a row; `nothing` by default.',
+    },
     timeout: timeoutParam('30s'),
   },
   additionalProperties: false,

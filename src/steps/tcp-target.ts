@@ -29,7 +29,8 @@ export const TLS_PARAM: JsonSchema = {
     ca: { type: 'string', description: 'Certificates to trust, in PEM, instead of the public authorities.' },
     reject_unauthorized: {
       type: 'boolean',
-      description: 'Refuse a certificate that is not trusted. True by default, except on a loopback address without `ca`.',
+      description:
+        'Refuse a certificate that is not trusted. True by default, except on a loopback address without `ca`.',
     },
   },
   additionalProperties: false,

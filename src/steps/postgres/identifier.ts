@@ -6,10 +6,13 @@ const MAX_BYTES = 63
 /** A column's name, quoted so that it can be nothing but a name. */
 export function quoteIdentifier(name: string): string {
   if (name === '' || name.includes('\0') || Buffer.byteLength(name) > MAX_BYTES) {
-    throw new StepError(`'${name.slice(0, MAX_BYTES).replaceAll('\0', '')}' is no name: 1 to ${MAX_BYTES} bytes, without NUL`, {
-      code: 'invalid_params',
-      retryable: false,
-    })
+    throw new StepError(
+      `'${name.slice(0, MAX_BYTES).replaceAll('\0', '')}' is no name: 1 to ${MAX_BYTES} bytes, without NUL`,
+      {
+        code: 'invalid_params',
+        retryable: false,
+      },
+    )
   }
   return `"${name.replaceAll('"', '""')}"`
 }

@@ -58,14 +58,21 @@ export class KeyValueTable {
   async query({ filter = {}, sort, limit }: Search): Promise<JsonObject[]> {
     const values: Json[] = []
     const bind = (value: Json) => `$${values.push(value)}`
-    const conditions = Object.entries(filter).flatMap(([field, wanted]) => condition(`value #> ${bind(path(field))}::text[]`, wanted, bind))
-    const order = sort ? `value #> ${bind(path(sort.replace(/^-/, '')))}::text[] ${sort.startsWith('-') ? 'DESC' : 'ASC'} NULLS LAST, ` : ''
+    const conditions = Object.entries(filter).flatMap(([field, wanted]) =>
+      condition(`value #> ${bind(path(field))}::text[]`, wanted, bind),
+    )
+    const order = sort
+      ? `value #> ${bind(path(sort.replace(/^-/, '')))}::text[] ${sort.startsWith('-') ? 'DESC' : 'ASC'} NULLS LAST, `
+      : ''
     const { rows } = await this.read(
       `SELECT key, value FROM ${this.table} WHERE ${[LIVE, ...conditions].join(' AND ')}
        ORDER BY ${order}key COLLATE "C" LIMIT ${bind(limit ?? null)}::bigint`,
       values,
     )
-    return rows.map(({ key, value }) => ({ ...(isJsonObject(value) ? value : { value: value ?? null }), _key: key ?? null }))
+    return rows.map(({ key, value }) => ({
+      ...(isJsonObject(value) ? value : { value: value ?? null }),
+      _key: key ?? null,
+    }))
   }
 
   private async read(statement: string, values: readonly Json[] = []): Promise<SqlResult> {
@@ -95,7 +102,8 @@ const COMPARISONS: Readonly<Record<string, string>> = { $gt: '>', $gte: '>=', $l
 
 /** What a filter asks of one field. `found` is the field's value as an SQL expression; null where there is no such field. */
 function condition(found: string, wanted: Json, bind: (value: Json) => string): string[] {
-  if (!isJsonObject(wanted) || !Object.keys(wanted).some((name) => name.startsWith('$'))) return condition(found, { $eq: wanted }, bind)
+  if (!isJsonObject(wanted) || !Object.keys(wanted).some((name) => name.startsWith('$')))
+    return condition(found, { $eq: wanted }, bind)
   return Object.entries(wanted).map(([operator, operand]) => {
     const json = () => `${bind(JSON.stringify(operand))}::jsonb`
     if (operator === '$eq') return `COALESCE(${found}, 'null') = ${json()}`

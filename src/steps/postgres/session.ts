@@ -105,7 +105,10 @@ export class PostgresSession {
 
 function ssl(wanted: Json | undefined, target: Awaited<ReturnType<typeof tcpTarget>>) {
   if (!wanted) return false
-  return { ...tlsOptions(target, wanted === true ? {} : (wanted as JsonObject)), host: target.servername ?? target.address }
+  return {
+    ...tlsOptions(target, wanted === true ? {} : (wanted as JsonObject)),
+    host: target.servername ?? target.address,
+  }
 }
 
 /** A server that sends without end, on purpose or by an unbounded SELECT, must not fill the memory. */
@@ -117,7 +120,10 @@ function limit(wire: Wire): void {
       received += chunk.length
       if (received <= MAX_BYTES) return
       stream.destroy(
-        new StepError(`the database answered with more than ${MAX_BYTES} bytes: narrow the query`, { code: 'too_large', retryable: false }),
+        new StepError(`the database answered with more than ${MAX_BYTES} bytes: narrow the query`, {
+          code: 'too_large',
+          retryable: false,
+        }),
       )
     })
   }

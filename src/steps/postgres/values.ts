@@ -3,7 +3,9 @@ import pg from 'pg'
 const { types } = pg
 const { builtins } = types
 /** Typed as a function by mistake. */
-const parser = types.arrayParser as unknown as { create(text: string, parse: (text: string) => unknown): { parse(): unknown[] } }
+const parser = types.arrayParser as unknown as {
+  create(text: string, parse: (text: string) => unknown): { parse(): unknown[] }
+}
 
 /** Exact as a JSON number, or the digits as text. */
 function number(text: string): number | string {

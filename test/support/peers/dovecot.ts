@@ -1,11 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chown, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { promisify } from 'node:util'
 import type { TestCertificate } from '../certificate.js'
 import { closedPort } from './silent.js'
 
@@ -34,7 +33,7 @@ export async function startDovecot(certificate: TestCertificate): Promise<ImapPe
   writeFileSync(join(dir, 'cert.pem'), certificate.cert)
   writeFileSync(join(dir, 'key.pem'), certificate.key, { mode: 0o600 })
   writeFileSync(join(dir, 'users'), `${username}:{PLAIN}${password}\n`)
-  writeFileSync(join(dir, 'dovecot.conf'), await configuration(dir, port, securePort))
+  writeFileSync(join(dir, 'dovecot.conf'), configuration(dir, port, securePort))
 
   const child = spawn(BINARY, ['-F', '-c', join(dir, 'dovecot.conf')], { stdio: 'ignore' })
   const stop = async () => {
@@ -50,14 +49,15 @@ export async function startDovecot(certificate: TestCertificate): Promise<ImapPe
   }
 }
 
-async function configuration(dir: string, port: number, securePort: number): Promise<string> {
+function configuration(dir: string, port: number, securePort: number): string {
   const { uid, gid, username } = userInfo()
   const asRoot = uid === 0
   const mail = join(dir, 'mail')
   mkdirSync(mail)
   if (asRoot) {
-    await promisify(chown)(mail, NOBODY, NOBODY)
-    await promisify(chown)(dir, uid, NOBODY)
+    // Its processes run as several users, who must all find their way in.
+    chmodSync(dir, 0o711)
+    chownSync(mail, NOBODY, NOBODY)
   }
   const unprivileged = `
 default_internal_user = ${username}
