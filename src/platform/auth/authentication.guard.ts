@@ -1,11 +1,13 @@
-import type { CanActivate, ExecutionContext, Type } from '@nestjs/common'
+import type { CanActivate, ExecutionContext } from '@nestjs/common'
 import { Injectable } from '@nestjs/common'
-import { AuthGuard, type IAuthGuard } from '@nestjs/passport'
 import type { Request, Response } from 'express'
+import passport, { type Strategy } from 'passport'
 import { isPublic, surfaceOf } from '../openapi/operations.js'
 import { AcceptedCredentials, type CredentialScheme } from './accepted-credentials.js'
 import { Forbidden, Unauthenticated } from './auth.errors.js'
-import { principalIn } from './caller.js'
+import { BasicStrategy } from './basic.strategy.js'
+import { BearerStrategy } from './bearer.strategy.js'
+import type { Principal } from './principal.js'
 import { rolesOf } from './roles.js'
 
 /**
@@ -14,51 +16,63 @@ import { rolesOf } from './roles.js'
  */
 @Injectable()
 export class AuthenticationGuard implements CanActivate {
-  private readonly byScheme: Record<CredentialScheme, IAuthGuard> = {
-    bearer: new (through('bearer'))(),
-    basic: new (through('basic'))(),
-  }
+  private readonly strategies: Record<CredentialScheme, Strategy>
 
-  constructor(private readonly accepted: AcceptedCredentials) {}
+  constructor(
+    private readonly accepted: AcceptedCredentials,
+    bearer: BearerStrategy,
+    basic: BasicStrategy,
+  ) {
+    this.strategies = { bearer, basic }
+  }
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const handler = context.getHandler()
     const controller = context.getClass()
     if (isPublic(handler, controller)) return true
     const request = context.switchToHttp().getRequest<Request>()
-    await this.authenticate(context, request, this.accepted.of(surfaceOf(controller)?.surface))
+    const response = context.switchToHttp().getResponse<Response>()
+    const principal = await this.authenticate(request, response, this.accepted.of(surfaceOf(controller)?.surface))
     const roles = rolesOf(handler, controller)
-    const role = principalIn(request)?.role
-    if (roles && !(role && roles.includes(role))) throw new Forbidden()
+    if (roles && !roles.includes(principal.role)) throw new Forbidden()
+    request.user = principal
     return true
   }
 
-  private async authenticate(context: ExecutionContext, request: Request, accepted: readonly CredentialScheme[]) {
-    const used = schemeOf(request)
+  private async authenticate(
+    request: Request,
+    response: Response,
+    accepted: readonly CredentialScheme[],
+  ): Promise<Principal> {
+    const scheme = schemeOf(request)
     try {
-      if (!used || !accepted.includes(used)) throw new Unauthenticated()
-      await this.byScheme[used].canActivate(context)
+      if (!scheme || !accepted.includes(scheme)) throw new Unauthenticated()
+      return await ask(this.strategies[scheme], request, response)
     } catch (error) {
-      if (error instanceof Unauthenticated) challenge(context.switchToHttp().getResponse<Response>(), used, accepted)
+      if (error instanceof Unauthenticated) challenge(response, scheme, accepted)
       throw error
     }
   }
 }
 
-/** Nest's guard around one passport strategy. What a strategy throws keeps its meaning; what it merely refuses is one 401 for all. */
-function through(scheme: CredentialScheme): Type<IAuthGuard> {
-  class StrategyGuard extends AuthGuard(scheme) {
-    override handleRequest<T>(error: unknown, principal: T | false): T {
-      if (error) throw error
-      if (!principal) throw new Unauthenticated()
-      return principal
+/**
+ * Lets a passport strategy answer. It is handed over as an object, not by its name: names are registered once per process, and a
+ * second application in the process would take over the first one's. What a strategy throws keeps its meaning; what it merely
+ * refuses is one 401 for all.
+ */
+function ask(strategy: Strategy, request: Request, response: Response): Promise<Principal> {
+  return new Promise((resolve, reject) => {
+    const answer = (error: unknown, principal?: Principal | false | null) => {
+      if (error) reject(error)
+      else if (principal) resolve(principal)
+      else reject(new Unauthenticated())
     }
-  }
-  return StrategyGuard
+    passport.authenticate(strategy, { session: false }, answer)(request, response, reject)
+  })
 }
 
 function schemeOf(request: Request): CredentialScheme | undefined {
-  const scheme = /^\s*(\w+) /.exec(request.headers.authorization ?? '')?.[1]?.toLowerCase()
+  const scheme = /^(\w+) /.exec(request.headers.authorization ?? '')?.[1]?.toLowerCase()
   return scheme === 'bearer' || scheme === 'basic' ? scheme : undefined
 }
 
