@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { Graph } from '../../engine/graph.js'
 import { DomainError } from '../../platform/errors/domain-error.js'
-import { fakeStepTypes } from './fake-step-types.js'
 import { compile, type DefinitionFault, toDomainError } from './index.js'
+import { fakeStepTypes } from './step-types.fake.js'
 
 function faultsOf(definition: string): DefinitionFault[] {
   const compilation = compile(definition, fakeStepTypes)
@@ -352,12 +352,23 @@ describe('faults', () => {
     expect(graphOf(flow(`  ${JSON.stringify(name)}: ${step}`)).start).toBe(name)
   })
 
-  it("of a name that could be taken for another node's second visit or batch item", () => {
-    const fault =
-      "4:3 /nodes/a#2 node 'a#2' reads like a repetition of node 'a': name it without '#' and '[' at its end"
-    expect(told(flow(`  a: {type: condition, next: {x: 'a#2'}}\n  a#2: ${step}`))).toEqual([fault])
-    expect(faultsOf(flow(`  a: {type: condition, next: {x: 'a#2[7]'}}\n  a#2[7]: ${step}`))).toHaveLength(1)
-    expect(faultsOf(flow(`  a#2: ${step}`))).toEqual([])
+  it('spare the list of a batch, unless it can be none', () => {
+    const node = (items: string) =>
+      flow(`  a: {type: http.request, params: {url: x, items: ${items}}, batch: {strategy: async}}`)
+    expect(graphOf(node('[1, 2]')).nodes.get('a')?.params).toEqual({ url: 'x', items: [1, 2] })
+    expect(told(node("'${input.list}'"))).toEqual([])
+    expect(told(node('many'))).toEqual([
+      "3:51 /nodes/a/params/items items of node 'a' must be a list, or an expression for one",
+    ])
+  })
+
+  it('spare parameters that hooks supply or do without', () => {
+    const node = (params: string, hook: string) =>
+      flow(`  a: {type: http.request, params: ${params}, hooks: {${hook}: 'return 1'}}`)
+    expect(told(node('{}', 'post'))).toEqual(["3:27 /nodes/a/params/url node 'a': url is required"])
+    expect(told(node('{}', 'prep'))).toEqual([])
+    expect(told(node('{url: 1}', 'prep'))).toEqual(["3:41 /nodes/a/params/url node 'a': url must be a text"])
+    expect(told(node('{url: 1}', 'exec'))).toEqual([])
   })
 
   it('all come at once, in the order of the text', () => {

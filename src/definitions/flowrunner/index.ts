@@ -1,4 +1,5 @@
 export { type Compilation, type CompileOptions, compile } from './compile.js'
 export { type DefinitionFault, toDomainError } from './faults.js'
 export type { Metadata } from './metadata.js'
-export type { ParamFault, StepTypes } from './step-types.js'
+export { flowDefinitionSchema } from './schema.js'
+export { type StepTypes, stepTypesOf } from './step-types.js'

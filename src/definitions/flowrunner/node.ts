@@ -1,5 +1,5 @@
 import type { Batch, GraphNode, Hooks, Retry } from '../../engine/graph.js'
-import { parseDuration } from '../../platform/duration.js'
+import { isDuration, parseDuration } from '../../platform/duration.js'
 import type { JsonObject } from '../../platform/json.js'
 import type { Cursor } from './cursor.js'
 import { checkExpressions } from './expressions.js'
@@ -18,6 +18,8 @@ const nodeKeys = ['type', 'params', 'next', 'batch', 'retry', 'hooks']
 const strategies: readonly Batch['strategy'][] = ['serial', 'async', 'parallel', 'worker_pool']
 const hookNames: readonly (keyof Hooks)[] = ['prep', 'exec', 'post']
 const maxNameLength = 128
+/** What a `prep` hook may still supply before the step looks at its parameters. */
+const suppliable: ReadonlySet<string> = new Set(['required', 'any_of', 'one_of'])
 /** Of a batch that names no `max_parallel`. */
 const defaultParallel = 64
 const maxWaitMs = 365 * 24 * 3_600_000
@@ -28,11 +30,11 @@ export function readNode(name: string, cursor: Cursor, reading: NodeReading): Gr
   node.checkName(cursor)
   if (!node.isMapping(cursor, '', nodeKeys)) return undefined
   const type = node.type(cursor.member('type'))
-  const params = node.params(cursor.member('params'), type)
   const next = node.next(cursor.member('next'))
   const batch = node.batch(cursor.member('batch'))
   const retry = node.retry(cursor.member('retry'))
   const hooks = node.hooks(cursor.member('hooks'))
+  const params = node.params(cursor, type, batch !== undefined, hooks)
   return next && { name, type, params, next, ...(batch && { batch }), ...(retry && { retry }), ...(hooks && { hooks }) }
 }
 
@@ -52,12 +54,6 @@ class NodeReader {
     if (this.name.length > maxNameLength)
       complain(`the name of ${this.node} is longer than ${maxNameLength} characters`)
     if (/[\p{Cc}\p{Zl}\p{Zp}]/u.test(this.name)) complain(`the name of ${this.node} holds a control character`)
-    const lookalike = ambiguousWith(this.name, this.reading.names)
-    if (lookalike !== undefined) {
-      complain(
-        `${this.node} reads like a repetition of node ${quote(lookalike)}: name it without '#' and '[' at its end`,
-      )
-    }
   }
 
   /** True for a mapping without strange keys, and for nothing at all. Strange keys are told and passed over. */
@@ -85,20 +81,31 @@ class NodeReader {
     return cursor.string ?? ''
   }
 
-  params(cursor: Cursor, type: string): JsonObject {
-    const empty: JsonObject = Object.create(null)
-    if (!this.isMapping(cursor, 'params')) return empty
+  params(node: Cursor, type: string, isBatch: boolean, hooks: Hooks | undefined): JsonObject {
+    const none: JsonObject = Object.create(null)
     const { types, faults } = this.reading
-    const isKnown = types.has(type)
-    // Which parameters hold code is known only with the type.
-    if (isKnown) checkExpressions(cursor, new Set(types.codeParams(type)), faults)
-    if (cursor.value && !isUsable(cursor.value)) return empty
-    const params = cursor.value ? (toJson(cursor.value) as JsonObject) : empty
-    for (const { path, detail, code } of isKnown ? types.checkParams(type, params) : []) {
-      const place = cursor.follow(fromPointer(path))
-      place.complain(faults, code, `${this.node}: ${detail}`)
+    const cursor = node.member('params')
+    if (!this.isMapping(cursor, 'params')) return none
+    // Which parameters hold code, and which there are, is known only with the type.
+    if (!types.has(type)) return none
+    checkExpressions(cursor, new Set(types.codeParams(type)), faults)
+    if (cursor.value && !isUsable(cursor.value)) return none
+
+    const params = cursor.value ? (toJson(cursor.value) as JsonObject) : none
+    if (isBatch) this.items(cursor.member('items'))
+    // A hook in place of the step's own work is free in its parameters.
+    if (hooks?.exec !== undefined) return params
+    for (const { path, detail, code } of types.checkParams(type, isBatch ? withoutItems(params) : params)) {
+      if (hooks?.prep !== undefined && suppliable.has(code)) continue
+      node.follow(fromPointer(path)).complain(faults, code, `${this.node}: ${detail}`)
     }
     return params
+  }
+
+  private items(cursor: Cursor): void {
+    const isExpression = cursor.string?.includes('${')
+    if (!cursor.value || cursor.value.kind === 'list' || isExpression) return
+    this.complain(cursor, 'type', `items of ${this.node} must be a list, or an expression for one`)
   }
 
   /** Undefined where the edges could not be read. */
@@ -154,7 +161,8 @@ class NodeReader {
 
   private wait(cursor: Cursor): number {
     if (!cursor.value) return 0
-    if (!/^[0-9]+(ns|us|ms|s|m|h)$/.test(cursor.string ?? '')) {
+    const wait = cursor.string ?? ''
+    if (!/^[0-9]+(ns|us|ms|s|m|h)$/.test(wait)) {
       this.complain(
         cursor,
         'pattern',
@@ -162,9 +170,10 @@ class NodeReader {
       )
       return 0
     }
-    const waitMs = Math.ceil(Number(parseDuration(cursor.string ?? '')))
-    if (waitMs > maxWaitMs) this.complain(cursor, 'maximum', `retry wait of ${this.node} may be at most 8760h`)
-    return waitMs
+    const waitMs = isDuration(wait) ? Math.ceil(parseDuration(wait)) : Number.POSITIVE_INFINITY
+    if (waitMs <= maxWaitMs) return waitMs
+    this.complain(cursor, 'maximum', `retry wait of ${this.node} may be at most 8760h`)
+    return 0
   }
 
   private integer(cursor: Cursor, noun: string, minimum: number): number | undefined {
@@ -180,17 +189,7 @@ class NodeReader {
   }
 }
 
-/**
- * What happened at a node is recorded under its name, followed by `#2` on its second visit and by `[7]` for an item of a batch. A name
- * that looks so, beside the node that it seems to repeat, would claim that node's records.
- */
-function ambiguousWith(name: string, names: ReadonlySet<string>): string | undefined {
-  if (name.length > maxNameLength) return undefined
-  let base = name
-  do {
-    const shorter = base.replace(/(#[0-9]+|\[[0-9]+\])$/, '')
-    if (shorter === base) return undefined
-    base = shorter
-  } while (!names.has(base))
-  return base
+/** The list of a batch is the engine's; the step is given one item at a time. */
+function withoutItems({ items: _, ...params }: JsonObject): JsonObject {
+  return params
 }

@@ -30,9 +30,9 @@ export const fakeStepTypes: StepTypes = {
   codeParams: (type) => codeParams[type] ?? [],
   checkParams(type, params) {
     const missing = (required[type] ?? []).filter((name) => !(name in params))
-    const faults = missing.map((name) => ({ path: `/${name}`, detail: `${name} is required`, code: 'required' }))
+    const faults = missing.map((name) => ({ path: `/params/${name}`, detail: `${name} is required`, code: 'required' }))
     if ('url' in params && typeof params.url !== 'string') {
-      faults.push({ path: '/url', detail: 'url must be a text', code: 'type' })
+      faults.push({ path: '/params/url', detail: 'url must be a text', code: 'type' })
     }
     return faults
   },
