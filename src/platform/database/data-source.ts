@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { DataSource, type DataSourceOptions } from 'typeorm'
+import { AbstractLogger, type DataSource, type DataSourceOptions } from 'typeorm'
 import { migrations } from '../../migrations/index.js'
 import { SnakeNaming } from './naming.js'
 
@@ -11,6 +11,11 @@ export interface Connection {
   poolSize: number
   /** Shown in pg_stat_activity. */
   applicationName: string
+}
+
+/** TypeORM would print past our log, values of failing statements included. What fails is thrown and logged where it is caught. */
+class Silence extends AbstractLogger {
+  protected override writeLog(): void {}
 }
 
 /** How TypeORM speaks to Postgres here, for an embedded server and for a given one alike. */
@@ -31,8 +36,8 @@ export function dataSourceOptions({
     // gen_random_uuid() is part of Postgres: nothing needs to be installed.
     uuidExtension: 'pgcrypto',
     installExtensions: false,
-    // TypeORM would print the values of failing statements.
     logging: false,
+    logger: new Silence(),
   }
 }
 

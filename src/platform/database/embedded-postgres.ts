@@ -24,6 +24,8 @@ import { chooseServerUser, handOver, type ServerUser } from './server-user.js'
 const NAME = 'millrace'
 const START_ATTEMPTS = 50
 const RETRY_MS = 200
+const LOCK_PATIENCE_MS = 2_000
+const LOCK_RETRY_MS = 50
 
 export interface EmbeddedPostgresOptions {
   dataDir: string
@@ -57,7 +59,7 @@ export class EmbeddedPostgres {
   static async start(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
     mkdirSync(options.dataDir, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 })
     const dataDir = realpathSync(options.dataDir)
-    const lock = takeLock(dataDir)
+    const lock = await takeLock(dataDir)
     try {
       const cluster = await Cluster.open(dataDir, options)
       const { postmaster, port } = await cluster.start()
@@ -206,13 +208,17 @@ class Cluster {
   }
 }
 
-function takeLock(dataDir: string): FolderLock {
-  const lock = FolderLock.take(join(dataDir, 'database.lock'))
-  if (lock instanceof FolderLock) return lock
-  throw new EmbeddedPostgresError(
-    `Another process${lock.heldBy ? ` (pid ${lock.heldBy})` : ''} already runs the embedded database in ${dataDir}. Stop it first, ` +
-      'choose another DATA_DIR, or give both the same DATABASE_URL to run several processes on one database.',
-  )
+/** A predecessor that is just ending gets a moment to do so. */
+async function takeLock(dataDir: string): Promise<FolderLock> {
+  for (const until = Date.now() + LOCK_PATIENCE_MS; ; await delay(LOCK_RETRY_MS)) {
+    const lock = FolderLock.take(join(dataDir, 'database.lock'))
+    if (lock instanceof FolderLock) return lock
+    if (Date.now() < until) continue
+    throw new EmbeddedPostgresError(
+      `Another process${lock.heldBy ? ` (pid ${lock.heldBy})` : ''} already runs the embedded database in ${dataDir}. Stop it ` +
+        'first, choose another DATA_DIR, or give both the same DATABASE_URL to run several processes on one database.',
+    )
+  }
 }
 
 function keptPassword(path: string): string {
