@@ -49,20 +49,26 @@ export function checkParams(type: StepType, params: JsonObject, { expressions }:
 
 interface Unknowns {
   /** Pointers of the texts that hold an expression. */
-  values: readonly string[]
+  values: ReadonlySet<string>
+  /** Pointers of the values that hold such a text at any depth. */
+  around: ReadonlySet<string>
   /** Pointers of the objects that have an expression among their member names. */
   names: ReadonlySet<string>
 }
 
-const NOTHING_UNKNOWN: Unknowns = { values: [], names: new Set() }
+const NOTHING_UNKNOWN: Unknowns = { values: new Set(), around: new Set(), names: new Set() }
 
 function findUnknowns(params: JsonObject, codeParams: readonly string[]): Unknowns {
-  const values: string[] = []
+  const values = new Set<string>()
+  const around = new Set<string>()
   const names = new Set<string>()
   const pending: { pointer: string; value: Json }[] = [{ pointer: '', value: params }]
   for (let next = pending.pop(); next; next = pending.pop()) {
     const { pointer, value } = next
-    if (typeof value === 'string' && value.includes(EXPRESSION)) values.push(pointer)
+    if (typeof value === 'string' && value.includes(EXPRESSION)) {
+      values.add(pointer)
+      for (const ancestor of ancestors(pointer)) around.add(ancestor)
+    }
     if (typeof value !== 'object' || value === null) continue
     for (const [name, member] of Object.entries(value)) {
       if (pointer === '' && codeParams.includes(name)) continue
@@ -70,7 +76,14 @@ function findUnknowns(params: JsonObject, codeParams: readonly string[]): Unknow
       pending.push({ pointer: pointerTo(pointer, name), value: member })
     }
   }
-  return { values, names }
+  return { values, around, names }
+}
+
+/** The pointer itself and those above it, down to the root's. */
+function* ancestors(pointer: string): Generator<string> {
+  for (let end = pointer.length; end >= 0; end = end === 0 ? -1 : pointer.lastIndexOf('/', end - 1)) {
+    yield pointer.slice(0, end)
+  }
 }
 
 function faultsOf(errors: readonly ErrorObject[], unknowns: Unknowns): ParamFault[] {
@@ -95,11 +108,11 @@ function isWithin(error: ErrorObject, alternative: ErrorObject): boolean {
   )
 }
 
-function isUnknown({ instancePath, keyword, params }: ErrorObject, unknowns: Unknowns): boolean {
-  if (unknowns.values.some((unknown) => isAtOrBelow(instancePath, unknown))) return true
-  if (JUDGE_THE_WHOLE.has(keyword) && unknowns.values.some((unknown) => isAtOrBelow(unknown, instancePath))) return true
+function isUnknown({ instancePath, keyword, params }: ErrorObject, { values, around, names }: Unknowns): boolean {
+  for (const pointer of ancestors(instancePath)) if (values.has(pointer)) return true
+  if (JUDGE_THE_WHOLE.has(keyword) && around.has(instancePath)) return true
   if (keyword === 'additionalProperties') return String(params.additionalProperty).includes(EXPRESSION)
-  return unknowns.names.has(instancePath) && (COUNT_MEMBERS.has(keyword) || JUDGE_THE_WHOLE.has(keyword))
+  return names.has(instancePath) && (COUNT_MEMBERS.has(keyword) || JUDGE_THE_WHOLE.has(keyword))
 }
 
 function isAtOrBelow(pointer: string, ancestor: string): boolean {

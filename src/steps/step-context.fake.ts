@@ -62,7 +62,7 @@ export class FakeStepContext implements StepContext {
 
   async script(code: string, extra: Readonly<Record<string, Json>> = {}): Promise<Json> {
     const scope = { input: this.input, ...this.variables, ...extra }
-    const body = /\breturn\b/.test(code) ? code : `return (${code})`
+    const body = /\b(return|throw)\b/.test(code) ? code : `return (${code})`
     return (new Function(...Object.keys(scope), body)(...Object.values(scope)) ?? null) as Json
   }
 

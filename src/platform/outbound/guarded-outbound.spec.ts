@@ -1,6 +1,11 @@
+import { once } from 'node:events'
 import type { RequestListener, ServerResponse } from 'node:http'
+import { createServer as createHttpsServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import tls from 'node:tls'
 import { gzipSync } from 'node:zlib'
 import { afterEach, describe, expect, it, vi } from 'vitest'
+import { type TestCertificate, testCertificate } from '../../../test/support/certificate.js'
 import { OutboundFailed, OutboundRefused, OutboundTimeout, OutboundTooLarge } from './errors.js'
 import { GuardedOutbound, type GuardedOutboundOptions } from './guarded-outbound.js'
 import { LocalServer } from './local-server.fake.js'
@@ -237,6 +242,11 @@ describe('what goes over the wire', () => {
 
   it('says in plain words what failed', async () => {
     const outbound = client({ allow: '127.0.0.1' })
+    await expect(outbound.fetch('http://127.0.0.1:25/')).rejects.toThrow('this port is not for HTTP')
+    const lost = client({ resolver: () => Promise.reject(Object.assign(new Error('x'), { code: 'ENOTFOUND' })) })
+    await expect(lost.fetch('http://lost.example/')).rejects.toThrow(
+      "request to 'lost.example' failed: there is no host of this name",
+    )
     const gone = await LocalServer.start(ok)
     const { origin } = gone
     await gone.stop()
@@ -254,6 +264,43 @@ describe('what goes over the wire', () => {
     )
     await expect((await outbound.fetch(garbage.origin)).text()).rejects.toThrow(
       'the response could not be decompressed',
+    )
+  })
+})
+
+describe('TLS', () => {
+  const trusted = tls.getCACertificates('default')
+  afterEach(() => tls.setDefaultCACertificates(trusted))
+
+  async function serveTls(certificate: TestCertificate) {
+    const names: (string | false | null)[] = []
+    const server = createHttpsServer(certificate, (request, response) => {
+      names.push((request.socket as tls.TLSSocket & { servername?: string | false | null }).servername ?? null)
+      response.end('safe')
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    open.push({ stop: async () => void server.close() })
+    return { names, port: (server.address() as AddressInfo).port }
+  }
+
+  it('asks for the host by its name, at the address that was vetted', async () => {
+    const certificate = testCertificate(['crm.internal', '127.0.0.1'])
+    tls.setDefaultCACertificates([certificate.cert])
+    const { names, port } = await serveTls(certificate)
+    const outbound = client({ allow: '127.0.0.1', resolver: async () => [{ address: '127.0.0.1', family: 4 }] })
+    expect(await (await outbound.fetch(`https://crm.internal:${port}/`)).text()).toBe('safe')
+    expect(await (await outbound.fetch(`https://127.0.0.1:${port}/`)).text()).toBe('safe')
+    expect(names).toEqual(['crm.internal', null])
+    await expect(outbound.fetch(`https://other.internal:${port}/`)).rejects.toThrow(
+      'its certificate is for another host',
+    )
+  })
+
+  it('refuses a certificate that nobody vouches for', async () => {
+    const { port } = await serveTls(testCertificate())
+    await expect(client({ allow: '127.0.0.1' }).fetch(`https://127.0.0.1:${port}/`)).rejects.toThrow(
+      "request to '127.0.0.1' failed: its certificate is self-signed",
     )
   })
 })
