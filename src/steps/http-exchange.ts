@@ -133,7 +133,7 @@ async function inPlainWords<T>(call: () => Promise<T>): Promise<T> {
   } catch (error) {
     if (!(error instanceof OutboundError)) throw error
     const lasting = error.code === 'outbound_refused' || error.code === 'outbound_too_large'
-    throw new StepError(error.message, { code: error.code, retryable: !lasting, cause: error })
+    throw new StepError(error.message, { code: error.code, retryable: !lasting })
   }
 }
 

@@ -197,7 +197,7 @@ describe('http.request', () => {
     const error = await failure(request({ url: server.origin, timeout }))
     expect(error).toMatchObject({
       code: 'outbound_timeout',
-      message: "request to '127.0.0.1' timed out after 100 ms",
+      message: "request to '127.0.0.1' timed out after 100ms",
       retryable: true,
     })
   })

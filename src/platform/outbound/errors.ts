@@ -1,3 +1,5 @@
+import { formatDuration } from '../duration.js'
+
 /** What the guarded client may answer instead of a response. The message is for the flow's author: no credentials, no inner addresses. */
 export abstract class OutboundError extends Error {
   abstract readonly code: string
@@ -28,7 +30,7 @@ export class OutboundTimeout extends OutboundError {
     readonly host: string,
     readonly timeoutMs: number,
   ) {
-    super(`request to '${host}' timed out after ${timeoutMs} ms`)
+    super(`request to '${host}' timed out after ${formatDuration(timeoutMs)}`)
   }
 }
 
