@@ -1,3 +1,4 @@
+import type { CredentialScheme } from '../auth/accepted-credentials.js'
 import type { DomainError, ErrorKind, Fault } from '../errors/domain-error.js'
 import type { JsonObject, JsonSchema } from '../json.js'
 import type { SurfaceName } from '../openapi/surface.js'
@@ -13,8 +14,8 @@ export interface Occurrence {
 /** How one documented API spells errors, and which credentials it takes. Knows no domain. */
 export interface Dialect {
   readonly surface: SurfaceName
-  /** Names of the security schemes, any one of which will do. */
-  readonly security: readonly string[]
+  /** Any one of these will do. */
+  readonly accepts: readonly CredentialScheme[]
   status(kind: ErrorKind): number
   /** One document that is a valid RFC 9457 problem and carries the API's own members. */
   problem(error: DomainError, occurrence: Occurrence): JsonObject

@@ -72,7 +72,7 @@ export class RouteTable {
         branch.rest.set(route.method, route)
         return
       }
-      branch = segment.startsWith(':') ? (branch.parameter ??= newBranch()) : literal(branch, segment)
+      branch = segment.startsWith(':') ? parameter(branch) : literal(branch, segment)
     }
     branch.routes.set(route.method, route)
   }
@@ -102,6 +102,11 @@ function literal(branch: Branch, segment: string): Branch {
   const known = branch.literals.get(segment) ?? newBranch()
   branch.literals.set(segment, known)
   return known
+}
+
+function parameter(branch: Branch): Branch {
+  branch.parameter ??= newBranch()
+  return branch.parameter
 }
 
 function consumesOf(controller: object, name: string, handler: object): readonly string[] | undefined {

@@ -1,0 +1,57 @@
+import { type ArgumentsHost, Catch, type ExceptionFilter, Injectable, Logger } from '@nestjs/common'
+import type { Request, Response } from 'express'
+import type { DomainError } from '../errors/domain-error.js'
+import { Dialects } from './dialects.js'
+import { plainProblem } from './problem.js'
+import { RateLimitGuard } from './rate-limit.guard.js'
+import { MethodNotAllowed } from './refusals.js'
+import { requestContext } from './request-context.js'
+import { statusOfKind } from './statuses.js'
+import { asDomainError } from './translate.js'
+
+/** Writes every error as the problem document of the surface that was asked, whatever `Accept` says. */
+@Injectable()
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  private readonly logger = new Logger('Problem')
+
+  constructor(
+    private readonly dialects: Dialects,
+    private readonly limits: RateLimitGuard,
+  ) {}
+
+  async catch(thrown: unknown, host: ArgumentsHost): Promise<void> {
+    const http = host.switchToHttp()
+    const request = http.getRequest<Request>()
+    const response = http.getResponse<Response>()
+    const context = requestContext()
+    const instance = context?.path ?? request.path
+    const error = await this.counted(asDomainError(thrown, instance), request, response)
+    const surface = context?.surface
+    const dialect = surface ? this.dialects.of(surface) : this.dialects.at(instance)
+    const status = (dialect ?? { status: plainStatus }).status(error.kind)
+    const requestId = context?.requestId ?? ''
+    if (status >= 500) this.logger.error({ err: error.cause ?? error, requestId }, error.title)
+    // The stream's own error spelling failed, or the answer broke off: nothing sane can be added to it.
+    if (response.headersSent) return void response.destroy()
+    if (error instanceof MethodNotAllowed) response.setHeader('Allow', error.allowed.join(', '))
+    if (error.retryAfter !== undefined) response.setHeader('Retry-After', error.retryAfter)
+    const problem = (dialect?.problem ?? plainProblem)(error, { status, instance, requestId })
+    response.status(status).setHeader('Content-Type', 'application/problem+json')
+    response.end(JSON.stringify(problem))
+  }
+
+  /** An error that came up before the request was counted counts against its address, and may be one too many. */
+  private async counted(error: DomainError, request: Request, response: Response): Promise<DomainError> {
+    try {
+      await this.limits.count(request, response)
+      return error
+    } catch (refusal) {
+      return refusal as DomainError
+    }
+  }
+}
+
+function plainStatus(kind: DomainError['kind']): number {
+  return statusOfKind[kind]
+}

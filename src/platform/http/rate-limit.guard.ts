@@ -1,0 +1,39 @@
+import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common'
+import type { Request, Response } from 'express'
+import { principalIn } from '../auth/caller.js'
+import { type Allowance, RateCounter } from './rate-limit.js'
+import { RateLimited } from './refusals.js'
+
+const COUNTED = Symbol('counted')
+
+/**
+ * Counts each request once: against its principal, or its address where it has none. It stands behind the guard that knows the
+ * principal; what fails before (a wrong credential, an unknown path) is counted when its problem is written, so guessing is limited too.
+ */
+@Injectable()
+export class RateLimitGuard implements CanActivate {
+  constructor(private readonly counter: RateCounter) {}
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const http = context.switchToHttp()
+    await this.count(http.getRequest(), http.getResponse())
+    return true
+  }
+
+  /** Throws `RateLimited` when the request is one too many. Sets the headers in any case. */
+  async count(request: Request & { [COUNTED]?: true }, response: Response): Promise<void> {
+    if (request[COUNTED]) return
+    request[COUNTED] = true
+    const principal = principalIn(request)
+    const allowance = await this.counter.hit(principal ? principal.accountId : `address ${request.ip}`)
+    if (allowance) announce(allowance, response)
+  }
+}
+
+function announce({ limit, remaining, resetAt, retryAfter }: Allowance, response: Response): void {
+  response.setHeader('X-RateLimit-Limit', limit)
+  response.setHeader('X-RateLimit-Remaining', Math.max(0, remaining))
+  response.setHeader('X-RateLimit-Reset', Math.ceil(resetAt.getTime() / 1000))
+  if (remaining >= 0) return
+  throw new RateLimited(limit, retryAfter)
+}
