@@ -1,6 +1,158 @@
-import { isJsonObject, type Json } from '../platform/json.js'
+import { isDeepStrictEqual } from 'node:util'
+import { isJsonObject, type Json, type JsonObject } from '../platform/json.js'
 import type { GraphNode } from './graph.js'
-import { StepError } from './step.js'
+import type { StepOutcome } from './host.js'
+import { Interruption } from './interruption.js'
+import { type Begun, failed, flowError, succeeded } from './outcomes.js'
+import { parametersOf } from './parameters.js'
+import { itemPath, itemsPath } from './path.js'
+import { plainJson } from './plain.js'
+import { attempts } from './retrying.js'
+import { StepError, type StepType } from './step.js'
+import { Breath, Stop } from './stopping.js'
+import { UserCode } from './user-code.js'
+import type { Workbench } from './workbench.js'
+
+/**
+ * One visit to a batch node: its step for every item, at most `maxParallel` at a time, outputs in the items' order. Each item settles
+ * under a path of its own, so that an interrupted batch goes on with the others. The first failure fails the node: no further item
+ * starts, those in flight are aborted and waited for, and exactly one failed item is recorded.
+ */
+export class BatchVisit {
+  private readonly siblings: Stop
+  private readonly serial: boolean
+  private readonly breath = new Breath()
+  private readonly outputs: Json[] = []
+  private readonly shared = new Map<number, JsonObject>()
+  private readonly actions = new Set<string | undefined>()
+  private failure?: StepOutcome
+  private broken?: { error: unknown }
+
+  constructor(
+    private readonly bench: Workbench,
+    private readonly node: GraphNode,
+    private readonly type: StepType,
+    private readonly path: string,
+    private readonly signal: AbortSignal,
+  ) {
+    this.siblings = new Stop(signal)
+    this.serial = node.batch?.strategy === 'serial'
+  }
+
+  async run(): Promise<StepOutcome> {
+    const { host } = this.bench
+    const begun = { node: this.node, path: this.path, attempt: 1, startedAt: host.clock.now() }
+    try {
+      const items = await this.items(begun)
+      await this.settle(items)
+      return this.outcome(begun)
+    } catch (error) {
+      if (error instanceof Interruption || this.signal.aborted) throw error
+      return failed(begun, flowError(this.node, error, host), undefined, host.clock.now())
+    } finally {
+      this.siblings.unlink()
+    }
+  }
+
+  /**
+   * The list to work on. One that had to be computed is recorded before the first item starts, since its code might answer differently
+   * after a crash, and outcomes of one list must not be taken for those of another. A list that holds secrets is not kept as it is, so
+   * it is computed again and has to come out the same.
+   */
+  private async items(begun: Begun): Promise<Json[]> {
+    const { bench, node, signal } = this
+    const { items: template } = parametersOf(node, this.type, bench.language)
+    if (!template) return itemsOf(bench.memory.input)
+    const path = itemsPath(this.path)
+    const kept = bench.history.settled(path)?.output as KeptItems | undefined
+    if (kept?.exact) return itemsOf(kept.items)
+    const { value, computed } = await new UserCode(bench, { node, signal }).render(template)
+    const items = itemsOf(plainJson(value.items))
+    if (!computed) return items
+    const masked = bench.host.mask(items)
+    if (kept && !isDeepStrictEqual(masked, kept.items))
+      throw new StepError('the list of this batch holds secrets and came out differently after an interruption', {
+        code: 'batch_items',
+        retryable: false,
+      })
+    const output: KeptItems = { items: masked, exact: isDeepStrictEqual(masked, items) }
+    if (!kept) bench.ledger.record(succeeded({ ...begun, path }, { output }, bench.host.clock.now()))
+    return items
+  }
+
+  private async settle(items: readonly Json[]): Promise<void> {
+    const open: number[] = []
+    for (let index = 0; index < items.length; index++) {
+      const known = this.bench.history.settled(itemPath(this.path, index))
+      if (known) this.take(known, index)
+      else open.push(index)
+    }
+    if (this.failure) return
+    let next = 0
+    const lane = async () => {
+      while (next < open.length && !this.siblings.signal.aborted) {
+        const index = open[next++] as number
+        await this.item(items[index] ?? null, index)
+        await this.breath.take()
+      }
+    }
+    const lanes = this.serial ? 1 : Math.max(1, this.node.batch?.maxParallel ?? 1)
+    await Promise.all(Array.from({ length: Math.min(lanes, open.length) }, lane))
+    this.signal.throwIfAborted()
+    if (this.broken) throw this.broken.error
+  }
+
+  private async item(value: Json, index: number): Promise<void> {
+    const { bench, node, type } = this
+    const { signal } = this.siblings
+    try {
+      const path = itemPath(this.path, index)
+      const outcome = await attempts(bench, { node, type, path, item: { value, index }, signal })
+      // From here to the end nothing waits: of two items that fail together, one is recorded.
+      signal.throwIfAborted()
+      bench.ledger.record(outcome)
+      this.take(outcome, index)
+      if (outcome.state === 'failed') this.siblings.now()
+    } catch (error) {
+      if (signal.aborted) return
+      this.broken = { error }
+      this.siblings.now(error)
+    }
+  }
+
+  private take(outcome: StepOutcome, index: number): void {
+    if (outcome.state === 'failed') {
+      this.failure = outcome
+      return
+    }
+    this.outputs[index] = outcome.output ?? null
+    this.actions.add(outcome.action)
+    if (!outcome.shared) return
+    this.shared.set(index, outcome.shared)
+    // Items side by side see what was shared before the batch; only in a row does one see another's.
+    if (this.serial) this.bench.memory.share(outcome.shared)
+  }
+
+  /** The node's own outcome. What items shared is merged in their order, whichever was done first; an action holds if all agree on it. */
+  private outcome(begun: Begun): StepOutcome {
+    const now = this.bench.host.clock.now()
+    const inOrder = [...this.shared].sort(([one], [other]) => one - other)
+    const shared =
+      inOrder.length > 0 ? Object.fromEntries(inOrder.flatMap(([, members]) => Object.entries(members))) : undefined
+    if (this.failure) {
+      const error = this.failure.error ?? { message: 'the step failed', code: 'step_failed' }
+      return { ...failed(begun, error, this.failure.action, now), shared }
+    }
+    const action = this.actions.size === 1 ? [...this.actions][0] : undefined
+    return succeeded(begun, { output: this.outputs, action, shared }, now)
+  }
+}
+
+/** A computed list as it is recorded: masked, and whether that changed anything. */
+interface KeptItems extends JsonObject {
+  items: Json[]
+  exact: boolean
+}
 
 /** The items of a batch: a list, or the list under `items` or `body` of an object. */
 export function itemsOf(source: Json): Json[] {
@@ -14,37 +166,4 @@ export function itemsOf(source: Json): Json[] {
     code: 'batch_items',
     retryable: false,
   })
-}
-
-/**
- * Does `work` for every item, at most `maxParallel` at a time, and returns the outputs in the items' order. The first failure stops the
- * rest: no further item starts, and those in flight are aborted and waited for.
- */
-export async function runBatch(
-  node: GraphNode,
-  items: readonly Json[],
-  signal: AbortSignal,
-  work: (item: Json, index: number, signal: AbortSignal) => Promise<Json>,
-): Promise<Json[]> {
-  const outputs: Json[] = new Array(items.length).fill(null)
-  const siblings = new AbortController()
-  const either = AbortSignal.any([signal, siblings.signal])
-  let failure: { error: unknown } | undefined
-  let next = 0
-  const lane = async () => {
-    while (next < items.length && !either.aborted) {
-      const index = next++
-      try {
-        outputs[index] = await work(items[index] ?? null, index, either)
-      } catch (error) {
-        failure ??= { error }
-        siblings.abort(error)
-      }
-    }
-  }
-  const lanes = node.batch?.strategy === 'serial' ? 1 : (node.batch?.maxParallel ?? 1)
-  await Promise.all(Array.from({ length: Math.min(lanes, items.length) }, lane))
-  if (failure) throw failure.error
-  signal.throwIfAborted()
-  return outputs
 }

@@ -1,31 +1,74 @@
+import { isDeepStrictEqual } from 'node:util'
 import { isJsonObject, type Json, type JsonObject } from '../platform/json.js'
+import type { UserCode } from './user-code.js'
 
-/** What a `prep` hook leaves behind: parameters for the step, and members for `shared`. */
-export interface Prepared {
-  params: JsonObject
-  shared?: JsonObject
-}
+const RETURNS = /\breturn\b/
 
 /**
- * Reads a `prep` hook's work. Changes made in place to `params` and `context` are kept; a returned `{params}` or `{context}` is laid
- * over them, and any other returned object is laid over `context`.
+ * The hooks of one attempt. All three see `params` and `context` (a copy of `shared`), and what they change in place is kept. What the
+ * last statement of a hook without `return` amounts to is its value only if it changed nothing in place: `context.total = 3` sets a
+ * member, it does not answer 3.
  */
-export function prepared(returned: Json, captured: JsonObject, before: Readonly<JsonObject>): Prepared {
-  const params = isJsonObject(captured.params) ? captured.params : {}
-  const context = isJsonObject(captured.context) ? captured.context : {}
-  if (isJsonObject(returned)) {
-    const speaksOfBoth = isJsonObject(returned.params) || isJsonObject(returned.context)
-    if (isJsonObject(returned.params)) Object.assign(params, returned.params)
-    if (isJsonObject(returned.context)) Object.assign(context, returned.context)
-    if (!speaksOfBoth) Object.assign(context, returned)
+export class HookRun {
+  private readonly before: Readonly<JsonObject>
+  private context: JsonObject
+
+  constructor(
+    private readonly code: UserCode,
+    /** The step's parameters, as the hooks leave them. */
+    public params: JsonObject,
+  ) {
+    this.before = code.shared()
+    this.context = { ...this.before }
   }
-  return { params, shared: changes(before, context) }
+
+  /**
+   * Before the work. A returned object with no members but `params` and `context` is laid over these two; any other returned object is
+   * laid over `context`.
+   */
+  async prep(code: string): Promise<void> {
+    const { said } = await this.run(code)
+    if (!isJsonObject(said) || isDeepStrictEqual(said, this.context)) return
+    if (speaksOfBoth(said)) {
+      if (isJsonObject(said.params)) this.params = { ...this.params, ...said.params }
+      if (isJsonObject(said.context)) this.context = { ...this.context, ...said.context }
+    } else this.context = { ...this.context, ...said }
+  }
+
+  /** Instead of the work: its value is the output. */
+  async exec(code: string): Promise<Json> {
+    const { said } = await this.run(code)
+    return said
+  }
+
+  /** After the work: the output as returned, or as changed in place. */
+  async post(code: string, output: Json): Promise<Json> {
+    const { said, captured } = await this.run(code, { result: output })
+    return said ?? captured.result ?? output
+  }
+
+  /** The members of `context` that the hooks added or changed. */
+  changes(): JsonObject | undefined {
+    const changed = Object.entries(this.context).filter(
+      ([name, value]) => !Object.hasOwn(this.before, name) || !isDeepStrictEqual(this.before[name], value),
+    )
+    return changed.length > 0 ? Object.fromEntries(changed) : undefined
+  }
+
+  private async run(code: string, extra: Record<string, Json> = {}): Promise<{ said: Json; captured: JsonObject }> {
+    const scope: JsonObject = { params: this.params, context: this.context, ...extra }
+    const names = Object.keys(scope)
+    const { values, captured } = await this.code.evaluate([{ code, form: 'body' }], scope, names)
+    const inPlace = names.some(
+      (name) => Object.hasOwn(captured, name) && !isDeepStrictEqual(captured[name], scope[name]),
+    )
+    if (isJsonObject(captured.params)) this.params = captured.params
+    if (isJsonObject(captured.context)) this.context = captured.context
+    this.code.overlay = this.changes()
+    return { said: inPlace && !RETURNS.test(code) ? null : (values[0] ?? null), captured }
+  }
 }
 
-/** The members of `after` that are not in `before` or differ from it. */
-function changes(before: Readonly<JsonObject>, after: JsonObject): JsonObject | undefined {
-  const changed = Object.entries(after).filter(
-    ([name, value]) => !Object.hasOwn(before, name) || JSON.stringify(before[name]) !== JSON.stringify(value),
-  )
-  return changed.length > 0 ? Object.fromEntries(changed) : undefined
+function speaksOfBoth(said: JsonObject): boolean {
+  return Object.keys(said).every((name) => (name === 'params' || name === 'context') && isJsonObject(said[name]))
 }

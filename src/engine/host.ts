@@ -37,7 +37,10 @@ export interface Timer {
   /** The step's path. */
   path: string
   attempt: number
-  /** Counts the sleeps of one attempt from 0, so that a step interpreted again finds each of its waits as it left it. */
+  /**
+   * 0 is the wait between this attempt and the next; a step's own sleeps count from 1, so that a step interpreted again finds each of
+   * its waits as it left it.
+   */
   ordinal: number
   kind: 'retry' | 'sleep'
   /** What the step asks for. A timer that is already recorded for this path, attempt and ordinal keeps its own due time. */
@@ -59,7 +62,8 @@ export { ScriptError } from '../platform/sandbox/evaluation.js'
 
 /**
  * What came of one attempt at one step. The path is made of names: `fetch`, `fetch#2` on the second visit of a loop, `fetch[12]` for an
- * item of a batch. `retrying` is an attempt that failed and has a successor due at `dueAt`; the other states are final for the path.
+ * item of a batch, `fetch[]` for the list that a batch computed. `retrying` is an attempt that failed and has a successor due at
+ * `dueAt`; the other states are final for the path.
  */
 export interface StepOutcome {
   path: string

@@ -3,14 +3,17 @@ import type { FlowError, StepOutcome } from './host.js'
 import type { Moment } from './language.js'
 import type { RunIdentity } from './step.js'
 
-/** What a run knows while it is interpreted: rebuilt from outcomes, never stored itself. */
+/**
+ * What a run knows while it is interpreted: rebuilt from outcomes, never stored itself. Names are their authors', so the maps have no
+ * prototype that a name such as `__proto__` could reach.
+ */
 export class RunMemory {
-  private readonly results: Record<string, Json> = Object.create(null)
-  private readonly shared: JsonObject
-  private result: Json = null
-  private error?: FlowError
+  readonly shared: JsonObject
   /** What the next node receives. */
   input: Json
+  private readonly results: Record<string, Json> = Object.create(null)
+  private result: Json = null
+  private error?: FlowError
 
   constructor(
     readonly run: RunIdentity,
@@ -32,9 +35,10 @@ export class RunMemory {
   }
 
   /** Takes in a failure that an edge leads on from; `input` is how the flow's language shows it. */
-  rememberFailure(error: FlowError, input: Json): void {
+  rememberFailure(outcome: StepOutcome, error: FlowError, input: Json): void {
     this.error = error
     this.input = input
+    this.share(outcome.shared)
   }
 
   share(members: JsonObject | undefined): void {

@@ -1,0 +1,24 @@
+/** What paths are punctuated with. In a node's name these are spelled by their code, so that no name reads as another node's visit. */
+const MARKS = /[%#[\].]/g
+const NOT_PRINTABLE_ASCII = /[^\x21-\x7e]/gu
+
+/** The path of a visit to a node: `fetch`, and `fetch#2` when a loop comes by again. */
+export function visitPath(node: string, visit: number): string {
+  const name = node.replace(MARKS, (mark) => `%${mark.charCodeAt(0).toString(16).toUpperCase()}`)
+  return visit === 1 ? name : `${name}#${visit}`
+}
+
+/** The path of one item of a batch: `fetch[12]`. */
+export function itemPath(visit: string, index: number): string {
+  return `${visit}[${index}]`
+}
+
+/** The path under which a batch keeps the list that it computed: `fetch[]`. */
+export function itemsPath(visit: string): string {
+  return `${visit}[]`
+}
+
+/** The same on every attempt, also after a crash. Printable ASCII, since it travels as a header. */
+export function idempotencyKey(runId: string, path: string): string {
+  return `${runId}:${path.toWellFormed().replace(NOT_PRINTABLE_ASCII, encodeURIComponent)}`
+}

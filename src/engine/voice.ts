@@ -1,0 +1,60 @@
+import type { JsonObject } from '../platform/json.js'
+import type { GraphNode } from './graph.js'
+import type { Host, StepOutcome } from './host.js'
+import { plainJson, plainText } from './plain.js'
+import type { LogLevel } from './step.js'
+
+/** Who speaks, in a log line. */
+export type Speaker = Pick<GraphNode, 'name' | 'type'>
+
+/** Tells a run's watchers what goes on, masked; and nothing more once the run is stopped or over. */
+export class Voice {
+  private silenced = false
+
+  constructor(
+    private readonly host: Host,
+    private readonly signal: AbortSignal,
+  ) {}
+
+  silence(): void {
+    this.silenced = true
+  }
+
+  started(node: Speaker): void {
+    if (this.heard) this.host.emit({ type: 'node_started', node: node.name, nodeType: node.type, at: this.now() })
+  }
+
+  completed(outcome: StepOutcome): void {
+    if (!this.heard) return
+    this.host.emit({
+      type: 'node_completed',
+      node: outcome.node,
+      nodeType: outcome.nodeType,
+      path: outcome.path,
+      attempt: outcome.attempt,
+      result: outcome.output ?? null,
+      at: outcome.finishedAt,
+    })
+  }
+
+  log(speaker: Speaker | undefined, level: LogLevel, message: string, data?: JsonObject): void {
+    if (!this.heard) return
+    this.host.emit({
+      type: 'log',
+      level,
+      message: this.host.mask(plainText(message)),
+      node: speaker?.name,
+      nodeType: speaker?.type,
+      data: data && (this.host.mask(plainJson(data)) as JsonObject),
+      at: this.now(),
+    })
+  }
+
+  private get heard(): boolean {
+    return !this.silenced && !this.signal.aborted
+  }
+
+  private now(): Date {
+    return this.host.clock.now()
+  }
+}

@@ -1,0 +1,22 @@
+import type { JsonObject } from '../platform/json.js'
+import type { History } from './history.js'
+import type { Host } from './host.js'
+import type { Language } from './language.js'
+import type { Ledger } from './ledger.js'
+import type { RunMemory } from './run-memory.js'
+import type { StepType } from './step.js'
+import type { Voice } from './voice.js'
+
+/** Says what is wrong with parameters whose expressions are evaluated; empty when nothing is. */
+export type ParamsCheck = (type: StepType, params: JsonObject) => string[]
+
+/** What the parts of one interpretation share. */
+export interface Workbench {
+  readonly host: Host
+  readonly language: Language
+  readonly checkParams: ParamsCheck
+  readonly history: History
+  readonly memory: RunMemory
+  readonly ledger: Ledger
+  readonly voice: Voice
+}
