@@ -25,6 +25,7 @@ export class Runs0000000000003 implements MigrationInterface {
         revision integer not null,
         state text not null check (state in ('queued', 'running', 'waiting', 'completed', 'failed', 'cancelled')),
         trigger text not null,
+        schedule_id text,
         start_node text,
         input json not null,
         result json,
@@ -42,6 +43,7 @@ export class Runs0000000000003 implements MigrationInterface {
       create index run_of_account on run (account_id, id desc);
       create index run_of_flow on run (flow_id, id desc);
       create index run_of_account_by_state on run (account_id, state, id desc);
+      create index run_of_schedule on run (account_id, schedule_id, id desc) where schedule_id is not null;
       create index run_due on run (wake_at) where state in ('queued', 'waiting');
       create index run_owned on run (owner) where state = 'running';
 
@@ -104,10 +106,12 @@ export class Runs0000000000003 implements MigrationInterface {
       create index signal_pending on signal (account_id, key, id);
     `)
     await runner.query(JOURNAL_WRITE)
+    await runner.query(RUN_CLAIM)
   }
 
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(`
+      drop function run_claim;
       drop function journal_write;
       drop table signal, signal_wait, run_event_chunk, timer, step_outcome, run, engine_instance;
     `)
@@ -134,11 +138,11 @@ const JOURNAL_WRITE = `
     if p -> 'accepts' is not null then
       insert into run (id, tenant_id, account_id, flow_id, revision, state, trigger, start_node, input, owner, wake_at,
           idempotency_key, request_hash, created_at)
-        select id, tenant_id, account_id, flow_id, revision, state, trigger, start_node, input,
+        select id, tenant_id, account_id, flow_id, revision, state, trigger, start_node, input::json,
             case when state = 'running' then p_engine end, case when state = 'queued' then created_at end,
             idempotency_key, request_hash, created_at
         from json_to_recordset(p -> 'accepts') as x (id text, tenant_id text, account_id text, flow_id text, revision integer,
-          state text, trigger text, start_node text, input json, idempotency_key text, request_hash text,
+          state text, trigger text, start_node text, input text, idempotency_key text, request_hash text,
           created_at timestamptz)
         on conflict do nothing;
       select json_agg(json_build_object('asked', x.id, 'id', r.id, 'state', r.state, 'request_hash', r.request_hash,
@@ -152,9 +156,10 @@ const JOURNAL_WRITE = `
     if p -> 'outcomes' is not null then
       insert into step_outcome (run_id, path, attempt, node, node_type, state, action, output, shared, error, due_at,
           started_at, finished_at)
-        select run_id, path, attempt, node, node_type, state, action, output, shared, error, due_at, started_at, finished_at
+        select run_id, path, attempt, node, node_type, state, action, output::json, shared::json, error::json, due_at,
+            started_at, finished_at
         from json_to_recordset(p -> 'outcomes') as x (run_id text, path text, attempt integer, node text, node_type text,
-          state text, action text, output json, shared json, error json, due_at timestamptz, started_at timestamptz,
+          state text, action text, output text, shared text, error text, due_at timestamptz, started_at timestamptz,
           finished_at timestamptz)
         on conflict do nothing;
     end if;
@@ -169,8 +174,8 @@ const JOURNAL_WRITE = `
 
     if p -> 'events' is not null then
       insert into run_event_chunk (run_id, first_seq, last_seq, entries)
-        select run_id, first_seq, last_seq, entries
-        from json_to_recordset(p -> 'events') as x (run_id text, first_seq integer, last_seq integer, entries json)
+        select run_id, first_seq, last_seq, entries::json
+        from json_to_recordset(p -> 'events') as x (run_id text, first_seq integer, last_seq integer, entries text)
         on conflict do nothing;
     end if;
 
@@ -181,8 +186,8 @@ const JOURNAL_WRITE = `
     end if;
 
     if p -> 'finishes' is not null then
-      update run r set state = x.state, result = x.result, error = x.error, finished_at = x.finished_at, wake_at = null
-        from json_to_recordset(p -> 'finishes') as x (run_id text, epoch integer, state text, result json, error json,
+      update run r set state = x.state, result = x.result::json, error = x.error::json, finished_at = x.finished_at, wake_at = null
+        from json_to_recordset(p -> 'finishes') as x (run_id text, epoch integer, state text, result text, error text,
           finished_at timestamptz)
         where r.id = x.run_id and r.owner = p_engine and r.epoch = x.epoch and r.state = 'running';
       delete from timer t using json_to_recordset(p -> 'finishes') as x (run_id text) where t.run_id = x.run_id;
@@ -193,5 +198,27 @@ const JOURNAL_WRITE = `
     end if;
 
     return json_build_object('accepted', v_accepted, 'finished', v_finished);
+  end $$;
+`
+
+/**
+ * Takes up to `p_limit` runs that are due and that nobody has, oldest first. SKIP LOCKED gives each process its own; the fence keeps one
+ * that was declared lost from taking any.
+ */
+const RUN_CLAIM = `
+  create function run_claim(p_engine text, p_fence integer, p_limit integer, p_now timestamptz) returns setof run
+  language plpgsql as $$
+  begin
+    perform pg_advisory_xact_lock_shared(7201, p_fence);
+    perform 1 from engine_instance where id = p_engine and lost_at is null;
+    if not found then
+      return;
+    end if;
+    return query
+      update run set state = 'running', owner = p_engine, epoch = epoch + 1, wake_at = null
+        where id in (
+          select id from run where state in ('queued', 'waiting') and wake_at <= p_now
+          order by wake_at limit p_limit for update skip locked)
+        returning *;
   end $$;
 `

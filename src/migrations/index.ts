@@ -1,4 +1,6 @@
 import type { MigrationInterface } from 'typeorm'
+import { Identity0000000000001 } from './0001-identity.js'
+import { Runs0000000000003 } from './0003-runs.js'
 
 /**
  * The one ordered history of the schema. Append only: a migration that has been published is never edited, renamed or moved.
@@ -6,4 +8,4 @@ import type { MigrationInterface } from 'typeorm'
  * `0007-things.ts` exports `class Things0000000000007 implements MigrationInterface`: TypeORM orders migrations by the last 13
  * digits of the class name, so the file's number is spelled out there. Each runs in a transaction of its own.
  */
-export const migrations: (new () => MigrationInterface)[] = []
+export const migrations: (new () => MigrationInterface)[] = [Identity0000000000001, Runs0000000000003]

@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
-import { Client, type ClientConfig, type Notification, type Pool } from 'pg'
+import type { Client, Notification } from 'pg'
+import type { Sql, Statement } from '../../platform/database/sql.js'
 import { newId } from '../../platform/ids.js'
 import type { Writer } from './journal/records.js'
 
@@ -10,7 +11,7 @@ const ALIVE = 7202 // held for as long as the instance's lease connection lives
 const LEASE_SECONDS = 15
 const RENEW_MS = 4_000
 const REAP_MS = 1_000
-const RELEASE_BATCH = 500
+const REQUEUE_BATCH = 500
 
 /** Messages between processes; hints only, for what they tell of is in the tables. */
 export type Hint = 'run_cancelled' | 'run_due'
@@ -34,16 +35,17 @@ export class Ownership {
   private lost = false
 
   private constructor(
-    private readonly config: ClientConfig,
-    private readonly pool: Pool,
+    private readonly sql: Sql,
     private readonly events: OwnershipEvents,
     readonly writer: Writer,
   ) {}
 
-  static async take(config: ClientConfig, pool: Pool, events: OwnershipEvents): Promise<Ownership> {
-    const client = new Client({ ...config, application_name: 'millrace lease', keepAlive: true })
+  static async take(sql: Sql, events: OwnershipEvents): Promise<Ownership> {
+    const client = sql.client('millrace lease')
     await client.connect()
     const id = newId('engine')
+    // Others see the row only once the lock is held, or they would take this instance for lost.
+    await client.query('begin')
     const { rows } = await client.query<{ fence: number }>(
       `insert into engine_instance (id, host, pid, lease_until)
         values ($1, $2, $3, now() + make_interval(secs => $4)) returning fence`,
@@ -51,29 +53,23 @@ export class Ownership {
     )
     const fence = (rows[0] as { fence: number }).fence
     await client.query('select pg_advisory_lock($1, $2)', [ALIVE, fence])
-    const ownership = new Ownership(config, pool, events, { id, fence })
+    await client.query('commit')
+    const ownership = new Ownership(sql, events, { id, fence })
     await ownership.watch(client)
     return ownership
   }
 
   /** Takes over from every instance that is lost. Returns how many runs went back to the queue. */
   async reap(): Promise<number> {
-    const { rows } = await this.pool.query<{ id: string; fence: number }>(
-      `select id, fence from engine_instance e
-        where id <> $1 and (lost_at is not null or lease_until < now() or not exists (
-          select 1 from pg_locks l where l.locktype = 'advisory' and l.classid = $2 and l.objid = e.fence
-            and l.database = (select oid from pg_database where datname = current_database())))
-        order by fence limit 20`,
-      [this.writer.id, ALIVE],
-    )
+    const lost = await this.sql.query<{ id: string; fence: number }>(FIND_LOST, [this.writer.id])
     let released = 0
-    for (const instance of rows) released += await this.takeOver(instance)
+    for (const instance of lost) released += await this.takeOver(instance)
     return released
   }
 
   /** Tells the other processes. */
   async hint(hint: Hint, runId: string): Promise<void> {
-    await this.pool.query('select pg_notify($1, $2)', [hint, runId])
+    await this.sql.query(NOTIFY, [hint, runId])
   }
 
   /** Leaves in good order: everything handed back, nothing for others to reap. */
@@ -119,7 +115,7 @@ export class Ownership {
     clearInterval(this.reaping)
     this.events.onError(error)
     for (;;) {
-      const client = new Client({ ...this.config, application_name: 'millrace lease', keepAlive: true })
+      const client = this.sql.client('millrace lease')
       try {
         await client.connect()
         await client.query('select pg_advisory_lock($1, $2)', [ALIVE, this.writer.fence])
@@ -149,26 +145,47 @@ export class Ownership {
 
   /** Under the exclusive fence no flush of that instance is under way, and each later one sees that it is lost. */
   private async takeOver(instance: { id: string; fence: number }): Promise<number> {
-    await this.pool.query(
-      `with fenced as materialized (select pg_advisory_xact_lock($2, $3))
-        update engine_instance set lost_at = coalesce(lost_at, now()) from fenced where id = $1`,
-      [instance.id, FENCE, instance.fence],
-    )
+    await this.sql.query(DECLARE_LOST, [instance.id, instance.fence])
     let released = 0
     for (;;) {
-      const { rowCount } = await this.pool.query(
-        `update run set state = 'queued', owner = null, wake_at = now(), epoch = epoch + 1, recoveries = recoveries + 1
-          where id in (select id from run where owner = $1 and state = 'running' limit $2 for update skip locked)`,
-        [instance.id, RELEASE_BATCH],
-      )
-      released += rowCount ?? 0
-      if ((rowCount ?? 0) < RELEASE_BATCH) break
+      const batch = await this.sql.query(REQUEUE, [instance.id])
+      released += batch.length
+      if (batch.length < REQUEUE_BATCH) break
     }
-    const { rowCount: left } = await this.pool.query(`select 1 from run where owner = $1 and state = 'running' limit 1`, [
-      instance.id,
-    ])
-    if (left === 0) await this.pool.query('delete from engine_instance where id = $1', [instance.id])
-    if (released > 0) await this.pool.query(`select pg_notify('run_due', '')`)
+    await this.sql.query(FORGET, [instance.id])
+    if (released > 0) await this.sql.query(NOTIFY, ['run_due', ''])
     return released
   }
 }
+
+/** Lost: its lease ran out, or nobody holds its session lock. */
+const FIND_LOST: Statement = {
+  name: 'engine_find_lost',
+  text: `select id, fence from engine_instance e
+    where id <> $1 and (lost_at is not null or lease_until < now() or not exists (
+      select 1 from pg_locks l where l.locktype = 'advisory' and l.classid = ${ALIVE} and l.objid = e.fence::oid
+        and l.database = (select oid from pg_database where datname = current_database())))
+    order by fence limit 20`,
+}
+
+const DECLARE_LOST: Statement = {
+  name: 'engine_declare_lost',
+  text: `with fenced as materialized (select pg_advisory_xact_lock(${FENCE}, $2))
+    update engine_instance set lost_at = coalesce(lost_at, now()) from fenced where id = $1`,
+}
+
+const REQUEUE: Statement = {
+  name: 'engine_requeue',
+  text: `update run set state = 'queued', owner = null, wake_at = now(), epoch = epoch + 1, recoveries = recoveries + 1
+    where id in (select id from run where owner = $1 and state = 'running' limit ${REQUEUE_BATCH} for update skip locked)
+    returning id`,
+}
+
+/** Runs that were locked just now are met at the next round, as long as the row stands. */
+const FORGET: Statement = {
+  name: 'engine_forget',
+  text: `delete from engine_instance where id = $1
+    and not exists (select 1 from run where owner = $1 and state = 'running')`,
+}
+
+const NOTIFY: Statement = { name: 'engine_notify', text: 'select pg_notify($1, $2)' }

@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events'
-import type { Pool } from 'pg'
+import type { Sql, Statement } from '../../platform/database/sql.js'
+import type { Json, JsonObject } from '../../platform/json.js'
 import type { StoredEvent } from './journal/records.js'
 import { isFinal, type RunState } from './run-state.js'
-import type { JsonObject, Json } from '../../platform/json.js'
 
 /** An event of a run as watchers read it: gap-free by `seq`, a completed node with its result, and the run's end last. */
 export type WatchedEvent =
@@ -20,6 +20,23 @@ export interface RunStanding {
 const LOOK_AGAIN_MS = 500
 const PAGE = 200
 
+const STANDING: Statement = {
+  name: 'run_standing',
+  text: 'select state, finished_at, result, error from run where id = $1',
+}
+
+const EVENTS: Statement = {
+  name: 'run_events',
+  text: `select e.event, o.output as result
+    from run_event_chunk c
+    cross join lateral json_array_elements(c.entries) as e (event)
+    left join step_outcome o on e.event ->> 'type' = 'node_completed' and o.run_id = c.run_id
+      and o.path = e.event ->> 'path' and o.attempt = (e.event ->> 'attempt')::integer
+    where c.run_id = $1 and c.last_seq > $2 and (e.event ->> 'seq')::integer > $2
+    order by c.first_seq, (e.event ->> 'seq')::integer
+    limit ${PAGE}`,
+}
+
 /**
  * The event sequence of each run, read from the tables: what a watcher is told is durable, whoever runs the run. Publishers in this
  * process only wake the watchers.
@@ -27,7 +44,10 @@ const PAGE = 200
 export class RunEvents {
   private readonly wakes = new EventEmitter().setMaxListeners(0)
 
-  constructor(private readonly pool: Pool) {}
+  /** Called when somebody begins to follow a run, so that what is not written yet is. */
+  onFollow: (runId: string) => Promise<void> = async () => {}
+
+  constructor(private readonly sql: Sql) {}
 
   /** Something of this run has become durable. */
   published(runId: string): void {
@@ -51,6 +71,7 @@ export class RunEvents {
     this.wakes.on(runId, onWake)
     signal.addEventListener('abort', onWake, { once: true })
     try {
+      await this.onFollow(runId)
       while (!signal.aborted) {
         woken = false
         // The state is read before the events: once it is final, the events read after it are all there are.
@@ -84,34 +105,17 @@ export class RunEvents {
   }
 
   private async standing(runId: string) {
-    const { rows } = await this.pool.query<{
+    const [row] = await this.sql.query<{
       state: RunState
       finished_at: Date | null
       result: JsonObject | null
       error: JsonObject | null
-    }>({
-      name: 'run_standing',
-      text: `select state, finished_at, case when finished_at is not null then result end as result, error
-        from run where id = $1`,
-      values: [runId],
-    })
-    const row = rows[0]
+    }>(STANDING, [runId])
     return row && { ...row, finishedAt: (row.finished_at ?? new Date(0)).toISOString() }
   }
 
   private async page(runId: string, after: number): Promise<(StoredEvent & { result?: Json })[]> {
-    const { rows } = await this.pool.query<{ event: StoredEvent; result: Json }>({
-      name: 'run_events',
-      text: `select e.event, o.output as result
-        from run_event_chunk c
-        cross join lateral json_array_elements(c.entries) as e (event)
-        left join step_outcome o on e.event ->> 'type' = 'node_completed' and o.run_id = c.run_id
-          and o.path = e.event ->> 'path' and o.attempt = (e.event ->> 'attempt')::integer
-        where c.run_id = $1 and c.last_seq > $2 and (e.event ->> 'seq')::integer > $2
-        order by c.first_seq, (e.event ->> 'seq')::integer
-        limit ${PAGE}`,
-      values: [runId, after],
-    })
+    const rows = await this.sql.query<{ event: StoredEvent; result: Json }>(EVENTS, [runId, after])
     return rows.map(({ event, result }) => (event.type === 'node_completed' ? { ...event, result } : event))
   }
 }

@@ -1,12 +1,4 @@
-import type {
-  Evaluation,
-  EvaluationResult,
-  Host,
-  RunEvent,
-  SignalWait,
-  StepOutcome,
-  Timer,
-} from '../../engine/host.js'
+import type { Evaluation, EvaluationResult, Host, RunEvent, SignalWait, StepOutcome, Timer } from '../../engine/host.js'
 import { Parked } from '../../engine/host.js'
 import type { Clock } from '../../platform/clock/clock.js'
 import type { Json } from '../../platform/json.js'

@@ -1,14 +1,16 @@
-import type { Pool } from 'pg'
-import type { Engine } from '../../engine/interpreter.js'
 import type { Graph } from '../../engine/graph.js'
-import type { Language } from '../../engine/language.js'
 import type { FlowError, RunEnding } from '../../engine/host.js'
+import type { Engine } from '../../engine/interpreter.js'
+import type { Language } from '../../engine/language.js'
 import type { Clock } from '../../platform/clock/clock.js'
+import type { Sql } from '../../platform/database/sql.js'
 import type { JsonObject } from '../../platform/json.js'
+import { RevisionUnusable } from '../flows/flows.errors.js'
 import type { Journal } from './journal/journal.js'
-import type { Ending } from './journal/records.js'
-import { RunHost, type RunHostParts } from './run-host.js'
+import type { Ending, Writer } from './journal/records.js'
 import type { RunEvents } from './run-events.js'
+import { RunHost, type RunHostParts } from './run-host.js'
+import { LeaseLost } from './runs.errors.js'
 import { claimDueRuns, nextDueAt, type TakenRun } from './taken-run.js'
 
 /** Runs that one process interprets at the same time; the rest waits in the queue. */
@@ -19,20 +21,23 @@ const LOOK_MS = 1_000
 /** How long events may stay unwritten while a run goes on. */
 const WRITE_EVENTS_MS = 1_000
 
+export const RUN_SUPPLIES = Symbol('run supplies')
+
 /** What a run needs beside the engine; asked for once, when the run is taken. */
 export interface RunSupplies {
+  /** Throws `RevisionUnusable` when that revision can never be run. */
   compiled(flowId: string, revision: number): Promise<{ graph: Graph; language: Language }>
   hostParts(run: TakenRun): Promise<Pick<RunHostParts, 'evaluate' | 'secrets' | 'masker' | 'signals'>>
 }
 
 export interface WorkerParts {
-  pool: Pool
+  sql: Sql
   clock: Clock
   engine: Engine
   journal: Journal
   events: RunEvents
   supplies: RunSupplies
-  ownerId: string
+  owner: Writer
   onError(error: unknown, runId?: string): void
 }
 
@@ -51,6 +56,7 @@ const CANCELLED = Symbol('cancelled')
  */
 export class RunWorker {
   private readonly active = new Map<string, Active>()
+  private reserved = 0
   private stopping = false
   private claiming?: Promise<void>
   private again = false
@@ -65,12 +71,15 @@ export class RunWorker {
     }, WRITE_EVENTS_MS)
   }
 
-  get hasRoom(): boolean {
-    return !this.stopping && this.active.size < MAX_ACTIVE
+  /** A place for a run that is about to be accepted; undefined when all are taken. */
+  reserve(): { release(): void } | undefined {
+    if (this.stopping || this.room <= 0) return undefined
+    this.reserved++
+    return { release: () => this.reserved-- }
   }
 
-  get size(): number {
-    return this.active.size
+  private get room(): number {
+    return MAX_ACTIVE - this.active.size - this.reserved
   }
 
   /** Begins to interpret a run that this process owns. */
@@ -79,7 +88,7 @@ export class RunWorker {
     const active: Active = { controller, done: Promise.resolve() }
     this.active.set(run.id, active)
     active.done = this.work(run, active)
-      .catch((error) => this.parts.onError(error, run.id))
+      .catch((error) => this.giveUp(run, error))
       .finally(() => {
         this.active.delete(run.id)
         if (this.again || this.active.size === MAX_ACTIVE - 1) this.lookForWork()
@@ -99,7 +108,7 @@ export class RunWorker {
   /** Claims due runs until none is due or there is no room. */
   lookForWork(): void {
     if (this.stopping) return
-    if (this.claiming) {
+    if (this.claiming !== undefined) {
       this.again = true
       return
     }
@@ -107,6 +116,7 @@ export class RunWorker {
       .catch((error) => this.parts.onError(error))
       .finally(() => {
         this.claiming = undefined
+        if (this.again) this.lookForWork()
       })
   }
 
@@ -136,9 +146,9 @@ export class RunWorker {
   private async claim(): Promise<void> {
     do {
       this.again = false
-      const room = Math.min(CLAIM_BATCH, MAX_ACTIVE - this.active.size)
+      const room = Math.min(CLAIM_BATCH, this.room)
       if (room <= 0) return
-      const runs = await claimDueRuns(this.parts.pool, this.parts.ownerId, room, this.parts.clock.now())
+      const runs = await claimDueRuns(this.parts.sql, this.parts.owner, room, this.parts.clock.now())
       for (const run of runs) this.start(run)
       if (runs.length === room) this.again = true
     } while (this.again && !this.stopping)
@@ -147,7 +157,7 @@ export class RunWorker {
 
   /** The next timer is met on time, not at the next look. */
   private async wakeWhenDue(): Promise<void> {
-    const due = await nextDueAt(this.parts.pool)
+    const due = await nextDueAt(this.parts.sql)
     this.forgetWake()
     this.forgetWake = () => {}
     if (due && !this.stopping && due.getTime() - this.parts.clock.now().getTime() < LOOK_MS)
@@ -156,10 +166,7 @@ export class RunWorker {
 
   private async work(run: TakenRun, active: Active): Promise<void> {
     const { engine, clock, journal, events, supplies } = this.parts
-    const [compiled, parts] = await Promise.all([
-      supplies.compiled(run.flowId, run.revision),
-      supplies.hostParts(run),
-    ])
+    const [compiled, parts] = await Promise.all([supplies.compiled(run.flowId, run.revision), supplies.hostParts(run)])
     const host = new RunHost(run, { clock, journal, events, ...parts })
     active.host = host
     const ending = await engine.interpret(
@@ -175,6 +182,21 @@ export class RunWorker {
       active.controller.signal,
     )
     await this.settle(run, host, ending, active.controller.signal)
+  }
+
+  /** What cannot be interpreted ends as failed, so that nobody waits for it for ever; unless it is another process's by now. */
+  private async giveUp(run: TakenRun, error: unknown): Promise<void> {
+    if (error instanceof LeaseLost) return
+    const known = error instanceof RevisionUnusable
+    if (!known) this.parts.onError(error, run.id)
+    const message = known ? error.message : 'the run could not be carried on because of an internal error'
+    const ending: Ending = { state: 'failed', error: { message, code: 'internal' }, finishedAt: this.parts.clock.now() }
+    try {
+      await this.parts.journal.finish(run.id, run.epoch, ending, [])
+      this.parts.events.published(run.id)
+    } catch (failure) {
+      if (!(failure instanceof LeaseLost)) this.parts.onError(failure, run.id)
+    }
   }
 
   private async settle(run: TakenRun, host: RunHost, ending: RunEnding, signal: AbortSignal): Promise<void> {

@@ -48,3 +48,12 @@ export class LeaseLost extends Error {
     this.name = 'LeaseLost'
   }
 }
+
+/** The process is starting, stopping, or has just lost its lease. */
+export class EngineNotReady extends DomainError {
+  constructor() {
+    super('unavailable', 'not-ready', 'Not ready', 'The server cannot take runs at this moment; try again shortly', {
+      retryAfter: 1,
+    })
+  }
+}

@@ -1,8 +1,7 @@
-import type { Pool } from 'pg'
-import type { StepOutcome } from '../../engine/host.js'
-import type { TimerRecord } from './journal/records.js'
-import type { FlowError } from '../../engine/host.js'
+import type { FlowError, StepOutcome } from '../../engine/host.js'
+import type { Sql, Statement } from '../../platform/database/sql.js'
 import type { Json, JsonObject } from '../../platform/json.js'
+import type { TimerRecord, Writer } from './journal/records.js'
 
 /** A run that this process owns, with all that its interpretation needs. */
 export interface TakenRun {
@@ -47,53 +46,53 @@ interface OutcomeRow {
   finished_at: Date
 }
 
-/**
- * Takes up to `limit` runs that are due and that nobody has, oldest first. Any number of processes may claim at once: SKIP LOCKED gives
- * each its own.
- */
-export async function claimDueRuns(pool: Pool, owner: string, limit: number, now: Date): Promise<TakenRun[]> {
-  const { rows } = await pool.query<RunRow>({
-    name: 'run_claim',
-    text: `update run set state = 'running', owner = $1, epoch = epoch + 1, wake_at = null
-      where id in (
-        select id from run where state in ('queued', 'waiting') and wake_at <= $2
-        order by wake_at limit $3 for update skip locked)
-      returning id, tenant_id, account_id, flow_id, revision, epoch, start_node, input`,
-    values: [owner, now, limit],
-  })
-  return rows.length === 0 ? [] : await withPast(pool, rows)
+const CLAIM: Statement = {
+  name: 'run_claim',
+  text: `select id, tenant_id, account_id, flow_id, revision, epoch, start_node, input from run_claim($1, $2, $3, $4)`,
+}
+
+/** Takes up to `limit` runs that are due and that nobody has, with all that they have done so far. */
+export async function claimDueRuns(sql: Sql, owner: Writer, limit: number, now: Date): Promise<TakenRun[]> {
+  const rows = await sql.query<RunRow>(CLAIM, [owner.id, owner.fence, limit, now])
+  return rows.length === 0 ? [] : await withPast(sql, rows)
 }
 
 /** When the next run that nobody has falls due. */
-export async function nextDueAt(pool: Pool): Promise<Date | undefined> {
-  const { rows } = await pool.query<{ at: Date | null }>({
+export async function nextDueAt(sql: Sql): Promise<Date | undefined> {
+  const rows = await sql.query<{ at: Date | null }>({
     name: 'run_next_due',
     text: `select min(wake_at) as at from run where state in ('queued', 'waiting')`,
   })
   return rows[0]?.at ?? undefined
 }
 
-async function withPast(pool: Pool, runs: RunRow[]): Promise<TakenRun[]> {
+async function withPast(sql: Sql, runs: RunRow[]): Promise<TakenRun[]> {
   const ids = runs.map((run) => run.id)
-  const outcomes = await pool.query<OutcomeRow>({
-    name: 'run_outcomes',
-    text: `select run_id, path, attempt, node, node_type, state, action, output, shared, error, due_at, started_at, finished_at
+  const outcomes = await sql.query<OutcomeRow>(
+    {
+      name: 'run_outcomes',
+      text: `select run_id, path, attempt, node, node_type, state, action, output, shared, error, due_at, started_at, finished_at
       from step_outcome where run_id = any ($1)`,
-    values: [ids],
-  })
-  const timers = await pool.query<{ run_id: string; path: string; attempt: number; ordinal: number; due_at: Date }>({
-    name: 'run_timers',
-    text: 'select run_id, path, attempt, ordinal, due_at from timer where run_id = any ($1)',
-    values: [ids],
-  })
-  const events = await pool.query<{ run_id: string; last: number }>({
-    name: 'run_last_event',
-    text: 'select run_id, max(last_seq) as last from run_event_chunk where run_id = any ($1) group by run_id',
-    values: [ids],
-  })
-  const historyOf = Map.groupBy(outcomes.rows, (row) => row.run_id)
-  const timersOf = Map.groupBy(timers.rows, (row) => row.run_id)
-  const lastSeqOf = new Map(events.rows.map((row) => [row.run_id, row.last]))
+    },
+    [ids],
+  )
+  const timers = await sql.query<{ run_id: string; path: string; attempt: number; ordinal: number; due_at: Date }>(
+    {
+      name: 'run_timers',
+      text: 'select run_id, path, attempt, ordinal, due_at from timer where run_id = any ($1)',
+    },
+    [ids],
+  )
+  const events = await sql.query<{ run_id: string; last: number }>(
+    {
+      name: 'run_last_event',
+      text: 'select run_id, max(last_seq) as last from run_event_chunk where run_id = any ($1) group by run_id',
+    },
+    [ids],
+  )
+  const historyOf = Map.groupBy(outcomes, (row) => row.run_id)
+  const timersOf = Map.groupBy(timers, (row) => row.run_id)
+  const lastSeqOf = new Map(events.map((row) => [row.run_id, row.last]))
   return runs.map((run) => ({
     id: run.id,
     tenantId: run.tenant_id,

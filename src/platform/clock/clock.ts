@@ -20,3 +20,6 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer)
   },
 }
+
+/** The injection token of the process's clock. */
+export const CLOCK = Symbol('clock')

@@ -1,6 +1,9 @@
 import type { JournalRecord, StoredEvent } from './records.js'
 
-/** The argument of `journal_write` as JSON text: one list of rows per kind of record, in the order they were handed in. */
+/**
+ * The argument of `journal_write` as JSON text: one list of rows per kind of record, in the order they were handed in. JSON values travel as
+ * text inside it, because Postgres takes a document apart only if no string in it holds U+0000, and what steps return may.
+ */
 export function flushDocument(records: readonly JournalRecord[]): string {
   const lists: Record<string, object[]> = {}
   const add = (list: string, row: object) => {
@@ -20,7 +23,7 @@ export function flushDocument(records: readonly JournalRecord[]): string {
           state: run.state,
           trigger: run.trigger,
           start_node: run.startNode,
-          input: run.input,
+          input: text(run.input),
           idempotency_key: run.idempotencyKey,
           request_hash: run.requestHash,
           created_at: run.createdAt,
@@ -41,9 +44,9 @@ export function flushDocument(records: readonly JournalRecord[]): string {
           node_type: outcome.nodeType,
           state: outcome.state,
           action: outcome.action,
-          output: outcome.output,
-          shared: outcome.shared,
-          error: outcome.error,
+          output: text(outcome.output),
+          shared: text(outcome.shared),
+          error: text(outcome.error),
           due_at: outcome.dueAt,
           started_at: outcome.startedAt,
           finished_at: outcome.finishedAt,
@@ -75,8 +78,8 @@ export function flushDocument(records: readonly JournalRecord[]): string {
           run_id: record.runId,
           epoch: record.epoch,
           state: record.ending.state,
-          result: record.ending.result,
-          error: record.ending.error,
+          result: text(record.ending.result),
+          error: text(record.ending.error),
           finished_at: record.ending.finishedAt,
         })
         if (record.events.length > 0) add('events', chunk(record.runId, record.events))
@@ -87,5 +90,20 @@ export function flushDocument(records: readonly JournalRecord[]): string {
 }
 
 function chunk(runId: string, events: readonly StoredEvent[]): object {
-  return { run_id: runId, first_seq: events[0]?.seq, last_seq: events.at(-1)?.seq, entries: events }
+  return {
+    run_id: runId,
+    first_seq: events[0]?.seq,
+    last_seq: events.at(-1)?.seq,
+    entries: withoutNul(JSON.stringify(events)),
+  }
+}
+
+function text(value: unknown): string | undefined {
+  return value === undefined ? undefined : JSON.stringify(value)
+}
+
+/** Events are taken apart by queries, so they hold no U+0000: log lines show it as U+FFFD. */
+function withoutNul(json: string): string {
+  if (!json.includes('\\u0000')) return json
+  return json.replace(/\\(?:u0000|.)/g, (found) => (found === '\\u0000' ? '\\ufffd' : found))
 }

@@ -1,4 +1,5 @@
-import { DatabaseError, type Pool, type QueryConfig } from 'pg'
+import pg from 'pg'
+import type { Sql, Statement } from '../../../platform/database/sql.js'
 import { JournalFull, JournalUnavailable, LeaseLost } from '../runs.errors.js'
 import { flushDocument } from './flush.js'
 import {
@@ -23,6 +24,9 @@ const DEFAULT_LIMITS: JournalLimits = { maxQueued: 20_000, acceptPatienceMs: 5_0
 /** Records of one flush: enough to make the commit's price vanish, few enough that one statement stays short. */
 const MAX_FLUSH = 2_000
 const LANES = 2
+
+const WRITE: Statement = { name: 'journal_write', text: 'select journal_write($1, $2, $3) as answer' }
+
 const RECONNECT_MS = [20, 50, 100, 250, 500, 1_000]
 
 interface FlushAnswer {
@@ -46,14 +50,18 @@ interface Entry {
  */
 export class Journal {
   private readonly lanes = Array.from({ length: LANES }, () => new Lane(this))
+  private readonly onLost: () => void
   private closed = false
+  readonly limits: JournalLimits
 
   constructor(
-    private readonly pool: Pool,
+    private readonly sql: Sql,
     private readonly writer: Writer,
-    readonly limits: JournalLimits = DEFAULT_LIMITS,
-    private readonly onLost: () => void = () => {},
-  ) {}
+    options: Partial<JournalLimits> & { onLost?: () => void } = {},
+  ) {
+    this.limits = { ...DEFAULT_LIMITS, ...options }
+    this.onLost = options.onLost ?? (() => {})
+  }
 
   /** Resolves once the run is durable. Throws `JournalFull` or `JournalUnavailable` when it cannot be taken now. */
   async accept(run: NewRun): Promise<Accepted> {
@@ -93,13 +101,9 @@ export class Journal {
   }
 
   async send(records: readonly JournalRecord[]): Promise<FlushAnswer> {
-    const query: QueryConfig = {
-      name: 'journal_write',
-      text: 'select journal_write($1, $2, $3) as answer',
-      values: [this.writer.id, this.writer.fence, flushDocument(records)],
-    }
-    const { rows } = await this.pool.query<{ answer: FlushAnswer }>(query)
-    const answer = rows[0]?.answer ?? {}
+    const document = flushDocument(records)
+    const [row] = await this.sql.query<{ answer: FlushAnswer }>(WRITE, [this.writer.id, this.writer.fence, document])
+    const answer = row?.answer ?? {}
     if (answer.fenced) {
       this.onLost()
       throw new LeaseLost()
@@ -183,5 +187,5 @@ class Lane {
 
 /** True when the database answered that this very data is at fault (classes 22 and 23, and limits of a value: 54). */
 function isRefusal(error: unknown): boolean {
-  return error instanceof DatabaseError && /^(22|23|54)/.test(error.code ?? '')
+  return error instanceof pg.DatabaseError && /^(22|23|54)/.test(error.code ?? '')
 }

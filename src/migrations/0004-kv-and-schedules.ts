@@ -1,0 +1,36 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm'
+
+export class KvAndSchedules0000000000004 implements MigrationInterface {
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(`
+      create table kv_entry (
+        account_id text not null,
+        key text not null,
+        value json not null,
+        expires_at timestamptz(3),
+        updated_at timestamptz(3) not null default now(),
+        primary key (account_id, key)
+      );
+
+      create table schedule (
+        id text not null,
+        account_id text not null,
+        tenant_id text not null,
+        flow_id text not null,
+        node text,
+        cron text not null,
+        timezone text,
+        payload json,
+        next_run_at timestamptz(3),
+        last_run_at timestamptz(3),
+        created_at timestamptz(3) not null default now(),
+        primary key (account_id, id)
+      );
+      create index schedule_due on schedule (next_run_at);
+    `)
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('drop table schedule, kv_entry')
+  }
+}

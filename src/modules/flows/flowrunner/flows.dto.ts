@@ -1,0 +1,143 @@
+import {
+  ArrayField,
+  DateField,
+  IdField,
+  IntField,
+  LimitField,
+  OffsetField,
+  StringField,
+} from '../../../platform/openapi/fields.js'
+import type { Flow } from '../flow.entity.js'
+import type { FlowPage } from '../flows.service.js'
+
+const DEFINITION =
+  'metadata:\n  name: "My Flow"\n  description: "A simple flow"\n  version: "1.0.0"\n\nnodes:\n  start:\n    type: "http.request"\n    params:\n      url: "https://api.example.com/data"\n      method: "GET"\n    next:\n      default: "end"\n  \n  end:\n    type: "webhook"\n    params:\n      url: "https://webhook.example.com/callback"\n      method: "POST"\n'
+
+const tags = { of: 'string', itemMaxLength: 100, maxItems: 50, example: ['production'] } as const
+
+/** A flow to be made. */
+export class FlowRunnerNewFlow {
+  @StringField({ description: 'The name people know it by.', example: 'My Flow', maxLength: 200 })
+  name: string
+
+  @StringField({
+    description: "What it is for. Left out, the definition's own description.",
+    example: 'A simple flow',
+    maxLength: 2000,
+    optional: true,
+  })
+  description?: string
+
+  @StringField({ description: 'The flow in YAML.', example: DEFINITION, maxLength: 1_048_576 })
+  definition: string
+
+  @ArrayField({ ...tags, description: 'Words to find it by.', optional: true })
+  tags?: string[]
+}
+
+/** What to change of a flow; what is left out stays. */
+export class FlowRunnerFlowChange {
+  @StringField({
+    description: 'The name people know it by.',
+    example: 'Updated Flow',
+    maxLength: 200,
+    optional: true,
+    minLength: 1,
+  })
+  name?: string
+
+  @StringField({ description: 'What it is for.', example: 'An updated flow', maxLength: 2000, optional: true })
+  description?: string
+
+  @StringField({
+    description: 'The flow in YAML. It becomes a new revision; running executions stay with theirs.',
+    example: DEFINITION.replace('My Flow', 'Updated Flow').replace('A simple', 'An updated').replace('1.0.0', '1.0.1'),
+    maxLength: 1_048_576,
+    minLength: 1,
+    optional: true,
+  })
+  definition?: string
+
+  @ArrayField({ ...tags, description: 'Words to find it by.', example: ['production', 'updated'], optional: true })
+  tags?: string[]
+}
+
+/** One flow, without its definition. */
+export class FlowRunnerFlow {
+  @IdField({ description: "The flow's id.", example: 'flow-123' })
+  id: string
+
+  @StringField({ description: 'The name people know it by.', example: 'My Flow', maxLength: 200 })
+  name: string
+
+  @StringField({ description: 'What it is for.', example: 'A simple flow', maxLength: 2000, minLength: 0 })
+  description: string
+
+  @StringField({ description: "The author's version, read from the definition.", example: '1.0.0' })
+  version: string
+
+  @DateField({ description: 'When it was made.', example: '2023-01-01T12:00:00Z' })
+  created_at: string
+
+  @DateField({ description: 'When it was last changed.', example: '2023-01-01T12:00:00Z' })
+  updated_at: string
+
+  @ArrayField({ ...tags, description: 'Words to find it by.' })
+  tags: string[]
+}
+
+/** One flow with its definition. */
+export class FlowRunnerFlowDetails extends FlowRunnerFlow {
+  @StringField({ description: 'The flow in YAML, as it was sent.', example: DEFINITION, maxLength: 1_048_576 })
+  definition: string
+}
+
+export class FlowRunnerFlowsQuery {
+  @StringField({ description: 'Only flows with this tag.', example: 'production', maxLength: 100, optional: true })
+  tag?: string
+
+  @LimitField({ default: 10, max: 100 })
+  limit = 10
+
+  @OffsetField()
+  offset = 0
+}
+
+export class FlowRunnerFlowList {
+  @ArrayField({ of: () => FlowRunnerFlow, description: 'This page, oldest first.' })
+  flows: FlowRunnerFlow[]
+
+  @IntField({ description: 'How many there are before paging.', example: 2 })
+  total: number
+
+  @IntField({ description: 'The largest number of flows on a page.', example: 10 })
+  limit: number
+
+  @IntField({ description: 'How many come before this page.', example: 0 })
+  offset: number
+}
+
+export class FlowRunnerFlowMessage {
+  @StringField({ description: 'What was done.', example: 'Flow deleted successfully' })
+  message: string
+}
+
+export function toFlow(flow: Flow): FlowRunnerFlow {
+  return {
+    id: flow.id,
+    name: flow.name,
+    description: flow.description,
+    version: flow.version,
+    created_at: flow.createdAt.toISOString(),
+    updated_at: flow.updatedAt.toISOString(),
+    tags: flow.tags,
+  }
+}
+
+export function toFlowDetails({ flow, definition }: { flow: Flow; definition: string }): FlowRunnerFlowDetails {
+  return { ...toFlow(flow), definition }
+}
+
+export function toFlowList(page: FlowPage, query: FlowRunnerFlowsQuery): FlowRunnerFlowList {
+  return { flows: page.flows.map(toFlow), total: page.total, limit: query.limit, offset: query.offset }
+}

@@ -1,0 +1,209 @@
+import { Inject, Injectable } from '@nestjs/common'
+import { InjectDataSource } from '@nestjs/typeorm'
+import { DataSource, type EntityManager } from 'typeorm'
+import {
+  type Compilation,
+  compile,
+  type Metadata,
+  type StepTypes,
+  stepTypesOf,
+  toDomainError,
+} from '../../definitions/flowrunner/index.js'
+import type { Graph } from '../../engine/graph.js'
+import { StepRegistry } from '../../engine/step.js'
+import type { Principal } from '../../platform/auth/principal.js'
+import { CLOCK, type Clock } from '../../platform/clock/clock.js'
+import { Sql, type Statement } from '../../platform/database/sql.js'
+import { type Expected, requireMatch } from '../../platform/http/headers.js'
+import { newId } from '../../platform/ids.js'
+import { AuditTrail } from '../audit/audit-trail.js'
+import { CompiledFlows } from './compiled-flows.js'
+import { Flow } from './flow.entity.js'
+import { FlowRevision } from './flow-revision.entity.js'
+import { FlowNotFound } from './flows.errors.js'
+
+export interface NewFlow {
+  name: string
+  description?: string
+  definition: string
+  tags?: string[]
+}
+
+export type FlowChange = Partial<NewFlow>
+
+export interface FlowPage {
+  flows: Flow[]
+  total: number
+}
+
+/** What starting a run needs of a flow. */
+export interface RunnableFlow {
+  id: string
+  revision: number
+}
+
+const RUNNABLE: Statement = {
+  name: 'flow_runnable',
+  text: 'select id, revision from flow where id = $1 and account_id = $2 and deleted_at is null',
+}
+
+/** Flows and their revisions. A flow is its account's own: to everyone else it does not exist. */
+@Injectable()
+export class FlowsService {
+  private readonly types: StepTypes
+  private readonly compiled: CompiledFlows
+
+  constructor(
+    @InjectDataSource() private readonly database: DataSource,
+    private readonly sql: Sql,
+    registry: StepRegistry,
+    private readonly audit: AuditTrail,
+    @Inject(CLOCK) private readonly clock: Clock,
+  ) {
+    this.types = stepTypesOf(registry)
+    this.compiled = new CompiledFlows(sql, (definition) => this.compile(definition))
+  }
+
+  async page(caller: Principal, query: { tag?: string; limit: number; offset: number }): Promise<FlowPage> {
+    const select = this.database
+      .getRepository(Flow)
+      .createQueryBuilder('flow')
+      .where('flow.accountId = :accountId and flow.deletedAt is null', { accountId: caller.accountId })
+      .orderBy('flow.id')
+      .offset(query.offset)
+      .limit(query.limit)
+    if (query.tag !== undefined) select.andWhere('flow.tags @> array[:tag]', { tag: query.tag })
+    const [flows, total] = await select.getManyAndCount()
+    return { flows, total }
+  }
+
+  async getWithDefinition(caller: Principal, id: string): Promise<{ flow: Flow; definition: string }> {
+    const flow = await this.find(this.database.manager, caller, id)
+    const { definition } = await this.database.manager.findOneByOrFail(FlowRevision, {
+      flowId: id,
+      number: flow.revision,
+    })
+    return { flow, definition }
+  }
+
+  async create(caller: Principal, input: NewFlow): Promise<Flow> {
+    const metadata = this.check(input.definition)
+    const now = this.clock.now()
+    const flow: Flow = {
+      id: newId('flow'),
+      tenantId: caller.tenantId,
+      accountId: caller.accountId,
+      name: input.name,
+      description: input.description ?? metadata.description ?? '',
+      version: metadata.version ?? 'v1',
+      tags: input.tags ?? [],
+      revision: 1,
+      createdAt: now,
+      updatedAt: now,
+      deletedAt: null,
+    }
+    return await this.database.transaction(async (tx) => {
+      await tx.insert(Flow, flow)
+      await this.addRevision(tx, caller, flow, input.definition)
+      await this.audit.record(tx, {
+        actor: caller,
+        action: 'flow.create',
+        resource: ['flow', flow.id],
+        after: audited(flow),
+      })
+      return flow
+    })
+  }
+
+  /** Members left out stay. A definition that differs from the current one becomes the next revision. */
+  async update(caller: Principal, id: string, change: FlowChange, expected?: Expected): Promise<Flow> {
+    const metadata = change.definition === undefined ? undefined : this.check(change.definition)
+    return await this.database.transaction(async (tx) => {
+      const flow = await this.find(tx, caller, id, 'lock')
+      requireMatch(expected, flow.updatedAt.getTime())
+      const before = audited(flow)
+      Object.assign(flow, {
+        name: change.name ?? flow.name,
+        description: change.description ?? metadata?.description ?? flow.description,
+        tags: change.tags ?? flow.tags,
+        updatedAt: this.clock.now(),
+      })
+      if (change.definition !== undefined && metadata) {
+        flow.revision += 1
+        flow.version = metadata.version ?? `v${flow.revision}`
+        await this.addRevision(tx, caller, flow, change.definition)
+      }
+      await tx.save(Flow, flow)
+      await this.audit.record(tx, {
+        actor: caller,
+        action: 'flow.update',
+        resource: ['flow', id],
+        before,
+        after: audited(flow),
+      })
+      return flow
+    })
+  }
+
+  async remove(caller: Principal, id: string): Promise<void> {
+    await this.database.transaction(async (tx) => {
+      const flow = await this.find(tx, caller, id, 'lock')
+      await tx.update(Flow, { id }, { deletedAt: this.clock.now() })
+      await this.audit.record(tx, {
+        actor: caller,
+        action: 'flow.delete',
+        resource: ['flow', id],
+        before: audited(flow),
+      })
+    })
+  }
+
+  /** The flow and the revision that a run started now is pinned to. */
+  async runnable(caller: { accountId: string }, id: string): Promise<RunnableFlow> {
+    const [flow] = await this.sql.query<RunnableFlow & Record<string, unknown>>(RUNNABLE, [id, caller.accountId])
+    if (!flow) throw new FlowNotFound(id)
+    return flow
+  }
+
+  graph(flowId: string, revision: number): Promise<Graph> {
+    return this.compiled.get(flowId, revision)
+  }
+
+  private compile(definition: string): Compilation {
+    return compile(definition, this.types)
+  }
+
+  private check(definition: string): Metadata {
+    const compilation = this.compile(definition)
+    if (!compilation.ok) throw toDomainError(compilation.faults)
+    return compilation.metadata
+  }
+
+  private async find(tx: EntityManager, caller: Principal, id: string, lock?: 'lock'): Promise<Flow> {
+    const select = tx
+      .createQueryBuilder(Flow, 'flow')
+      .where('flow.id = :id and flow.accountId = :accountId and flow.deletedAt is null', {
+        id,
+        accountId: caller.accountId,
+      })
+    const flow = await (lock ? select.setLock('pessimistic_write') : select).getOne()
+    if (!flow) throw new FlowNotFound(id)
+    return flow
+  }
+
+  private async addRevision(tx: EntityManager, caller: Principal, flow: Flow, definition: string): Promise<void> {
+    await tx.insert(FlowRevision, {
+      flowId: flow.id,
+      number: flow.revision,
+      language: 'flowrunner',
+      definition,
+      createdAt: flow.updatedAt,
+      createdBy: caller.accountId,
+    })
+  }
+}
+
+/** A flow as the audit trail keeps it. */
+function audited({ name, description, version, tags, revision }: Flow) {
+  return { name, description, version, tags, revision }
+}

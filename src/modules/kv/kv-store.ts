@@ -1,0 +1,120 @@
+import { Inject, Injectable } from '@nestjs/common'
+import type { RunIdentity } from '../../engine/step.js'
+import { StepError } from '../../engine/step.js'
+import { CLOCK, type Clock } from '../../platform/clock/clock.js'
+import { Sql, type SqlSession, type Statement } from '../../platform/database/sql.js'
+import type { Json } from '../../platform/json.js'
+import type { KeyValueStore } from '../../steps/ports.js'
+
+const GET: Statement = {
+  name: 'kv_get',
+  text: 'select value from kv_entry where account_id = $1 and key = $2 and (expires_at is null or expires_at > $3)',
+}
+const SET: Statement = {
+  name: 'kv_set',
+  text: `insert into kv_entry (account_id, key, value, expires_at) values ($1, $2, $3, $4)
+    on conflict (account_id, key) do update set value = excluded.value, expires_at = excluded.expires_at, updated_at = now()`,
+}
+const CHANGE: Statement = {
+  name: 'kv_change',
+  text: `insert into kv_entry (account_id, key, value) values ($1, $2, $3)
+    on conflict (account_id, key) do update set value = excluded.value, updated_at = now()`,
+}
+const DELETE: Statement = {
+  name: 'kv_delete',
+  text: `delete from kv_entry where account_id = $1 and key = $2 returning expires_at is null or expires_at > $3 as live`,
+}
+const ENTRIES: Statement = {
+  name: 'kv_entries',
+  text: `select key, value from kv_entry where account_id = $1 and (expires_at is null or expires_at > $2)
+    order by key collate "C"`,
+}
+const KEYS: Statement = {
+  name: 'kv_keys',
+  text: `select key from kv_entry where account_id = $1 and (expires_at is null or expires_at > $2)
+    order by key collate "C"`,
+}
+const CLEAR: Statement = {
+  name: 'kv_clear',
+  text: `with gone as (delete from kv_entry where account_id = $1 returning expires_at)
+    select count(*)::integer as count from gone where expires_at is null or expires_at > $2`,
+}
+const SWEEP: Statement = {
+  name: 'kv_sweep',
+  text: `delete from kv_entry where account_id = $1 and key = $2 and expires_at <= $3`,
+}
+/** Held to the end of the transaction: a key that is not there yet has no row to lock. */
+const LOCK: Statement = { name: 'kv_lock', text: 'select pg_advisory_xact_lock(7204, hashtext($1))' }
+
+/** Key-value entries in Postgres, each account's own, shared by its flows. An entry past its time is never seen. */
+@Injectable()
+export class KvStore implements KeyValueStore {
+  constructor(
+    private readonly sql: Sql,
+    @Inject(CLOCK) private readonly clock: Clock,
+  ) {}
+
+  async get(run: RunIdentity, key: string): Promise<Json | undefined> {
+    return await this.read(this.sql, run, key)
+  }
+
+  async set(run: RunIdentity, key: string, value: Json, expiresAt?: Date): Promise<void> {
+    await this.sql.query(SET, [run.accountId, key, JSON.stringify(value), expiresAt ?? null])
+  }
+
+  async delete(run: RunIdentity, key: string): Promise<boolean> {
+    const [gone] = await this.sql.query<{ live: boolean }>(DELETE, [run.accountId, key, this.clock.now()])
+    return gone?.live ?? false
+  }
+
+  async entries(run: RunIdentity): Promise<{ key: string; value: Json }[]> {
+    return await this.sql.query<{ key: string; value: Json }>(ENTRIES, [run.accountId, this.clock.now()])
+  }
+
+  async keys(run: RunIdentity): Promise<string[]> {
+    const rows = await this.sql.query<{ key: string }>(KEYS, [run.accountId, this.clock.now()])
+    return rows.map(({ key }) => key)
+  }
+
+  async clear(run: RunIdentity): Promise<number> {
+    const [row] = await this.sql.query<{ count: number }>(CLEAR, [run.accountId, this.clock.now()])
+    return row?.count ?? 0
+  }
+
+  async increment(run: RunIdentity, key: string, amount: number): Promise<number> {
+    return await this.change(run, key, (value) => {
+      const current = value ?? 0
+      if (typeof current !== 'number')
+        throw new StepError(`the value of '${key}' is not a number`, { retryable: false })
+      return current + amount
+    })
+  }
+
+  async append(run: RunIdentity, key: string, value: Json): Promise<void> {
+    await this.change(run, key, (current) => {
+      const list = current ?? []
+      if (!Array.isArray(list)) throw new StepError(`the value of '${key}' is not a list`, { retryable: false })
+      return [...list, value]
+    })
+  }
+
+  /** Reads and writes under one lock; the entry keeps its time to live. */
+  private async change<T extends Json>(
+    run: RunIdentity,
+    key: string,
+    next: (value: Json | undefined) => T,
+  ): Promise<T> {
+    return await this.sql.transaction(async (tx) => {
+      await tx.query(LOCK, [`${run.accountId} ${key}`])
+      await tx.query(SWEEP, [run.accountId, key, this.clock.now()])
+      const value = next(await this.read(tx, run, key))
+      await tx.query(CHANGE, [run.accountId, key, JSON.stringify(value)])
+      return value
+    })
+  }
+
+  private async read(session: SqlSession, run: RunIdentity, key: string): Promise<Json | undefined> {
+    const [row] = await session.query<{ value: Json }>(GET, [run.accountId, key, this.clock.now()])
+    return row?.value
+  }
+}

@@ -1,0 +1,309 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { type TestDatabase, testDatabase } from '../../../test/support/database.js'
+import { type FakeNode, fakeSteps, graphOf, stepType } from '../../engine/flow.fake.js'
+import { Engine } from '../../engine/interpreter.js'
+import { fakeLanguage } from '../../engine/language.fake.js'
+import { StepRegistry } from '../../engine/step.js'
+import { systemClock } from '../../platform/clock/clock.js'
+import { newId } from '../../platform/ids.js'
+import type { Json } from '../../platform/json.js'
+import { SecretMasker } from '../../platform/masking/secret-masker.js'
+import { RevisionUnusable } from '../flows/flows.errors.js'
+import { RunEngine } from './run-engine.js'
+import { RunEvents, type WatchedEvent } from './run-events.js'
+import { RunsQueries } from './runs.queries.js'
+import { SignalsService } from './signals.service.js'
+
+let database: TestDatabase
+let queries: RunsQueries
+const engines: RunEngine[] = []
+/** How often the `count` step has run, by run. */
+const counted = new Map<string, number>()
+/** Held steps by run: resolved by the test. */
+const held = new Map<string, { release(): void; signal: AbortSignal }>()
+const graphs = new Map<string, Record<string, FakeNode>>()
+
+const steps = [
+  ...fakeSteps,
+  stepType(
+    'count',
+    (_, step) => {
+      counted.set(step.run.id, (counted.get(step.run.id) ?? 0) + 1)
+      return { output: step.input }
+    },
+    { stepClass: 'effect' },
+  ),
+  stepType(
+    'hold',
+    (_, step) =>
+      new Promise((resolve, reject) => {
+        held.set(step.run.id, { release: () => resolve({ output: 'released' }), signal: step.signal })
+        step.signal.addEventListener('abort', () => reject(step.signal.reason), { once: true })
+      }),
+    { stepClass: 'effect' },
+  ),
+  stepType('say', (params, step) => {
+    step.log('info', String(params.message), { from: 'say' })
+    return { output: params.message ?? null }
+  }),
+]
+
+beforeAll(async () => {
+  database = await testDatabase()
+  queries = new RunsQueries(database.sql)
+})
+
+afterEach(async () => {
+  for (const { release } of held.values()) release()
+  held.clear()
+  await Promise.all(engines.splice(0).map((engine) => engine.stop(100)))
+})
+
+afterAll(() => database.drop())
+
+describe('a run', () => {
+  it('is interpreted and ends with its last output, its events in order', async () => {
+    const engine = await process()
+    const id = await start(engine.engine, {
+      say: { type: 'say', params: { message: 'hello' }, next: { default: 'last' } },
+      last: { type: 'echo', params: { value: { ok: true } } },
+    })
+    expect(await ended(id)).toMatchObject({ state: 'completed', result: { ok: true } })
+    const events = await all(engine.events.follow(id, 0, new AbortController().signal))
+    expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1))
+    expect(events.map((event) => (event.type === 'log' ? event.message : event.type))).toEqual([
+      'Execution started',
+      'node_started',
+      'hello',
+      'node_completed',
+      'node_started',
+      'node_completed',
+      'Execution completed',
+      'ended',
+    ])
+    expect(events.filter((event) => event.type === 'node_completed').map((event) => event.result)).toEqual([
+      'hello',
+      { ok: true },
+    ])
+    const logs = await queries.logs(id, 'info', 2, 1)
+    expect(logs).toMatchObject({
+      total: 3,
+      items: [{ message: 'hello', data: { from: 'say' } }, { message: 'Execution completed' }],
+    })
+  })
+
+  it('fails with the words of the step that failed', async () => {
+    const { engine } = await process()
+    const id = await start(engine, { bad: { type: 'fail', params: { message: 'no luck' } } })
+    expect(await ended(id)).toMatchObject({
+      state: 'failed',
+      error: { message: 'no luck', node: 'bad', nodeType: 'fail' },
+    })
+  })
+
+  it('fails when its flow cannot be had any more', async () => {
+    const { engine } = await process()
+    const id = await accept(engine, 'flow_that_is_not_there', {})
+    expect(await ended(id)).toMatchObject({ state: 'failed', error: { message: 'no such flow' } })
+  })
+
+  it('ends cancelled once, its step aborted, and what the step does later changes nothing', async () => {
+    const { engine, events } = await process()
+    const id = await start(engine, { hold: { type: 'hold', next: { default: 'after' } }, after: { type: 'count' } })
+    const step = await vi.waitUntil(() => held.get(id))
+    expect(await database.sql.transaction((tx) => queries.cancel(tx, 'account_a', id, new Date()))).toBe(true)
+    await engine.cancelled(id)
+    await vi.waitUntil(() => step.signal.aborted)
+    expect(await database.sql.transaction((tx) => queries.cancel(tx, 'account_a', id, new Date()))).toBe(false)
+    const told = await all(events.follow(id, 0, new AbortController().signal))
+    expect(told.at(-1)).toMatchObject({ type: 'ended', state: 'cancelled' })
+    expect(told.filter(({ type }) => type === 'ended')).toHaveLength(1)
+    expect(counted.get(id)).toBeUndefined()
+  })
+
+  it('is told to watchers as it goes on', async () => {
+    const { engine, events } = await process()
+    const id = await start(engine, { hold: { type: 'hold' } })
+    const told: WatchedEvent[] = []
+    const watching = (async () => {
+      for await (const event of events.follow(id, 0, new AbortController().signal)) told.push(event)
+    })()
+    await vi.waitUntil(() => told.some(({ type }) => type === 'node_started'))
+    expect(told.some(({ type }) => type === 'ended')).toBe(false)
+    ;(await vi.waitUntil(() => held.get(id))).release()
+    await watching
+    expect(told.at(-1)).toMatchObject({ type: 'ended', state: 'completed', result: { result: 'released' } })
+  })
+
+  it('is parked on a long sleep and taken up again when it is due, in another process too', async () => {
+    const first = await process()
+    const id = await start(first.engine, {
+      count: { type: 'count', next: { default: 'nap' } },
+      nap: { type: 'nap', params: { ms: 3_600_000 }, next: { default: 'last' } },
+      last: { type: 'echo' },
+    })
+    await vi.waitUntil(async () => (await stored(id)).state === 'waiting')
+    expect(await stored(id)).toMatchObject({ owner: null })
+    await first.engine.stop(0)
+    await database.dataSource.query(`update timer set due_at = now() where run_id = $1`, [id])
+    await database.dataSource.query(`update run set wake_at = now() where id = $1`, [id])
+    await process()
+    expect(await ended(id)).toMatchObject({ state: 'completed' })
+    expect(counted.get(id)).toBe(1)
+  })
+
+  it('goes on when its signal comes, whichever comes first', async () => {
+    const { engine } = await process()
+    const signals = new SignalsService(database.sql)
+    const waiting = await start(engine, { wait: { type: 'signal', params: { key: 'order-1' } } })
+    await vi.waitUntil(async () => (await stored(waiting)).state === 'waiting')
+    expect(await signals.deliver('account_a', 'order-1', { paid: true }, new Date())).toEqual({
+      runIds: [waiting],
+      kept: false,
+    })
+    expect(await ended(waiting)).toMatchObject({ state: 'completed', result: { paid: true } })
+
+    expect(await signals.deliver('account_a', 'order-2', { paid: false }, new Date())).toEqual({
+      runIds: [],
+      kept: true,
+    })
+    expect(await signals.deliver('account_b', 'order-2', { foreign: true }, new Date())).toEqual({
+      runIds: [],
+      kept: true,
+    })
+    const later = await start(engine, { wait: { type: 'signal', params: { key: 'order-2' } } })
+    expect(await ended(later)).toMatchObject({ state: 'completed', result: { paid: false } })
+  })
+
+  it('loses no signal that is sent while it is being parked', async () => {
+    const { engine } = await process()
+    const signals = new SignalsService(database.sql)
+    const keys = Array.from({ length: 50 }, (_, index) => `race-${index}`)
+    const ids = await Promise.all(
+      keys.map(async (key) => {
+        const id = await start(engine, { wait: { type: 'signal', params: { key } } })
+        await signals.deliver('account_a', key, { key }, new Date())
+        return id
+      }),
+    )
+    for (const [index, id] of ids.entries())
+      expect(await ended(id)).toMatchObject({ state: 'completed', result: { key: `race-${index}` } })
+  })
+
+  it('is handed back when its process stops, and finished by the next', async () => {
+    const first = await process()
+    const id = await start(first.engine, {
+      count: { type: 'count', next: { default: 'hold' } },
+      hold: { type: 'hold' },
+    })
+    await vi.waitUntil(() => held.get(id))
+    await first.engine.stop(0)
+    expect(await stored(id)).toMatchObject({ state: 'queued', owner: null })
+    held.clear()
+    await process()
+    ;(await vi.waitUntil(() => held.get(id))).release()
+    expect(await ended(id)).toMatchObject({ state: 'completed' })
+    expect(counted.get(id)).toBe(1)
+  })
+
+  it('is taken over from a process that is lost, which then writes nothing more', async () => {
+    const lost = await process()
+    const id = await start(lost.engine, {
+      count: { type: 'count', next: { default: 'hold' } },
+      hold: { type: 'hold', next: { default: 'last' } },
+      last: { type: 'echo', params: { value: 'by whom' } },
+    })
+    const inLost = await vi.waitUntil(() => held.get(id))
+    held.delete(id)
+    // Its lease runs out: a process that was frozen, or cut off.
+    await database.dataSource.query(`update engine_instance set lease_until = now() - interval '1 second'`)
+    await process()
+    const inSecond = await vi.waitUntil(() => held.get(id))
+    inLost.release()
+    inSecond.release()
+    expect(await ended(id)).toMatchObject({ state: 'completed', result: { result: 'by whom' } })
+    expect(counted.get(id)).toBe(1)
+    expect(await stored(id)).toMatchObject({ recoveries: 1 })
+  })
+
+  it('waits in the queue while the process is full', async () => {
+    const { engine } = await process()
+    const ids = await Promise.all(Array.from({ length: 700 }, () => start(engine, { hold: { type: 'hold' } })))
+    await vi.waitUntil(() => held.size >= 500)
+    const [{ queued }] = await database.dataSource.query(
+      `select count(*)::int as queued from run where state = 'queued'`,
+    )
+    expect(queued).toBeGreaterThan(0)
+    const releasing = setInterval(() => {
+      for (const { release } of held.values()) release()
+    }, 20)
+    for (const id of ids) expect(await ended(id)).toMatchObject({ state: 'completed' })
+    clearInterval(releasing)
+  })
+})
+
+async function process(): Promise<{ engine: RunEngine; events: RunEvents }> {
+  const events = new RunEvents(database.sql)
+  const supplies = {
+    async compiled(flowId: string) {
+      const nodes = graphs.get(flowId)
+      if (!nodes) throw new RevisionUnusable('no such flow')
+      return { graph: graphOf(nodes), language: fakeLanguage }
+    },
+    async hostParts() {
+      return {
+        signals: new SignalsService(database.sql),
+        secrets: {},
+        masker: new SecretMasker([]),
+        evaluate: () => Promise.reject(new Error('these flows have no scripts')),
+      }
+    },
+  }
+  const interpreter = new Engine({ registry: new StepRegistry(steps), checkParams: () => [] })
+  const engine = new RunEngine(database.sql, interpreter, events, supplies, systemClock)
+  await engine.onApplicationBootstrap()
+  engines.push(engine)
+  return { engine, events }
+}
+
+async function start(engine: RunEngine, nodes: Record<string, FakeNode>): Promise<string> {
+  const flowId = newId('flow')
+  graphs.set(flowId, nodes)
+  return await accept(engine, flowId, {})
+}
+
+async function accept(engine: RunEngine, flowId: string, input: Json): Promise<string> {
+  const id = newId('run')
+  await engine.accept({
+    id,
+    tenantId: 'tenant_t',
+    accountId: 'account_a',
+    flowId,
+    revision: 1,
+    trigger: 'api',
+    input,
+    createdAt: new Date(),
+  })
+  return id
+}
+
+async function ended(id: string) {
+  return await vi.waitUntil(
+    async () => {
+      const run = await queries.find('account_a', id)
+      return run?.finishedAt && run
+    },
+    { timeout: 15_000, interval: 10 },
+  )
+}
+
+async function stored(id: string) {
+  const [row] = await database.dataSource.query('select * from run where id = $1', [id])
+  return row
+}
+
+async function all<T>(source: AsyncIterable<T>): Promise<T[]> {
+  const items: T[] = []
+  for await (const item of source) items.push(item)
+  return items
+}

@@ -1,0 +1,146 @@
+import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common'
+import { Engine } from '../../engine/interpreter.js'
+import { CLOCK, type Clock } from '../../platform/clock/clock.js'
+import { Sql } from '../../platform/database/sql.js'
+import { Journal } from './journal/journal.js'
+import type { Accepted, NewRun } from './journal/records.js'
+import { Ownership } from './ownership.js'
+import { RUN_SUPPLIES, type RunSupplies, RunWorker } from './run.worker.js'
+import { RunEvents } from './run-events.js'
+import { EngineNotReady } from './runs.errors.js'
+
+/** How long runs may go on after the process was told to stop. */
+const GRACE_MS = 8_000
+/** Between attempts to begin anew while the database is away. */
+const RETRY_MS = 500
+
+interface Parts {
+  ownership: Ownership
+  journal: Journal
+  worker: RunWorker
+}
+
+/**
+ * This process's engine: its claim to runs, its journal and its worker, as one thing that starts and stops. When the lease is lost the
+ * whole of it is thrown away and begun anew under another name.
+ */
+@Injectable()
+export class RunEngine implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly logger = new Logger('RunEngine')
+  private parts?: Parts
+  private beginning?: Promise<void>
+  private stopped = false
+
+  constructor(
+    private readonly sql: Sql,
+    private readonly engine: Engine,
+    private readonly events: RunEvents,
+    @Inject(RUN_SUPPLIES) private readonly supplies: RunSupplies,
+    @Inject(CLOCK) private readonly clock: Clock,
+  ) {}
+
+  async onApplicationBootstrap(): Promise<void> {
+    await this.begin()
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.stop(GRACE_MS)
+  }
+
+  /** Takes nothing more, waits `graceMs` for what runs, and hands back the rest. */
+  async stop(graceMs: number): Promise<void> {
+    this.stopped = true
+    await this.beginning
+    const parts = this.parts
+    this.parts = undefined
+    if (!parts) return
+    await parts.worker.stop(graceMs)
+    await parts.journal.close()
+    await parts.ownership.release()
+  }
+
+  /** Durable when it resolves; interpreted here when there is room, else by whoever has some. */
+  async accept(run: Omit<NewRun, 'state'>): Promise<Accepted> {
+    const parts = this.parts
+    if (!parts) throw new EngineNotReady()
+    const place = parts.worker.reserve()
+    try {
+      const accepted = await parts.journal.accept({ ...run, state: place ? 'running' : 'queued' })
+      if (accepted.repeated) return accepted
+      if (place) parts.worker.start({ ...run, epoch: 0, history: [], timers: [], lastSeq: 0 })
+      else parts.worker.lookForWork()
+      return accepted
+    } finally {
+      place?.release()
+    }
+  }
+
+  /** Writes what this process has not written yet of a run's events. */
+  async writeEventsOf(runId: string): Promise<void> {
+    await this.parts?.worker.writeEventsOf(runId)
+  }
+
+  /** Stops the work on a run whose cancel is durable, in every process. */
+  async cancelled(runId: string): Promise<void> {
+    this.parts?.worker.cancel(runId)
+    this.events.published(runId)
+    await this.parts?.ownership.hint('run_cancelled', runId)
+  }
+
+  /** Something may have become due. */
+  lookForWork(): void {
+    this.parts?.worker.lookForWork()
+  }
+
+  private async begin(): Promise<void> {
+    const ownership = await Ownership.take(this.sql, {
+      onLost: () => this.lost(),
+      onHint: (hint, runId) => {
+        if (hint === 'run_cancelled') this.parts?.worker.cancel(runId)
+        else this.parts?.worker.lookForWork()
+      },
+      onError: (error) => this.report(error),
+    })
+    const journal = new Journal(this.sql, ownership.writer, { onLost: () => this.lost() })
+    const worker = new RunWorker({
+      sql: this.sql,
+      clock: this.clock,
+      engine: this.engine,
+      journal,
+      events: this.events,
+      supplies: this.supplies,
+      owner: ownership.writer,
+      onError: (error, runId) => this.report(error, runId),
+    })
+    this.parts = { ownership, journal, worker }
+    this.events.onFollow = (runId) => worker.writeEventsOf(runId)
+    const released = await ownership.reap()
+    if (released > 0) this.logger.log(`took over ${released} runs from a process that is gone`)
+    worker.lookForWork()
+  }
+
+  private lost(): void {
+    const parts = this.parts
+    if (!parts || this.stopped) return
+    this.parts = undefined
+    this.logger.warn('the lease was lost: another process has the runs of this one; beginning anew')
+    parts.worker.abandon()
+    this.beginning = this.beginAnew(parts)
+  }
+
+  private async beginAnew(before: Parts): Promise<void> {
+    await before.ownership.release()
+    while (!this.stopped) {
+      try {
+        return await this.begin()
+      } catch (error) {
+        this.report(error)
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+      }
+    }
+  }
+
+  private report(error: unknown, runId?: string): void {
+    this.logger.error({ err: error, runId }, 'engine')
+  }
+}

@@ -1,0 +1,41 @@
+import { Module } from '@nestjs/common'
+import { Engine } from '../../engine/interpreter.js'
+import { StepRegistry } from '../../engine/step.js'
+import { Sql } from '../../platform/database/sql.js'
+import { checkParams } from '../../steps/params.js'
+import { FlowsModule } from '../flows/flows.module.js'
+import { SchedulesModule } from '../schedules/schedules.module.js'
+import { SecretsModule } from '../secrets/secrets.module.js'
+import { StepsModule } from '../steps/steps.module.js'
+import { RUN_SUPPLIES } from './run.worker.js'
+import { RunEngine } from './run-engine.js'
+import { RunEvents } from './run-events.js'
+import { RunsQueries } from './runs.queries.js'
+import { RunsService } from './runs.service.js'
+import { ScheduleWorker } from './schedule.worker.js'
+import { SignalsService } from './signals.service.js'
+import { RunSuppliesFromModules } from './supplies.js'
+
+@Module({
+  imports: [FlowsModule, SchedulesModule, SecretsModule, StepsModule],
+  providers: [
+    { provide: RunEvents, inject: [Sql], useFactory: (sql: Sql) => new RunEvents(sql) },
+    { provide: RunsQueries, inject: [Sql], useFactory: (sql: Sql) => new RunsQueries(sql) },
+    { provide: SignalsService, inject: [Sql], useFactory: (sql: Sql) => new SignalsService(sql) },
+    {
+      provide: Engine,
+      inject: [StepRegistry],
+      useFactory: (registry: StepRegistry) =>
+        new Engine({
+          registry,
+          checkParams: (type, params) => checkParams(type, params, { expressions: 'none' }).map(({ detail }) => detail),
+        }),
+    },
+    { provide: RUN_SUPPLIES, useClass: RunSuppliesFromModules },
+    RunEngine,
+    RunsService,
+    ScheduleWorker,
+  ],
+  exports: [RunsService, RunEvents, SignalsService],
+})
+export class RunsModule {}

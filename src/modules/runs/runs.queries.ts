@@ -1,0 +1,140 @@
+import type { FlowError } from '../../engine/host.js'
+import type { LogLevel } from '../../engine/step.js'
+import type { Sql, SqlSession, Statement } from '../../platform/database/sql.js'
+import type { Json, JsonObject } from '../../platform/json.js'
+import { LIVE_STATES, type RunState } from './run-state.js'
+
+/** One execution of one flow revision, as it is read. flow8 calls it a play, FlowRunner an execution. */
+export interface Run {
+  id: string
+  accountId: string
+  flowId: string
+  revision: number
+  state: RunState
+  input: Json
+  result?: JsonObject
+  error?: Partial<FlowError>
+  createdAt: Date
+  finishedAt?: Date
+}
+
+export type RunSummary = Omit<Run, 'input' | 'result'>
+
+export interface RunFilter {
+  accountId: string
+  flowId?: string
+  states?: readonly RunState[]
+}
+
+export interface LogEntry {
+  seq: number
+  at: string
+  level: LogLevel
+  message: string
+  node?: string
+  nodeType?: string
+  data?: JsonObject
+}
+
+export interface Page<T> {
+  items: T[]
+  /** How many there are before paging. */
+  total: number
+}
+
+interface RunRow {
+  id: string
+  account_id: string
+  flow_id: string
+  revision: number
+  state: RunState
+  input: Json
+  result: JsonObject | null
+  error: Partial<FlowError> | null
+  created_at: Date
+  finished_at: Date | null
+}
+
+const FIND: Statement = {
+  name: 'run_find',
+  text: `select id, account_id, flow_id, revision, state, input, result, error, created_at, finished_at
+    from run where id = $1 and account_id = $2`,
+}
+
+const CANCEL: Statement = {
+  name: 'run_cancel',
+  text: `update run set state = 'cancelled', finished_at = $3, wake_at = null
+    where id = $1 and account_id = $2 and state = any ($4) returning id`,
+}
+
+const LOGS: Statement = {
+  name: 'run_logs',
+  text: `with line as (
+      select e.entry, (e.entry ->> 'seq')::integer as seq
+      from run_event_chunk c cross join lateral json_array_elements(c.entries) as e (entry)
+      where c.run_id = $1 and e.entry ->> 'type' = 'log' and ($2::text is null or e.entry ->> 'level' = $2))
+    select (select count(*)::integer from line) as total,
+      coalesce((select json_agg(entry order by seq) from (
+        select entry, seq from line order by seq limit $3 offset $4) as page), '[]') as entries`,
+}
+
+/** Reads of runs: by id, by page, and their logs. Every read is the caller's account's own. */
+export class RunsQueries {
+  constructor(private readonly sql: Sql) {}
+
+  async find(accountId: string, id: string, session: SqlSession = this.sql): Promise<Run | undefined> {
+    const [row] = await session.query<RunRow>(FIND, [id, accountId])
+    return row && { ...toSummary(row), input: row.input, result: row.result ?? undefined }
+  }
+
+  /** Newest first. */
+  async page(filter: RunFilter, limit: number, offset: number): Promise<Page<RunSummary>> {
+    const values: unknown[] = [filter.accountId]
+    let where = 'account_id = $1'
+    if (filter.flowId !== undefined) where += ` and flow_id = $${values.push(filter.flowId)}`
+    if (filter.states) where += ` and state = any ($${values.push(filter.states)})`
+    const name = `run_page${filter.flowId === undefined ? '' : '_flow'}${filter.states ? '_state' : ''}`
+    const [count] = await this.sql.query<{ total: number }>(
+      { name: `${name}_total`, text: `select count(*)::integer as total from run where ${where}` },
+      values,
+    )
+    const rows = await this.sql.query<RunRow>(
+      {
+        name,
+        text: `select id, account_id, flow_id, revision, state, error, created_at, finished_at from run where ${where}
+          order by id desc limit $${values.length + 1} offset $${values.length + 2}`,
+      },
+      [...values, limit, offset],
+    )
+    return { items: rows.map(toSummary), total: count?.total ?? 0 }
+  }
+
+  async logs(runId: string, level: LogLevel | undefined, limit: number, offset: number): Promise<Page<LogEntry>> {
+    const [row] = await this.sql.query<{ total: number; entries: LogEntry[] }>(LOGS, [
+      runId,
+      level ?? null,
+      limit,
+      offset,
+    ])
+    return { items: row?.entries ?? [], total: row?.total ?? 0 }
+  }
+
+  /** Ends a live run. False when it is not live, or not the account's. */
+  async cancel(tx: SqlSession, accountId: string, id: string, at: Date): Promise<boolean> {
+    const rows = await tx.query(CANCEL, [id, accountId, at, LIVE_STATES])
+    return rows.length > 0
+  }
+}
+
+function toSummary(row: RunRow): RunSummary {
+  return {
+    id: row.id,
+    accountId: row.account_id,
+    flowId: row.flow_id,
+    revision: row.revision,
+    state: row.state,
+    error: row.error ?? undefined,
+    createdAt: row.created_at,
+    finishedAt: row.finished_at ?? undefined,
+  }
+}

@@ -1,0 +1,98 @@
+import { createHash } from 'node:crypto'
+import { Inject, Injectable } from '@nestjs/common'
+import type { LogLevel } from '../../engine/step.js'
+import type { Principal } from '../../platform/auth/principal.js'
+import { CLOCK, type Clock } from '../../platform/clock/clock.js'
+import { Sql } from '../../platform/database/sql.js'
+import { requestContext } from '../../platform/http/request-context.js'
+import { newId } from '../../platform/ids.js'
+import type { Json } from '../../platform/json.js'
+import { FlowsService } from '../flows/flows.service.js'
+import { RunEngine } from './run-engine.js'
+import type { RunState } from './run-state.js'
+import { IdempotencyKeyReused, RunAlreadyFinished, RunNotFound } from './runs.errors.js'
+import { type LogEntry, type Page, type Run, type RunSummary, RunsQueries } from './runs.queries.js'
+
+export interface AcceptedRun {
+  id: string
+  flowId: string
+  state: RunState
+  createdAt: Date
+}
+
+/** Runs as callers see them: started, read, listed, cancelled. A run is its account's own. */
+@Injectable()
+export class RunsService {
+  constructor(
+    private readonly flows: FlowsService,
+    private readonly engine: RunEngine,
+    private readonly queries: RunsQueries,
+    private readonly sql: Sql,
+    @Inject(CLOCK) private readonly clock: Clock,
+  ) {}
+
+  /** Durable when it resolves. The same key for the same flow gives the first run again. */
+  async accept(caller: Principal, flowId: string, input: Json, idempotencyKey?: string): Promise<AcceptedRun> {
+    const flow = await this.flows.runnable(caller, flowId)
+    const requestHash = idempotencyKey === undefined ? undefined : hashOf(input)
+    const context = requestContext()
+    const accepted = await this.engine.accept({
+      id: newId('run'),
+      tenantId: caller.tenantId,
+      accountId: caller.accountId,
+      flowId,
+      revision: flow.revision,
+      trigger: 'api',
+      input,
+      idempotencyKey,
+      requestHash,
+      createdAt: this.clock.now(),
+      audit: { id: newId('audit'), actorId: caller.accountId, ip: context?.ip, requestId: context?.requestId },
+    })
+    if (!accepted.repeated) return { id: accepted.id, flowId, state: 'running', createdAt: accepted.createdAt }
+    if (accepted.requestHash !== requestHash) throw new IdempotencyKeyReused()
+    return await this.get(caller, accepted.id)
+  }
+
+  async get(caller: Principal, id: string): Promise<Run> {
+    const run = await this.queries.find(caller.accountId, id)
+    if (!run) throw new RunNotFound(id)
+    return run
+  }
+
+  page(
+    caller: Principal,
+    filter: { flowId?: string; states?: readonly RunState[] },
+    limit: number,
+    offset: number,
+  ): Promise<Page<RunSummary>> {
+    return this.queries.page({ accountId: caller.accountId, ...filter }, limit, offset)
+  }
+
+  async logs(
+    caller: Principal,
+    id: string,
+    level: LogLevel | undefined,
+    limit: number,
+    offset: number,
+  ): Promise<Page<LogEntry>> {
+    await this.get(caller, id)
+    await this.engine.writeEventsOf(id)
+    return await this.queries.logs(id, level, limit, offset)
+  }
+
+  /** Durable first, then whatever works on the run is stopped, in whichever process. */
+  async cancel(caller: Principal, id: string): Promise<void> {
+    await this.sql.transaction(async (tx) => {
+      if (await this.queries.cancel(tx, caller.accountId, id, this.clock.now())) return
+      const run = await this.queries.find(caller.accountId, id, tx)
+      if (!run) throw new RunNotFound(id)
+      throw new RunAlreadyFinished(id, run.state)
+    })
+    await this.engine.cancelled(id)
+  }
+}
+
+function hashOf(input: Json): string {
+  return createHash('sha256').update(JSON.stringify(input)).digest('hex')
+}

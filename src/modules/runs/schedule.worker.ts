@@ -1,0 +1,46 @@
+import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common'
+import { Interval } from '@nestjs/schedule'
+import { SchedulesService } from '../schedules/schedules.service.js'
+import { RunEngine } from './run-engine.js'
+
+/** How often schedules are looked at; a slot starts its run at most this much late. */
+const LOOK_MS = 1_000
+
+/** Fires the schedules that are due. Every process does; each slot is taken by one of them. */
+@Injectable()
+export class ScheduleWorker implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly logger = new Logger('ScheduleWorker')
+  private running = false
+  private looking?: Promise<void>
+
+  constructor(
+    private readonly schedules: SchedulesService,
+    private readonly engine: RunEngine,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    this.running = true
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    this.running = false
+    await this.looking
+  }
+
+  @Interval(LOOK_MS)
+  look(): void {
+    if (!this.running || this.looking !== undefined) return
+    this.looking = this.fire().finally(() => {
+      this.looking = undefined
+    })
+  }
+
+  private async fire(): Promise<void> {
+    try {
+      const fired = await this.schedules.fire()
+      if (fired > 0) this.engine.lookForWork()
+    } catch (error) {
+      this.logger.error({ err: error }, 'schedules')
+    }
+  }
+}

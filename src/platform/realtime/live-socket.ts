@@ -1,0 +1,63 @@
+import type { WebSocket } from 'ws'
+import type { Json, JsonObject } from '../json.js'
+
+/** Bytes that may wait for a reader; one that is further behind is dropped, so that it never holds up a run or the process. */
+const MAX_BEHIND = 1_048_576
+const PING_MS = 30_000
+
+/** Close codes: 44xx as HTTP's 4xx. */
+export const CLOSE = { done: 1000, goingAway: 1001, tooSlow: 1013, unauthorized: 4401, forbidden: 4403, notFound: 4404 }
+
+/** One WebSocket connection that the server tells things: JSON out, liveness checked, slow readers dropped. */
+export class LiveSocket {
+  private readonly controller = new AbortController()
+  private alive = true
+  private readonly heartbeat: NodeJS.Timeout
+
+  constructor(private readonly socket: WebSocket) {
+    this.heartbeat = setInterval(() => this.beat(), PING_MS)
+    socket.on('pong', () => {
+      this.alive = true
+    })
+    socket.on('error', () => socket.terminate())
+    socket.on('close', () => {
+      clearInterval(this.heartbeat)
+      this.controller.abort()
+    })
+  }
+
+  /** Aborts once the connection is gone, whoever ended it. */
+  get gone(): AbortSignal {
+    return this.controller.signal
+  }
+
+  send(message: Json): void {
+    if (this.gone.aborted) return
+    if (this.socket.bufferedAmount > MAX_BEHIND) this.drop()
+    else this.socket.send(JSON.stringify(message))
+  }
+
+  close(code: number, reason: string): void {
+    this.socket.close(code, reason)
+  }
+
+  /** Tells why in the words of a problem document, then closes. */
+  refuse(code: number, problem: JsonObject): void {
+    this.send({ type: 'error', problem })
+    this.close(code, String(problem.detail ?? problem.title ?? '').slice(0, 120))
+  }
+
+  private drop(): void {
+    this.socket.close(CLOSE.tooSlow, 'reading too slowly')
+    this.socket.terminate()
+  }
+
+  private beat(): void {
+    if (!this.alive) {
+      this.socket.terminate()
+      return
+    }
+    this.alive = false
+    this.socket.ping()
+  }
+}
