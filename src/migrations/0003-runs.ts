@@ -136,15 +136,25 @@ const JOURNAL_WRITE = `
     end if;
 
     if p -> 'accepts' is not null then
-      insert into run (id, tenant_id, account_id, flow_id, revision, state, trigger, start_node, input, owner, wake_at,
-          idempotency_key, request_hash, created_at)
-        select id, tenant_id, account_id, flow_id, revision, state, trigger, start_node, input::json,
-            case when state = 'running' then p_engine end, case when state = 'queued' then created_at end,
-            idempotency_key, request_hash, created_at
-        from json_to_recordset(p -> 'accepts') as x (id text, tenant_id text, account_id text, flow_id text, revision integer,
-          state text, trigger text, start_node text, input text, idempotency_key text, request_hash text,
-          created_at timestamptz)
-        on conflict do nothing;
+      with accepted as (
+        insert into run (id, tenant_id, account_id, flow_id, revision, state, trigger, start_node, input, owner, wake_at,
+            idempotency_key, request_hash, created_at)
+          select id, tenant_id, account_id, flow_id, revision, state, trigger, start_node, input::json,
+              case when state = 'running' then p_engine end, case when state = 'queued' then created_at end,
+              idempotency_key, request_hash, created_at
+          from json_to_recordset(p -> 'accepts') as x (id text, tenant_id text, account_id text, flow_id text, revision integer,
+            state text, trigger text, start_node text, input text, idempotency_key text, request_hash text,
+            created_at timestamptz)
+          on conflict do nothing
+          returning id, tenant_id, flow_id, revision)
+      insert into audit_entry (id, tenant_id, at, actor_id, actor_email, action, resource_type, resource_id, outcome, ip,
+          request_id, after)
+        select x.audit_id, a.tenant_id, clock_timestamp(), x.actor_id, x.actor_email, 'run.start', 'run', a.id, 'success',
+            x.ip, x.request_id, json_build_object('flowId', a.flow_id, 'revision', a.revision)
+        from json_to_recordset(p -> 'accepts') as x (id text, audit_id text, actor_id text, actor_email text, ip text,
+          request_id text)
+        join accepted a on a.id = x.id
+        where x.audit_id is not null;
       select json_agg(json_build_object('asked', x.id, 'id', r.id, 'state', r.state, 'request_hash', r.request_hash,
           'created_at', r.created_at))
         into v_accepted

@@ -1,6 +1,8 @@
 import type { MigrationInterface } from 'typeorm'
 import { Identity0000000000001 } from './0001-identity.js'
+import { Flows0000000000002 } from './0002-flows.js'
 import { Runs0000000000003 } from './0003-runs.js'
+import { KvAndSchedules0000000000004 } from './0004-kv-and-schedules.js'
 
 /**
  * The one ordered history of the schema. Append only: a migration that has been published is never edited, renamed or moved.
@@ -8,4 +10,9 @@ import { Runs0000000000003 } from './0003-runs.js'
  * `0007-things.ts` exports `class Things0000000000007 implements MigrationInterface`: TypeORM orders migrations by the last 13
  * digits of the class name, so the file's number is spelled out there. Each runs in a transaction of its own.
  */
-export const migrations: (new () => MigrationInterface)[] = [Identity0000000000001, Runs0000000000003]
+export const migrations: (new () => MigrationInterface)[] = [
+  Identity0000000000001,
+  Flows0000000000002,
+  Runs0000000000003,
+  KvAndSchedules0000000000004,
+]

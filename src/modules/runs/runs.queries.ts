@@ -1,6 +1,7 @@
+import type { EntityManager } from 'typeorm'
 import type { FlowError } from '../../engine/host.js'
 import type { LogLevel } from '../../engine/step.js'
-import type { Sql, SqlSession, Statement } from '../../platform/database/sql.js'
+import type { Sql, Statement } from '../../platform/database/sql.js'
 import type { Json, JsonObject } from '../../platform/json.js'
 import { LIVE_STATES, type RunState } from './run-state.js'
 
@@ -61,11 +62,8 @@ const FIND: Statement = {
     from run where id = $1 and account_id = $2`,
 }
 
-const CANCEL: Statement = {
-  name: 'run_cancel',
-  text: `update run set state = 'cancelled', finished_at = $3, wake_at = null
-    where id = $1 and account_id = $2 and state = any ($4) returning id`,
-}
+const CANCEL = `update run set state = 'cancelled', finished_at = $3, wake_at = null
+  where id = $1 and account_id = $2 and state = any ($4) returning id`
 
 const LOGS: Statement = {
   name: 'run_logs',
@@ -82,8 +80,8 @@ const LOGS: Statement = {
 export class RunsQueries {
   constructor(private readonly sql: Sql) {}
 
-  async find(accountId: string, id: string, session: SqlSession = this.sql): Promise<Run | undefined> {
-    const [row] = await session.query<RunRow>(FIND, [id, accountId])
+  async find(accountId: string, id: string): Promise<Run | undefined> {
+    const [row] = await this.sql.query<RunRow>(FIND, [id, accountId])
     return row && { ...toSummary(row), input: row.input, result: row.result ?? undefined }
   }
 
@@ -120,8 +118,8 @@ export class RunsQueries {
   }
 
   /** Ends a live run. False when it is not live, or not the account's. */
-  async cancel(tx: SqlSession, accountId: string, id: string, at: Date): Promise<boolean> {
-    const rows = await tx.query(CANCEL, [id, accountId, at, LIVE_STATES])
+  async cancel(tx: EntityManager, accountId: string, id: string, at: Date): Promise<boolean> {
+    const [rows] = await tx.query<[unknown[], number]>(CANCEL, [id, accountId, at, LIVE_STATES])
     return rows.length > 0
   }
 }

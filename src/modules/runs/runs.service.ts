@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto'
 import { Inject, Injectable } from '@nestjs/common'
+import { InjectDataSource } from '@nestjs/typeorm'
+import { DataSource } from 'typeorm'
 import type { LogLevel } from '../../engine/step.js'
 import type { Principal } from '../../platform/auth/principal.js'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
-import { Sql } from '../../platform/database/sql.js'
 import { requestContext } from '../../platform/http/request-context.js'
 import { newId } from '../../platform/ids.js'
 import type { Json } from '../../platform/json.js'
+import { AuditTrail } from '../audit/audit-trail.js'
 import { FlowsService } from '../flows/flows.service.js'
 import { RunEngine } from './run-engine.js'
 import type { RunState } from './run-state.js'
@@ -27,7 +29,8 @@ export class RunsService {
     private readonly flows: FlowsService,
     private readonly engine: RunEngine,
     private readonly queries: RunsQueries,
-    private readonly sql: Sql,
+    private readonly audit: AuditTrail,
+    @InjectDataSource() private readonly database: DataSource,
     @Inject(CLOCK) private readonly clock: Clock,
   ) {}
 
@@ -47,7 +50,13 @@ export class RunsService {
       idempotencyKey,
       requestHash,
       createdAt: this.clock.now(),
-      audit: { id: newId('audit'), actorId: caller.accountId, ip: context?.ip, requestId: context?.requestId },
+      audit: {
+        id: newId('audit'),
+        actorId: caller.accountId,
+        actorEmail: caller.email,
+        ip: context?.ip,
+        requestId: context?.requestId,
+      },
     })
     if (!accepted.repeated) return { id: accepted.id, flowId, state: 'running', createdAt: accepted.createdAt }
     if (accepted.requestHash !== requestHash) throw new IdempotencyKeyReused()
@@ -83,11 +92,10 @@ export class RunsService {
 
   /** Durable first, then whatever works on the run is stopped, in whichever process. */
   async cancel(caller: Principal, id: string): Promise<void> {
-    await this.sql.transaction(async (tx) => {
-      if (await this.queries.cancel(tx, caller.accountId, id, this.clock.now())) return
-      const run = await this.queries.find(caller.accountId, id, tx)
-      if (!run) throw new RunNotFound(id)
-      throw new RunAlreadyFinished(id, run.state)
+    await this.database.transaction(async (tx) => {
+      const cancelled = await this.queries.cancel(tx, caller.accountId, id, this.clock.now())
+      if (cancelled) await this.audit.record(tx, { actor: caller, action: 'run.cancel', resource: ['run', id] })
+      else throw new RunAlreadyFinished(id, (await this.get(caller, id)).state)
     })
     await this.engine.cancelled(id)
   }

@@ -29,6 +29,7 @@ export function flushDocument(records: readonly JournalRecord[]): string {
           created_at: run.createdAt,
           audit_id: run.audit?.id,
           actor_id: run.audit?.actorId,
+          actor_email: run.audit?.actorEmail,
           ip: run.audit?.ip,
           request_id: run.audit?.requestId,
         })

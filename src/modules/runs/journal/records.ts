@@ -26,6 +26,7 @@ export type RunTrigger = 'api' | 'schedule'
 export interface AuditNote {
   id: string
   actorId: string
+  actorEmail: string
   ip?: string
   requestId?: string
 }
