@@ -1,0 +1,13 @@
+import { Global, Module } from '@nestjs/common'
+import { TypeOrmModule } from '@nestjs/typeorm'
+import { AuditEntry } from './audit-entry.entity.js'
+import { AuditTrail } from './audit-trail.js'
+
+/** The audit trail, for every module that changes something. */
+@Global()
+@Module({
+  imports: [TypeOrmModule.forFeature([AuditEntry])],
+  providers: [AuditTrail],
+  exports: [AuditTrail],
+})
+export class AuditModule {}
