@@ -1,10 +1,10 @@
-/** The documented APIs that this backend speaks. Each names the operations, tags and schemas that belong to it. */
+/** The documented APIs that this backend speaks. Each names the operations, tags, schemas and the document that belong to it. */
 export const surfaces = {
-  facilflow: { title: 'FacilFlow', schemaPrefix: 'FacilFlow' },
-  flow8: { title: 'flow8', schemaPrefix: 'Flow8' },
-  flowsApi: { title: 'Flows API', schemaPrefix: 'FlowsApi' },
-  flowRunner: { title: 'FlowRunner', schemaPrefix: 'FlowRunner' },
-  flwd: { title: 'flwd', schemaPrefix: 'Flwd' },
+  facilflow: { title: 'FacilFlow', schemaPrefix: 'FacilFlow', document: 'facilflow.json' },
+  flow8: { title: 'flow8', schemaPrefix: 'Flow8', document: 'flow8.json' },
+  flowsApi: { title: 'Flows API', schemaPrefix: 'FlowsApi', document: 'flows-api.json' },
+  flowRunner: { title: 'FlowRunner', schemaPrefix: 'FlowRunner', document: 'flowrunner.json' },
+  flwd: { title: 'flwd', schemaPrefix: 'Flwd', document: 'flwd.json' },
 } as const
 
 export type SurfaceName = keyof typeof surfaces
@@ -13,10 +13,9 @@ export const surfaceNames = Object.keys(surfaces) as SurfaceName[]
 
 /** `Flows` → `flows`, `Service accounts` → `serviceAccounts`: a resource's word inside an operationId. */
 export function resourceWord(resource: string): string {
-  const [first = '', ...rest] = resource.split(/[^A-Za-z0-9]+/).filter(Boolean)
-  return (
-    first.charAt(0).toLowerCase() +
-    first.slice(1) +
-    rest.map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join('')
-  )
+  return resource
+    .split(/[^A-Za-z0-9]+/)
+    .filter(Boolean)
+    .map((word, index) => (index === 0 ? word.charAt(0).toLowerCase() : word.charAt(0).toUpperCase()) + word.slice(1))
+    .join('')
 }

@@ -1,0 +1,44 @@
+import { type DynamicModule, Global, Module } from '@nestjs/common'
+import { APP_GUARD } from '@nestjs/core'
+import { dialects } from '../dialects/index.js'
+import { CLOCK, systemClock } from '../platform/clock/clock.js'
+import type { Config } from '../platform/config/config.js'
+import { ConfigModule } from '../platform/config/config.module.js'
+import { DatabaseModule } from '../platform/database/database.module.js'
+import { Dialects } from '../platform/http/dialects.js'
+import { HttpModule } from '../platform/http/http.module.js'
+import { RateLimitGuard } from '../platform/http/rate-limit.guard.js'
+import type { Log } from '../platform/log/log.js'
+import { LogModule } from '../platform/log/log.module.js'
+import { FacilFlowSurface } from '../surfaces/facilflow.surface.js'
+import { FlwdSurface } from '../surfaces/flwd.surface.js'
+
+@Global()
+@Module({
+  providers: [
+    { provide: CLOCK, useValue: systemClock },
+    { provide: Dialects, useValue: dialects },
+  ],
+  exports: [CLOCK, Dialects],
+})
+class SharedModule {}
+
+/** The whole backend: the platform, and the surfaces, which bring the modules that they speak for. */
+@Module({})
+export class AppModule {
+  static with(config: Config, log: Log): DynamicModule {
+    return {
+      module: AppModule,
+      imports: [
+        ConfigModule.with(config),
+        LogModule.with(log),
+        SharedModule,
+        DatabaseModule,
+        HttpModule,
+        FacilFlowSurface,
+        FlwdSurface,
+      ],
+      providers: [{ provide: APP_GUARD, useExisting: RateLimitGuard }],
+    }
+  }
+}
