@@ -79,7 +79,7 @@ export class Ownership {
     const client = this.client
     this.client = undefined
     if (!client) return
-    await client.query('delete from engine_instance where id = $1', [this.writer.id]).catch(() => {})
+    await client.query(FORGET.text, [this.writer.id]).catch(() => {})
     await client.end().catch(() => {})
   }
 
@@ -181,7 +181,7 @@ const REQUEUE: Statement = {
     returning id`,
 }
 
-/** Runs that were locked just now are met at the next round, as long as the row stands. */
+/** As long as an instance has runs its row stands, for others find them by it: those that were locked just now, or not handed back. */
 const FORGET: Statement = {
   name: 'engine_forget',
   text: `delete from engine_instance where id = $1

@@ -8,6 +8,8 @@ import { systemClock } from '../../platform/clock/clock.js'
 import { newId } from '../../platform/ids.js'
 import type { Json } from '../../platform/json.js'
 import { SecretMasker } from '../../platform/masking/secret-masker.js'
+import { AuditEntry } from '../audit/audit-entry.entity.js'
+import { AuditTrail } from '../audit/audit-trail.js'
 import { RevisionUnusable } from '../flows/flows.errors.js'
 import { RunEngine } from './run-engine.js'
 import { RunEvents, type WatchedEvent } from './run-events.js'
@@ -49,7 +51,7 @@ const steps = [
 ]
 
 beforeAll(async () => {
-  database = await testDatabase()
+  database = await testDatabase([AuditEntry])
   queries = new RunsQueries(database.sql)
 })
 
@@ -154,20 +156,20 @@ describe('a run', () => {
 
   it('goes on when its signal comes, whichever comes first', async () => {
     const { engine } = await process()
-    const signals = new SignalsService(database.sql)
+    const sender = signals()
     const waiting = await start(engine, { wait: { type: 'signal', params: { key: 'order-1' } } })
     await vi.waitUntil(async () => (await stored(waiting)).state === 'waiting')
-    expect(await signals.deliver('account_a', 'order-1', { paid: true }, new Date())).toEqual({
+    expect(await sender.deliver(caller('account_a'), 'order-1', { paid: true }, new Date())).toEqual({
       runIds: [waiting],
       kept: false,
     })
     expect(await ended(waiting)).toMatchObject({ state: 'completed', result: { paid: true } })
 
-    expect(await signals.deliver('account_a', 'order-2', { paid: false }, new Date())).toEqual({
+    expect(await sender.deliver(caller('account_a'), 'order-2', { paid: false }, new Date())).toEqual({
       runIds: [],
       kept: true,
     })
-    expect(await signals.deliver('account_b', 'order-2', { foreign: true }, new Date())).toEqual({
+    expect(await sender.deliver(caller('account_b'), 'order-2', { foreign: true }, new Date())).toEqual({
       runIds: [],
       kept: true,
     })
@@ -177,12 +179,12 @@ describe('a run', () => {
 
   it('loses no signal that is sent while it is being parked', async () => {
     const { engine } = await process()
-    const signals = new SignalsService(database.sql)
+    const sender = signals()
     const keys = Array.from({ length: 50 }, (_, index) => `race-${index}`)
     const ids = await Promise.all(
       keys.map(async (key) => {
         const id = await start(engine, { wait: { type: 'signal', params: { key } } })
-        await signals.deliver('account_a', key, { key }, new Date())
+        await sender.deliver(caller('account_a'), key, { key }, new Date())
         return id
       }),
     )
@@ -242,6 +244,14 @@ describe('a run', () => {
   })
 })
 
+function signals(): SignalsService {
+  return new SignalsService(database.sql, database.dataSource, new AuditTrail())
+}
+
+function caller(accountId: string) {
+  return { accountId, tenantId: 'tenant_t', email: 'a@example.com' }
+}
+
 async function process(): Promise<{ engine: RunEngine; events: RunEvents }> {
   const events = new RunEvents(database.sql)
   const supplies = {
@@ -252,7 +262,7 @@ async function process(): Promise<{ engine: RunEngine; events: RunEvents }> {
     },
     async hostParts() {
       return {
-        signals: new SignalsService(database.sql),
+        signals: signals(),
         secrets: {},
         masker: new SecretMasker([]),
         evaluate: () => Promise.reject(new Error('these flows have no scripts')),

@@ -1,4 +1,4 @@
-import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common'
+import { type BeforeApplicationShutdown, Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common'
 import { Engine } from '../../engine/interpreter.js'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
 import { Sql } from '../../platform/database/sql.js'
@@ -7,7 +7,7 @@ import type { Accepted, NewRun } from './journal/records.js'
 import { Ownership } from './ownership.js'
 import { RUN_SUPPLIES, type RunSupplies, RunWorker } from './run.worker.js'
 import { RunEvents } from './run-events.js'
-import { EngineNotReady } from './runs.errors.js'
+import { EngineNotReady, LeaseLost } from './runs.errors.js'
 
 /** How long runs may go on after the process was told to stop. */
 const GRACE_MS = 8_000
@@ -25,7 +25,7 @@ interface Parts {
  * whole of it is thrown away and begun anew under another name.
  */
 @Injectable()
-export class RunEngine implements OnApplicationBootstrap, OnApplicationShutdown {
+export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly logger = new Logger('RunEngine')
   private parts?: Parts
   private beginning?: Promise<void>
@@ -43,7 +43,8 @@ export class RunEngine implements OnApplicationBootstrap, OnApplicationShutdown 
     await this.begin()
   }
 
-  async onApplicationShutdown(): Promise<void> {
+  /** Before the listeners and the database close. */
+  async beforeApplicationShutdown(): Promise<void> {
     await this.stop(GRACE_MS)
   }
 
@@ -70,6 +71,8 @@ export class RunEngine implements OnApplicationBootstrap, OnApplicationShutdown 
       if (place) parts.worker.start({ ...run, epoch: 0, history: [], timers: [], lastSeq: 0 })
       else parts.worker.lookForWork()
       return accepted
+    } catch (error) {
+      throw error instanceof LeaseLost ? new EngineNotReady() : error
     } finally {
       place?.release()
     }
@@ -93,15 +96,20 @@ export class RunEngine implements OnApplicationBootstrap, OnApplicationShutdown 
   }
 
   private async begin(): Promise<void> {
+    // What an earlier claim still reports, when a step of its time ends late, does not concern this one.
+    let parts: Parts | undefined
+    const onLost = () => {
+      if (parts) this.lost(parts)
+    }
     const ownership = await Ownership.take(this.sql, {
-      onLost: () => this.lost(),
+      onLost,
       onHint: (hint, runId) => {
         if (hint === 'run_cancelled') this.parts?.worker.cancel(runId)
         else this.parts?.worker.lookForWork()
       },
       onError: (error) => this.report(error),
     })
-    const journal = new Journal(this.sql, ownership.writer, { onLost: () => this.lost() })
+    const journal = new Journal(this.sql, ownership.writer, { onLost })
     const worker = new RunWorker({
       sql: this.sql,
       clock: this.clock,
@@ -112,16 +120,16 @@ export class RunEngine implements OnApplicationBootstrap, OnApplicationShutdown 
       owner: ownership.writer,
       onError: (error, runId) => this.report(error, runId),
     })
-    this.parts = { ownership, journal, worker }
+    parts = { ownership, journal, worker }
+    this.parts = parts
     this.events.onFollow = (runId) => worker.writeEventsOf(runId)
     const released = await ownership.reap()
     if (released > 0) this.logger.log(`took over ${released} runs from a process that is gone`)
     worker.lookForWork()
   }
 
-  private lost(): void {
-    const parts = this.parts
-    if (!parts || this.stopped) return
+  private lost(parts: Parts): void {
+    if (parts !== this.parts || this.stopped) return
     this.parts = undefined
     this.logger.warn('the lease was lost: another process has the runs of this one; beginning anew')
     parts.worker.abandon()

@@ -3,6 +3,7 @@ import { Engine } from '../../engine/interpreter.js'
 import { StepRegistry } from '../../engine/step.js'
 import { Sql } from '../../platform/database/sql.js'
 import { checkParams } from '../../steps/params.js'
+import { AuditModule } from '../audit/audit.module.js'
 import { FlowsModule } from '../flows/flows.module.js'
 import { SchedulesModule } from '../schedules/schedules.module.js'
 import { SecretsModule } from '../secrets/secrets.module.js'
@@ -17,11 +18,11 @@ import { SignalsService } from './signals.service.js'
 import { RunSuppliesFromModules } from './supplies.js'
 
 @Module({
-  imports: [FlowsModule, SchedulesModule, SecretsModule, StepsModule],
+  imports: [AuditModule, FlowsModule, SchedulesModule, SecretsModule, StepsModule],
   providers: [
     { provide: RunEvents, inject: [Sql], useFactory: (sql: Sql) => new RunEvents(sql) },
     { provide: RunsQueries, inject: [Sql], useFactory: (sql: Sql) => new RunsQueries(sql) },
-    { provide: SignalsService, inject: [Sql], useFactory: (sql: Sql) => new SignalsService(sql) },
+    SignalsService,
     {
       provide: Engine,
       inject: [StepRegistry],

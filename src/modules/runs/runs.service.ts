@@ -14,6 +14,7 @@ import { RunEngine } from './run-engine.js'
 import type { RunState } from './run-state.js'
 import { IdempotencyKeyReused, RunAlreadyFinished, RunNotFound } from './runs.errors.js'
 import { type LogEntry, type Page, type Run, type RunSummary, RunsQueries } from './runs.queries.js'
+import { type Delivery, SignalsService } from './signals.service.js'
 
 export interface AcceptedRun {
   id: string
@@ -29,6 +30,7 @@ export class RunsService {
     private readonly flows: FlowsService,
     private readonly engine: RunEngine,
     private readonly queries: RunsQueries,
+    private readonly signals: SignalsService,
     private readonly audit: AuditTrail,
     @InjectDataSource() private readonly database: DataSource,
     @Inject(CLOCK) private readonly clock: Clock,
@@ -88,6 +90,13 @@ export class RunsService {
     await this.get(caller, id)
     await this.engine.writeEventsOf(id)
     return await this.queries.logs(id, level, limit, offset)
+  }
+
+  /** Gives a signal to the caller's runs that wait for its key, or keeps it for the next that does. */
+  async signal(caller: Principal, key: string, data: Json): Promise<Delivery> {
+    const delivery = await this.signals.deliver(caller, key, data, this.clock.now())
+    this.engine.lookForWork()
+    return delivery
   }
 
   /** Durable first, then whatever works on the run is stopped, in whichever process. */

@@ -1,7 +1,11 @@
+import { Injectable } from '@nestjs/common'
+import { InjectDataSource } from '@nestjs/typeorm'
+import { DataSource } from 'typeorm'
 import type { SignalWait } from '../../engine/host.js'
-import type { Sql, SqlSession, Statement } from '../../platform/database/sql.js'
+import { Sql, type SqlSession, type Statement } from '../../platform/database/sql.js'
 import { newId } from '../../platform/ids.js'
 import type { Json } from '../../platform/json.js'
+import { AuditTrail } from '../audit/audit-trail.js'
 
 /** How long a signal that nobody waits for is kept. */
 const KEEP_DAYS = 7
@@ -16,12 +20,24 @@ export interface Delivery {
   kept: boolean
 }
 
+/** Who sends a signal. */
+export interface Sender {
+  accountId: string
+  tenantId: string
+  email: string
+}
+
 /**
  * Signals from outside, by key within an account. One that comes before anyone waits is kept, so that neither order loses it: waits and
  * deliveries of a key meet under one lock.
  */
+@Injectable()
 export class SignalsService {
-  constructor(private readonly sql: Sql) {}
+  constructor(
+    private readonly sql: Sql,
+    @InjectDataSource() private readonly database: DataSource,
+    private readonly audit: AuditTrail,
+  ) {}
 
   /** The state of a step's wait, which begins now unless it is recorded already. The first deadline holds. */
   async await(run: { id: string; accountId: string }, wait: SignalWait, now: Date): Promise<WaitState> {
@@ -37,14 +53,22 @@ export class SignalsService {
     })
   }
 
-  /** Gives the signal to every run of the account that waits for its key, or keeps it. */
-  async deliver(accountId: string, key: string, data: Json, now: Date): Promise<Delivery> {
+  /** Gives the signal to every run of the caller's account that waits for its key, or keeps it. */
+  async deliver(caller: Sender, key: string, data: Json, now: Date): Promise<Delivery> {
     const text = JSON.stringify(data)
-    return await this.meet(accountId, key, async (tx) => {
-      const waits = await tx.query<{ run_id: string }>(DELIVER, [accountId, key, now, text])
+    const { accountId } = caller
+    return await this.database.transaction(async (tx) => {
+      await tx.query(MEET.text, [`${accountId} ${key}`])
+      const [waits] = await tx.query<[{ run_id: string }[], number]>(DELIVER, [accountId, key, now, text])
       const runIds = [...new Set(waits.map((wait) => wait.run_id))]
       if (runIds.length > 0) await tx.query(WAKE, [runIds, now])
       else await tx.query(KEEP, [newId('signal'), accountId, key, text, now])
+      await this.audit.record(tx, {
+        actor: caller,
+        action: 'signal.send',
+        resource: ['signal', key],
+        after: { runIds },
+      })
       return { runIds, kept: runIds.length === 0 }
     })
   }
@@ -82,24 +106,15 @@ const TAKE_KEPT: Statement = {
     returning data`,
 }
 
-const DELIVER: Statement = {
-  name: 'signal_deliver',
-  text: `update signal_wait w set delivered_at = $3, data = $4 from run r
+const DELIVER = `update signal_wait w set delivered_at = $3, data = $4 from run r
     where w.account_id = $1 and w.key = $2 and w.delivered_at is null and (w.deadline is null or w.deadline > $3)
       and r.id = w.run_id and r.state in ('queued', 'running', 'waiting')
-    returning w.run_id`,
-}
+    returning w.run_id`
 
 /** A run that is just being parked keeps this wake-up: the journal's release does not overwrite it. */
-const WAKE: Statement = {
-  name: 'signal_wake',
-  text: `with woken as (
+const WAKE = `with woken as (
       update run set wake_at = $2 where id = any ($1) and state in ('running', 'waiting') returning 1)
-    select pg_notify('run_due', '') from (select count(*) from woken) as all_of_them`,
-}
+    select pg_notify('run_due', '') from (select count(*) from woken) as all_of_them`
 
-const KEEP: Statement = {
-  name: 'signal_keep',
-  text: `insert into signal (id, account_id, key, data, created_at, expires_at)
-    values ($1, $2, $3, $4, $5::timestamptz, $5::timestamptz + make_interval(days => ${KEEP_DAYS}))`,
-}
+const KEEP = `insert into signal (id, account_id, key, data, created_at, expires_at)
+    values ($1, $2, $3, $4, $5::timestamptz, $5::timestamptz + make_interval(days => ${KEEP_DAYS}))`
