@@ -71,6 +71,8 @@ export async function converse<T>(
 export function timeoutParam(byDefault: string): JsonSchema {
   return {
     type: ['string', 'number'],
+    format: 'go-duration',
+    exclusiveMinimum: 0,
     description: `How long the step may take: a duration such as ${byDefault}, or a number of seconds.`,
     default: byDefault,
     examples: [byDefault, 60],

@@ -245,7 +245,12 @@ const PARAMS: JsonSchema = {
       description: 'Port; 993 speaks TLS from the start.',
     },
     username: { type: 'string', description: 'Account to log in with.', examples: ['${secrets.EMAIL_USERNAME}'] },
-    password: { type: 'string', description: 'Password of the account.', examples: ['${secrets.EMAIL_PASSWORD}'] },
+    password: {
+      type: 'string',
+      writeOnly: true,
+      description: 'Password of the account.',
+      examples: ['${secrets.EMAIL_PASSWORD}'],
+    },
     folder: { type: 'string', minLength: 1, default: 'INBOX', description: 'Mailbox to read.' },
     limit: {
       type: 'integer',
@@ -264,10 +269,15 @@ const PARAMS: JsonSchema = {
     subject: { type: 'string', description: 'Only messages whose subject contains this.', examples: ['Urgent'] },
     since: {
       type: 'string',
+      format: 'date-time',
       description: 'Only messages received at or after this instant (RFC 3339).',
       examples: ['2023-01-01T00:00:00Z'],
     },
-    before: { type: 'string', description: 'Only messages received before this instant (RFC 3339).' },
+    before: {
+      type: 'string',
+      format: 'date-time',
+      description: 'Only messages received before this instant (RFC 3339).',
+    },
     with_body: { type: 'boolean', default: false, description: 'Read the text and HTML as well.' },
     mark_as_read: { type: 'boolean', default: false, description: 'Mark what was read as read.' },
     body_preview: {

@@ -166,7 +166,12 @@ const PARAMS: JsonSchema = {
       description: 'Port; 465 speaks TLS from the start.',
     },
     username: { type: 'string', description: 'Account to log in with.', examples: ['${secrets.EMAIL_USERNAME}'] },
-    password: { type: 'string', description: 'Password of the account.', examples: ['${secrets.EMAIL_PASSWORD}'] },
+    password: {
+      type: 'string',
+      writeOnly: true,
+      description: 'Password of the account.',
+      examples: ['${secrets.EMAIL_PASSWORD}'],
+    },
     from: { type: 'string', description: 'Sender; the username where absent.', examples: ['sender@example.com'] },
     to: {
       ...ADDRESSES,

@@ -157,7 +157,7 @@ const PARAMS: JsonSchema = {
     },
     port: { type: 'integer', minimum: 1, maximum: 65535, default: 5432, description: 'Port of the server.' },
     user: { type: 'string', default: 'postgres', description: 'Role to log in as.' },
-    password: { type: 'string', description: 'Its password.', examples: ['${secrets.DB_PASSWORD}'] },
+    password: { type: 'string', writeOnly: true, description: 'Its password.', examples: ['${secrets.DB_PASSWORD}'] },
     dbname: { type: 'string', default: 'postgres', description: 'Database.' },
     ssl: {
       type: ['boolean', 'object'],
@@ -187,7 +187,12 @@ const PARAMS: JsonSchema = {
     table_name: { type: 'string', description: 'Another name of `table`.' },
     key: { type: 'string', description: 'Key of get, set and delete.' },
     value: { description: 'Value to set: any JSON.' },
-    ttl: { type: ['string', 'number'], description: 'How long a set value lives: a duration such as 1h, or seconds.' },
+    ttl: {
+      type: ['string', 'number'],
+      format: 'go-duration',
+      exclusiveMinimum: 0,
+      description: 'How long a set value lives: a duration such as 1h, or seconds.',
+    },
     filter: {
       type: 'object',
       description: 'Fields and what they must be: a value, or $eq $ne $gt $gte $lt $lte $in $contains.',

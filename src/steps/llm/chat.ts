@@ -1,0 +1,135 @@
+import { StepError } from '../../engine/step.js'
+import type { Json, JsonObject, JsonSchema } from '../../platform/json.js'
+import { timeoutParam } from '../conversation.js'
+import type { Outbound } from '../ports.js'
+import { askAnthropic } from './anthropic.js'
+import { askOpenAi } from './openai.js'
+
+/** One turn of a conversation, as OpenAI's chat completions write it; the other providers are translated from and to it. */
+export interface Message extends JsonObject {
+  role: string
+  /** Text, or a list of parts. */
+  content: Json
+}
+
+export interface ToolCall extends JsonObject {
+  id: string
+  type: string
+  /** `arguments` is JSON as the model wrote it, which need not be valid. */
+  function: { name: string; arguments: string }
+}
+
+export interface ChatRequest {
+  provider: 'openai' | 'anthropic' | 'generic'
+  apiKey: string
+  baseUrl?: string
+  model: string
+  messages: readonly Message[]
+  /** Absent means 0.7 where the model takes one; null leaves it to the provider. */
+  temperature?: number | null
+  maxTokens?: number
+  stop?: string[]
+  /** `{type: 'function', function: {name, description, parameters}}` each. */
+  tools: JsonObject[]
+  responseFormat?: JsonObject
+  /** Members of the provider's own request. */
+  options: JsonObject
+  timeoutMs: number
+}
+
+/** A model's answer, whoever gave it. */
+export interface ChatAnswer {
+  id: string
+  model: string
+  choices: { index: number; message: Message; finish_reason: string }[]
+  usage: { prompt_tokens: number; completion_tokens: number; total_tokens: number }
+  content: string
+  finishReason: string
+  toolCalls: ToolCall[]
+  /** What the model thought aloud before it answered, where the provider tells. */
+  thinking: string
+  /** The assistant's turn, to go on with. */
+  message: Message
+  raw: Json
+}
+
+export async function chat(outbound: Outbound, request: ChatRequest, signal: AbortSignal): Promise<ChatAnswer> {
+  if (request.provider === 'anthropic') return await askAnthropic(outbound, request, signal)
+  return await askOpenAi(outbound, request, signal)
+}
+
+/** What `llm` and `agent` need to know of the model. */
+export function modelOf(params: JsonObject, timeoutMs: number): Omit<ChatRequest, 'messages' | 'tools'> {
+  const provider = params.provider as ChatRequest['provider']
+  const baseUrl = typeof params.base_url === 'string' ? params.base_url : undefined
+  if (provider === 'generic' && baseUrl === undefined) {
+    throw new StepError('provider generic needs base_url, the address of an OpenAI-compatible API', {
+      code: 'invalid_params',
+      retryable: false,
+    })
+  }
+  return {
+    provider,
+    baseUrl,
+    apiKey: String(params.api_key),
+    model: String(params.model),
+    temperature: params.temperature as number | null | undefined,
+    maxTokens: params.max_tokens as number | undefined,
+    stop: params.stop as string[] | undefined,
+    responseFormat: params.response_format as JsonObject | undefined,
+    options: (params.options ?? {}) as JsonObject,
+    timeoutMs,
+  }
+}
+
+/** A tool or a legacy function, written with or without its `function` envelope, in the envelope. */
+export function toolDefinition(given: JsonObject): JsonObject {
+  const { name, description, parameters, strict } = (given.function ?? given) as JsonObject
+  return {
+    type: 'function',
+    function: {
+      name: name ?? '',
+      ...(description === undefined ? {} : { description }),
+      parameters: parameters ?? { type: 'object', properties: {} },
+      ...(strict === undefined ? {} : { strict }),
+    },
+  }
+}
+
+export const MODEL_PARAMS: Record<string, JsonSchema> = {
+  provider: {
+    enum: ['openai', 'anthropic', 'generic'],
+    description: 'Who runs the model; `generic` is any server with an API like that of OpenAI, at `base_url`.',
+    examples: ['openai'],
+  },
+  api_key: {
+    type: 'string',
+    minLength: 1,
+    writeOnly: true,
+    description: 'API key of the provider.',
+    examples: ['${secrets.OPENAI_API_KEY}'],
+  },
+  base_url: {
+    type: 'string',
+    format: 'http-url',
+    description: 'Address of the API, instead of the provider’s own.',
+    examples: ['https://llm.example.com/v1'],
+  },
+  model: { type: 'string', minLength: 1, description: 'Name of the model.', examples: ['gpt-4o-mini'] },
+  temperature: {
+    type: ['number', 'null'],
+    minimum: 0,
+    maximum: 2,
+    description:
+      'How freely the model chooses its words. 0.7 where absent and the model takes one, as Anthropic’s and some others no longer do; null leaves it to the provider.',
+    examples: [0.7],
+  },
+  max_tokens: {
+    type: 'integer',
+    minimum: 1,
+    description: 'At most so many tokens of answer. Anthropic’s models get 4096 where absent.',
+  },
+  stop: { type: 'array', items: { type: 'string' }, description: 'Texts at which the answer ends.' },
+  options: { type: 'object', description: 'More members of the provider’s own request.', examples: [{ top_p: 0.9 }] },
+  timeout: timeoutParam('120s'),
+}
