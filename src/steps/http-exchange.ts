@@ -53,12 +53,8 @@ export async function exchange(outbound: Outbound, call: HttpCall, step: StepCon
     success: status >= 200 && status < 300,
     timing_ms: timingMs,
   }
-  const told = { status_code: status, url: loggable(url) }
-  if (status < 400) {
-    step.log('info', 'HTTP request successful', told)
-    return output
-  }
-  step.log('warn', 'HTTP request failed', told)
+  if (status < 400) return output
+  step.log('warn', 'HTTP request failed', { status_code: status, url: loggable(url) })
   throw new StepError(`HTTP request failed with status ${status}`, {
     code: 'http_status',
     action: status < 500 ? 'client_error' : 'server_error',
@@ -145,7 +141,7 @@ function withoutUserinfo(text: string): URL {
 }
 
 /** The URL for a log: no userinfo, and no value of a query parameter that by its name is a credential. */
-function loggable(text: string): string {
+export function loggable(text: string): string {
   const url = withoutUserinfo(text)
   url.hash = ''
   for (const name of new Set(url.searchParams.keys())) {

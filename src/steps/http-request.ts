@@ -1,6 +1,15 @@
 import { type StepContext, StepError, type StepResult, type StepType } from '../engine/step.js'
 import type { Json, JsonObject } from '../platform/json.js'
-import { bodyOf, exchange, HEADERS_PARAM, headersOf, TIMEOUT_PARAM, timeoutOf, URL_PARAM } from './http-exchange.js'
+import {
+  bodyOf,
+  exchange,
+  HEADERS_PARAM,
+  headersOf,
+  loggable,
+  TIMEOUT_PARAM,
+  timeoutOf,
+  URL_PARAM,
+} from './http-exchange.js'
 import type { Outbound } from './ports.js'
 
 /** Makes one HTTP request and routes by its status: `success`, `client_error` or `server_error`. */
@@ -24,10 +33,11 @@ async function request(outbound: Outbound, params: JsonObject, step: StepContext
   if (body !== undefined && (method === 'GET' || method === 'HEAD')) {
     throw new StepError(`a ${method} request cannot have a body`, { code: 'invalid_params', retryable: false })
   }
+  const url = String(params.url)
   const output = await exchange(
     outbound,
     {
-      url: String(params.url),
+      url,
       method,
       headers,
       body,
@@ -37,6 +47,7 @@ async function request(outbound: Outbound, params: JsonObject, step: StepContext
     },
     step,
   )
+  step.log('info', 'HTTP request successful', { status_code: output.status_code ?? null, url: loggable(url) })
   return { output, action: output.success ? 'success' : 'default' }
 }
 
