@@ -1,0 +1,140 @@
+import type { Json } from '../json.js'
+
+/** A `${…}` in a text. */
+export interface Found {
+  /** Where its `$` stands. */
+  start: number
+  /** Just behind its `}`. */
+  end: number
+  code: string
+}
+
+/** A text is not what an expression needs to be. */
+export class ExpressionSyntaxError extends Error {
+  constructor(
+    message: string,
+    /** Where in the text, counted from 0. */
+    readonly offset: number,
+    /** Which text: a JSON pointer into the value that holds it. */
+    readonly pointer = '',
+  ) {
+    super(message)
+    this.name = 'ExpressionSyntaxError'
+  }
+}
+
+/** A text taken apart: literal pieces and expressions, in order. */
+export type Piece = string | Found
+
+/**
+ * The expressions of a text, `${` to the `}` that JavaScript would pair it with: braces, strings, template literals, comments and
+ * regular expressions inside are skipped. A backslash before `${` makes it literal text; two make one backslash before an expression.
+ */
+export function findExpressions(text: string): Found[] {
+  return pieces(text).filter((piece) => typeof piece !== 'string')
+}
+
+/** True where a value, or anything inside it, keys included, holds an expression. Broken expressions count. */
+export function hasExpression(value: Json): boolean {
+  if (typeof value === 'string') return holdsExpression(value)
+  if (Array.isArray(value)) return value.some(hasExpression)
+  if (typeof value !== 'object' || value === null) return false
+  return Object.entries(value).some(([key, member]) => holdsExpression(key) || hasExpression(member))
+}
+
+export function pieces(text: string): Piece[] {
+  const found: Piece[] = []
+  let literal = ''
+  let from = 0
+  for (;;) {
+    const start = text.indexOf('${', from)
+    if (start < 0) break
+    let backslashes = 0
+    while (start - backslashes > from && text[start - backslashes - 1] === '\\') backslashes++
+    literal += text.slice(from, start - Math.ceil(backslashes / 2))
+    if (backslashes % 2 === 1) {
+      literal += '${'
+      from = start + 2
+      continue
+    }
+    const end = skipCode(text, start + 2)
+    if (end === undefined) throw new ExpressionSyntaxError("a '${' without its closing '}'", start)
+    if (literal !== '') found.push(literal)
+    literal = ''
+    found.push({ start, end, code: text.slice(start + 2, end - 1) })
+    from = end
+  }
+  literal += text.slice(from)
+  if (literal !== '') found.push(literal)
+  return found
+}
+
+function holdsExpression(text: string): boolean {
+  if (!text.includes('${')) return false
+  try {
+    return findExpressions(text).length > 0
+  } catch {
+    return true
+  }
+}
+
+/** A `/` behind one of these begins a regular expression; behind anything else it divides. */
+const BEFORE_REGEX = /(?:^|[([{,;:=!&|?+\-*%<>~^]|\b(?:return|typeof|case|in|of|delete|void|await|yield))\s*$/
+
+/**
+ * From just behind an opening `{` to just behind its `}`; undefined when the text ends first. Each template literal and each block is
+ * an entry on a stack, so that any nesting takes linear time.
+ */
+function skipCode(text: string, from: number): number | undefined {
+  const open: ('{' | '`')[] = ['{']
+  let at = from
+  while (at < text.length) {
+    const character = text[at] as string
+    if (open.at(-1) === '`') {
+      if (character === '\\') at++
+      else if (character === '`') open.pop()
+      else if (character === '$' && text[at + 1] === '{') {
+        open.push('{')
+        at++
+      }
+      at++
+    } else if (character === '"' || character === "'") at = skipQuoted(text, at)
+    else if (character === '/') at = skipSlash(text, at, from)
+    else {
+      if (character === '{' || character === '`') open.push(character)
+      else if (character === '}') open.pop()
+      at++
+      if (open.length === 0) return at
+    }
+  }
+  return undefined
+}
+
+function skipQuoted(text: string, start: number): number {
+  let at = start + 1
+  while (at < text.length && text[at] !== text[start]) at += text[at] === '\\' ? 2 : 1
+  return at + 1
+}
+
+/** A comment, a regular expression or a division. */
+function skipSlash(text: string, start: number, codeStart: number): number {
+  const next = text[start + 1]
+  if (next === '/' || next === '*') {
+    const end = next === '/' ? text.indexOf('\n', start) : text.indexOf('*/', start + 2)
+    return end < 0 ? text.length : end + (next === '/' ? 1 : 2)
+  }
+  const before = text.slice(Math.max(codeStart, start - 20), start)
+  return BEFORE_REGEX.test(before) ? (skipRegex(text, start) ?? start + 1) : start + 1
+}
+
+function skipRegex(text: string, start: number): number | undefined {
+  let inClass = false
+  for (let at = start + 1; at < text.length && text[at] !== '\n'; at++) {
+    const character = text[at]
+    if (character === '\\') at++
+    else if (character === '[') inClass = true
+    else if (character === ']') inClass = false
+    else if (character === '/' && !inClass) return at + 1
+  }
+  return undefined
+}
