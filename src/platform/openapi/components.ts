@@ -1,0 +1,228 @@
+import { DomainError, type ErrorKind } from '../errors/domain-error.js'
+import { InvalidRequest, ValidationFailed } from '../http/faults.js'
+import type { Dialect } from '../http/problem.js'
+import { BodyTooLarge, InternalError, RateLimited, Unavailable, UnsupportedMediaType } from '../http/refusals.js'
+import type { Components, Parameter, Response, Schema } from './document.js'
+import type { RequestHeader } from './operations.js'
+import { surfaces } from './surface.js'
+
+/** The parts of the documents that all operations share, so that each says only its own. */
+
+const TEXT = 10_000
+
+const headers: Record<string, unknown> = {
+  'X-Request-Id': header('Names this request in the log. The one that was sent, or a new one.', {
+    type: 'string',
+    maxLength: 64,
+    examples: ['req_01HX3YB1V7Q8G4Z9T5W2K6M0NP'],
+  }),
+  'X-RateLimit-Limit': header('Requests that the caller may send per minute.', int(600)),
+  'X-RateLimit-Remaining': header('How many of them are left until the reset.', int(599)),
+  'X-RateLimit-Reset': header('When the count begins anew, in seconds since the epoch.', {
+    ...int(1_767_225_600),
+    format: 'int64',
+    maximum: Number.MAX_SAFE_INTEGER,
+  }),
+  'Retry-After': header('Seconds after which trying again makes sense.', int(30)),
+  'WWW-Authenticate': header('The kind of credentials that is asked for.', {
+    type: 'string',
+    maxLength: 200,
+    examples: ['Bearer realm="millrace"'],
+  }),
+  Location: header('Where the thing made can be read.', {
+    type: 'string',
+    format: 'uri-reference',
+    maxLength: 2048,
+    examples: ['/api/v1/flows/flow-123'],
+  }),
+  ETag: header('The version of the thing, for `If-Match`.', { type: 'string', maxLength: 255, examples: ['"7"'] }),
+}
+
+const parameters: Record<RequestHeader, Parameter> = {
+  'Idempotency-Key': {
+    name: 'Idempotency-Key',
+    in: 'header',
+    required: false,
+    description:
+      'Any text of 1 to 255 visible ASCII characters, new for each thing to be made. Sent again with the same body, the first answer is given and nothing is made twice; with another body the request is refused.',
+    schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[!-~]+$' },
+    example: '6f1d4c0e-5f0a-4b0e-9a53-0c6f2f1f6a4b',
+  },
+  'If-Match': {
+    name: 'If-Match',
+    in: 'header',
+    required: false,
+    description:
+      'Entity tags that were read; the request is refused when the thing has changed since. `*` accepts any version.',
+    schema: { type: 'string', minLength: 1, maxLength: 255 },
+    example: '"7"',
+  },
+}
+
+const securitySchemes: Record<string, unknown> = {
+  bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'A token as a login answers it.' },
+  basic: { type: 'http', scheme: 'basic', description: "The account's e-mail and password." },
+}
+
+const problemMembers: Record<string, Schema> = {
+  type: {
+    type: 'string',
+    format: 'uri-reference',
+    maxLength: 255,
+    description: 'Names the kind of problem and leads to its explanation.',
+  },
+  title: { type: 'string', maxLength: 255, description: 'The kind of problem in words, the same each time.' },
+  status: { type: 'integer', format: 'int32', minimum: 400, maximum: 599, description: 'The HTTP status.' },
+  detail: { type: 'string', maxLength: TEXT, description: 'What went wrong this time.' },
+  instance: { type: 'string', maxLength: 16_384, description: 'The path that was asked for, without its query.' },
+  requestId: { type: 'string', maxLength: 64, description: 'Names the request in the log.' },
+}
+
+const fault: Schema = {
+  type: 'object',
+  description: 'One fault of a request.',
+  required: ['detail', 'code'],
+  additionalProperties: false,
+  properties: {
+    pointer: {
+      type: 'string',
+      maxLength: TEXT,
+      description: 'A JSON pointer to the member at fault, as a URI fragment.',
+    },
+    parameter: {
+      type: 'string',
+      maxLength: TEXT,
+      description: 'The parameter at fault, where it is none of the body.',
+    },
+    detail: { type: 'string', maxLength: TEXT, description: 'What is wrong, for people.' },
+    code: { type: 'string', maxLength: 64, description: 'What is wrong, for programs.' },
+    path: {
+      type: 'string',
+      maxLength: TEXT,
+      description: 'A JSON pointer into the document that the member carries as text.',
+    },
+    line: { ...int(7), minimum: 1, description: 'The line in that document, from 1.' },
+    column: { ...int(13), minimum: 1, description: 'The column in that line, from 1.' },
+  },
+}
+
+/** An error of each kind, as examples. */
+const samples: Partial<Record<ErrorKind, DomainError>> = {
+  invalid: new InvalidRequest('A parameter of the query is invalid', [
+    { pointer: '#', parameter: 'limit', detail: 'Limit must be at least 1', code: 'too_small' },
+  ]),
+  unauthenticated: new DomainError(
+    'unauthenticated',
+    'unauthorized',
+    'Authentication is required',
+    'Authentication is required or failed',
+  ),
+  forbidden: new DomainError('forbidden', 'forbidden', 'Not permitted', 'You do not have permission to do this'),
+  not_found: new DomainError('not_found', 'flow-not-found', 'Flow not found', 'Flow with ID flow-123 not found', {
+    resource: 'flow',
+  }),
+  conflict: new DomainError('conflict', 'conflict', 'Conflict with the present state', 'It has been done already'),
+  gone: new DomainError('gone', 'gone', 'No longer kept', 'It was kept for a while and is gone'),
+  precondition_failed: new DomainError(
+    'precondition_failed',
+    'precondition-failed',
+    'The thing has changed',
+    'It was changed since it was read: If-Match names another version',
+  ),
+  too_large: new BodyTooLarge(1_048_576),
+  unsupported_media_type: new UnsupportedMediaType(['application/json']),
+  unprocessable: new ValidationFailed([{ pointer: '#/name', detail: 'Name is required', code: 'required' }]),
+  rate_limited: new RateLimited(600, 30),
+  internal: new InternalError(undefined),
+  not_supported: new DomainError(
+    'not_supported',
+    'not-supported',
+    'Not offered here',
+    'This service does not offer it',
+  ),
+  unavailable: new Unavailable(),
+}
+
+const always = ['X-Request-Id', 'X-RateLimit-Limit', 'X-RateLimit-Remaining', 'X-RateLimit-Reset']
+
+export function headerRefs(...more: string[]): Record<string, unknown> {
+  return Object.fromEntries([...always, ...more].map((name) => [name, { $ref: `#/components/headers/${name}` }]))
+}
+
+/** `FlowRunnerNotFound`: the shared response of a surface to one kind of error. */
+export function problemName({ surface }: Dialect, kind: ErrorKind): string {
+  const words = kind.split('_').map((word) => word.charAt(0).toUpperCase() + word.slice(1))
+  return `${surfaces[surface].schemaPrefix}${words.join('')}`
+}
+
+export function sharedComponents(dialects: readonly Dialect[]): Components {
+  return {
+    schemas: {
+      ProblemFault: fault,
+      ...Object.fromEntries(dialects.map((dialect) => [problemSchemaName(dialect), problemSchema(dialect)])),
+    },
+    responses: Object.fromEntries(
+      dialects.flatMap((dialect) =>
+        Object.entries(samples).map(([kind, sample]) => [
+          problemName(dialect, kind as ErrorKind),
+          problemResponse(dialect, sample),
+        ]),
+      ),
+    ),
+    headers,
+    parameters: { ...parameters },
+    securitySchemes,
+  }
+}
+
+function problemSchemaName({ surface }: Dialect): string {
+  return `${surfaces[surface].schemaPrefix}Problem`
+}
+
+function problemSchema({ surface, extensions }: Dialect): Schema {
+  return {
+    type: 'object',
+    description: `How ${surfaces[surface].title} says what went wrong: a problem document of RFC 9457${Object.keys(extensions).length > 0 ? ' with its own members added' : ''}.`,
+    required: [...Object.keys(problemMembers), ...Object.keys(extensions)],
+    properties: {
+      ...problemMembers,
+      errors: {
+        type: 'array',
+        maxItems: 100_000,
+        description: 'Every fault that was found.',
+        items: { $ref: '#/components/schemas/ProblemFault' },
+      },
+      ...(extensions as Record<string, Schema>),
+    },
+  }
+}
+
+function problemResponse(dialect: Dialect, sample: DomainError): Response {
+  const status = dialect.status(sample.kind)
+  const value = dialect.problem(sample, {
+    status,
+    instance: '/api/example',
+    requestId: 'req_01HX3YB1V7Q8G4Z9T5W2K6M0NP',
+  })
+  return {
+    description: `${value.title}.`,
+    headers: headerRefs(
+      ...(sample.retryAfter !== undefined ? ['Retry-After'] : []),
+      ...(status === 401 ? ['WWW-Authenticate'] : []),
+    ),
+    content: {
+      'application/problem+json': {
+        schema: { $ref: `#/components/schemas/${problemSchemaName(dialect)}` },
+        examples: { [sample.kind]: { summary: `${value.title}`, value } },
+      },
+    },
+  }
+}
+
+function header(description: string, schema: Schema): unknown {
+  return { description, schema }
+}
+
+function int(example: number): Schema {
+  return { type: 'integer', format: 'int32', minimum: 0, maximum: 2_147_483_647, examples: [example] }
+}
