@@ -19,6 +19,9 @@ import { EmbeddedPostgres } from './embedded-postgres.js'
 import { findPostgres } from './postgres-binaries.js'
 import { serverOf } from './postmaster.js'
 
+// Each starts servers and processes of its own, which takes as long as the machine is busy.
+vi.setConfig({ testTimeout: 60_000 })
+
 let dataDir: string
 let said: string[]
 let closing: (() => unknown)[]
@@ -215,6 +218,12 @@ it('refuses a second process on the same folder, in plain words, until the first
   process.kill(other.pid, 'SIGKILL')
   await other.ended
   expect(await ask((await start()).url, 'select 1 as one')).toEqual([{ one: 1 }])
+})
+
+it('says so when the folder cannot be used', async () => {
+  const file = join(dataDir, 'file')
+  writeFileSync(file, '')
+  await expect(start(file)).rejects.toThrow(/^DATA_DIR cannot be used for the embedded database: .*EEXIST/)
 })
 
 it('refuses a second server in the same process too', async () => {

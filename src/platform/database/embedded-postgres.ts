@@ -1,7 +1,9 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import {
+  accessSync,
   chmodSync,
+  constants,
   existsSync,
   mkdirSync,
   readFileSync,
@@ -57,8 +59,7 @@ export class EmbeddedPostgres {
   ) {}
 
   static async start(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
-    mkdirSync(options.dataDir, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 })
-    const dataDir = realpathSync(options.dataDir)
+    const dataDir = ownFolder(options.dataDir)
     const lock = await takeLock(dataDir)
     try {
       const cluster = await Cluster.open(dataDir, options)
@@ -205,6 +206,16 @@ class Cluster {
         ? { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', max_connections: '200' }
         : {}),
     }
+  }
+}
+
+function ownFolder(path: string): string {
+  try {
+    mkdirSync(path, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 })
+    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK)
+    return realpathSync(path)
+  } catch (error) {
+    throw new EmbeddedPostgresError(`DATA_DIR cannot be used for the embedded database: ${(error as Error).message}`)
   }
 }
 

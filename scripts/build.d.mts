@@ -1,0 +1,3 @@
+export function buildIfNeeded(folder?: string): void
+export function isStale(folder?: string): boolean
+export function build(folder?: string): void
