@@ -2,8 +2,10 @@ import type { CanActivate, ExecutionContext } from '@nestjs/common'
 import { Injectable } from '@nestjs/common'
 import type { Request, Response } from 'express'
 import passport, { type Strategy } from 'passport'
+import { Dialects } from '../http/dialects.js'
+import { requestContext } from '../http/request-context.js'
 import { isPublic, surfaceOf } from '../openapi/operations.js'
-import { AcceptedCredentials, type CredentialScheme } from './accepted-credentials.js'
+import type { CredentialScheme } from './accepted-credentials.js'
 import { Forbidden, Unauthenticated } from './auth.errors.js'
 import { BasicStrategy } from './basic.strategy.js'
 import { BearerStrategy } from './bearer.strategy.js'
@@ -19,7 +21,7 @@ export class AuthenticationGuard implements CanActivate {
   private readonly strategies: Record<CredentialScheme, Strategy>
 
   constructor(
-    private readonly accepted: AcceptedCredentials,
+    private readonly dialects: Dialects,
     bearer: BearerStrategy,
     basic: BasicStrategy,
   ) {
@@ -32,11 +34,19 @@ export class AuthenticationGuard implements CanActivate {
     if (isPublic(handler, controller)) return true
     const request = context.switchToHttp().getRequest<Request>()
     const response = context.switchToHttp().getResponse<Response>()
-    const principal = await this.authenticate(request, response, this.accepted.of(surfaceOf(controller)?.surface))
+    const principal = await this.authenticate(request, response, this.acceptedBy(controller))
     const roles = rolesOf(handler, controller)
     if (roles && !roles.includes(principal.role)) throw new Forbidden()
     request.user = principal
+    const known = requestContext()
+    if (known) known.principal = principal
     return true
+  }
+
+  /** Routes outside all surfaces take tokens only. */
+  private acceptedBy(controller: object): readonly CredentialScheme[] {
+    const surface = surfaceOf(controller)?.surface
+    return surface ? this.dialects.of(surface).accepts : ['bearer']
   }
 
   private async authenticate(

@@ -142,7 +142,11 @@ function complete(operation: Operation, path: string, found: Handler, schemas: R
     faults.push(...addExample(media, schemas, 'its body', 'request'))
     if (body && media.schema) body.required = requiresMembers(media.schema, schemas)
   }
-  operation.responses = { [answer.status]: success, ...problems(found, path, body !== undefined) }
+  operation.responses = {
+    [answer.status]: success,
+    ...(answer.also && { [answer.also.status]: { ...success, description: answer.also.description } }),
+    ...problems(found, path, body !== undefined),
+  }
   operation.security = isPublic(handler, controller) ? [] : dialect.accepts.map((scheme) => ({ [scheme]: [] }))
   return faults
 }
@@ -278,5 +282,11 @@ function inOrder(paths: Document['paths']): Document['paths'] {
 }
 
 function info(title: string, description: string): Record<string, unknown> {
-  return { title, version, description, contact: { name: 'The operator of the server' }, license: { name: 'Proprietary', identifier: 'LicenseRef-Proprietary' } }
+  return {
+    title,
+    version,
+    description,
+    contact: { name: 'The operator of the server' },
+    license: { name: 'Proprietary', identifier: 'LicenseRef-Proprietary' },
+  }
 }

@@ -53,6 +53,8 @@ export interface AnswerOptions {
   status?: 200 | 201 | 202 | 204
   /** What the answer is, in a few words. */
   description: string
+  /** A second success with the same body, which the handler sets itself: 200 from a POST that found the thing there already. */
+  also?: { status: 200 | 201 | 202; description: string }
   /** The body, as the server would send it. Without it the fields' own examples make one up. */
   example?: unknown
   /** The example's name. */
