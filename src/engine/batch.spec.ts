@@ -229,21 +229,58 @@ describe('a batch', () => {
     expect(resultOf(await interpret(graph, { input: [1, 2, 3] }))).toEqual({ result: [1, 3, 6] })
   })
 
-  it('runs tens of thousands of items without deep recursion, with a bounded number of records on their way', async () => {
+  it('that fails keeps what its items shared until then, also from the journal', async () => {
+    const sharing = stepType('sharing', (_, step) => {
+      if (step.input === 2) throw new Error('no')
+      return { output: null, shared: { last: step.input } }
+    })
+    const graph = graphOf({
+      each: { type: 'sharing', batch: { strategy: 'serial', maxParallel: 1 }, next: { error: 'tell' } },
+      tell: { type: 'echo', params: { value: '${shared.last}' } },
+    })
     const host = new FakeHost()
-    let most = 0
-    const record = host.record.bind(host)
-    host.record = async (outcome) => {
-      most = Math.max(most, host.handedIn.length - host.journal.outcomes.length)
-      await new Promise(setImmediate)
-      await record(outcome)
+    for (const count of [0, 1, 2, 3, 4]) {
+      const again = new FakeHost({ journal: host.journal.first(count) })
+      const ending = await interpret(graph, { host: count === 0 ? host : again, input: numbers(4), steps: [sharing] })
+      expect(resultOf(ending)).toEqual({ result: 1 })
     }
+    expect(host.journal.paths()).toEqual(['each[0]', 'each[1]', 'each[2]', 'each', 'tell'])
+  })
+
+  it('runs tens of thousands of items without deep recursion', async () => {
+    const host = new FakeHost()
     const graph = graphOf({ each: { type: 'echo', params: { value: '${index}' }, batch } })
     const input = new Array(30_000).fill(0)
     const ending = await interpret(graph, { host, input })
     expect((resultOf(ending) as { result: Json[] }).result).toEqual(input.map((_, index) => index))
     expect(host.journal.outcomes).toHaveLength(30_001)
-    expect(most).toBeLessThan(1_000)
+  })
+
+  it('does not run ahead of the journal without bounds, though its step is pure', async () => {
+    const host = new FakeHost()
+    host.hold()
+    const graph = graphOf({ each: { type: 'echo', batch } })
+    const ending = interpret(graph, { host, input: numbers(5_000) })
+    let before = -1
+    while (before < host.handedIn.length) {
+      before = host.handedIn.length
+      for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate)
+    }
+    expect(before).toBeGreaterThan(100)
+    expect(before).toBeLessThan(1_000)
+    host.letGo()
+    expect(await ending).toMatchObject({ state: 'completed' })
+  })
+
+  it('lets a cancel through although its items never wait', async () => {
+    const host = new FakeHost()
+    const cancel = new AbortController()
+    setImmediate(() => cancel.abort())
+    const graph = graphOf({ each: { type: 'echo', batch } })
+    expect(await interpret(graph, { host, input: numbers(30_000), signal: cancel.signal })).toEqual({
+      state: 'cancelled',
+    })
+    expect(host.handedIn.length).toBeLessThan(1_000)
   })
 
   it('leaves no listener behind on the run’s signal', async () => {

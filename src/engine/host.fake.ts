@@ -88,9 +88,9 @@ export class FakeHost implements Host {
     if (text.includes('\\u0000')) throw new Error('PostgreSQL cannot hold U+0000')
     const copy = revived(JSON.parse(text))
     this.handedIn.push(copy)
+    await this.gate
     const refusal = this.refuse(copy)
     if (refusal) throw refusal
-    await this.gate
     this.journal.outcomes.push(copy)
   }
 

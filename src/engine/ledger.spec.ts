@@ -100,7 +100,7 @@ describe('a refused outcome', () => {
       return await new Promise((_, reject) =>
         step.signal.addEventListener('abort', () => {
           stopped.resolve(step.node)
-          reject(step.signal.reason)
+          reject(new Error('stopped'))
         }),
       )
     })
@@ -109,8 +109,13 @@ describe('a refused outcome', () => {
       two: { type: 'noticing', next: { error: 'three', default: 'three' } },
       three: { type: 'noticing' },
     })
-    await expect(interpret(graph, { host, steps: [noticing] })).rejects.toThrow(Fenced)
-    expect(started.filter((node) => node !== 'two')).toEqual([])
+    host.hold()
+    const ending = interpret(graph, { host, steps: [noticing] })
+    await vi.waitFor(() => expect(started).toEqual(['two']))
+    host.letGo()
+    await expect(ending).rejects.toThrow(Fenced)
+    expect(await stopped.promise).toBe('two')
+    expect(started).toEqual(['two'])
     expect(host.handedIn.map((outcome) => outcome.path)).toEqual(['one'])
     expect(host.logs()).toEqual(['Execution started'])
   })

@@ -73,6 +73,7 @@ describe('retries', () => {
     const host = new FakeHost({ journal: before.journal, clock: before.clock })
     const ending = interpret(flaky(9, 3, 5 * SECOND), { host })
     await vi.waitFor(() => expect(host.clock.waiting).toBe(1))
+    expect(host.handedIn).toEqual([])
     host.clock.advance(3 * SECOND)
     await vi.waitFor(() => expect(host.journal.outcomes).toHaveLength(2))
     await vi.waitFor(() => expect(host.clock.waiting).toBe(1))

@@ -24,7 +24,6 @@ export async function attempts(bench: Workbench, of: Omit<AttemptOf, 'attempt'>)
     const begun = { node, path, attempt, startedAt: host.clock.now() }
     try {
       const result = await new Attempt(bench, { ...of, attempt }).run()
-      signal.throwIfAborted()
       return succeeded(begun, result, host.clock.now())
     } catch (error) {
       if (error instanceof Interruption || signal.aborted) throw error

@@ -122,11 +122,13 @@ describe('a cancel', () => {
       }
     })
     const graph = graphOf({ each: { type: 'noticing', batch: { strategy: 'parallel', maxParallel: 9 } } })
-    const ending = interpret(graph, { steps: [noticing], input: [1, 2, 3, 4], signal: cancel.signal })
+    const host = new FakeHost()
+    const ending = interpret(graph, { host, steps: [noticing], input: [1, 2, 3, 4], signal: cancel.signal })
     await started.promise
     cancel.abort()
     expect(await ending).toEqual({ state: 'cancelled' })
     expect(stopped).toEqual([1, 2, 3, 4])
+    expect(host.clock.waiting).toBe(0)
   })
 
   it('leaves a step behind that does not stop in time, and hears nothing more of it', async () => {

@@ -67,11 +67,18 @@ function race<T>(
 
 const STRETCH = 100
 
-/** Gives timers, sockets and a cancel their turn in a long stretch of work that never waits for anything. */
+/** Gives timers, sockets and a cancel their turn in a long stretch of work that never waits; all that share it pause together. */
 export class Breath {
   private taken = 0
+  private pause?: Promise<void>
 
   async take(): Promise<void> {
-    if (++this.taken % STRETCH === 0) await new Promise<void>((resolve) => setImmediate(resolve))
+    if (++this.taken % STRETCH === 0) this.pause ??= this.turn()
+    await this.pause
+  }
+
+  private async turn(): Promise<void> {
+    await new Promise<void>((resolve) => setImmediate(resolve))
+    this.pause = undefined
   }
 }
