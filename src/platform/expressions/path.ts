@@ -42,14 +42,20 @@ export function evaluatePath(code: string, scope: Scope): { value: Json } | unde
   if ('literal' in simple) return { value: simple.literal }
   const value = walk(simple, scope)
   if (value === SANDBOX) return undefined
-  return { value: value === undefined || (typeof value === 'number' && !Number.isFinite(value)) ? null : value === 0 ? 0 : value }
+  return {
+    value:
+      value === undefined || (typeof value === 'number' && !Number.isFinite(value)) ? null : value === 0 ? 0 : value,
+  }
 }
 
 const SANDBOX = Symbol('only the sandbox can tell')
 
 function walk({ root, steps }: Path, scope: Scope): Json | undefined | typeof SANDBOX {
   const shared = isJsonObject(scope.shared) ? scope.shared : undefined
-  const [start, isBuiltIn] = [Object.hasOwn(scope, root) ? scope : shared, root in globalThis || root === 'InternalError']
+  const [start, isBuiltIn] = [
+    Object.hasOwn(scope, root) ? scope : shared,
+    root in globalThis || root === 'InternalError',
+  ]
   if (!start || !Object.hasOwn(start, root) || (start === shared && isBuiltIn)) return SANDBOX
   let value: Json | undefined = start[root]
   for (const [index, { key, optional }] of steps.entries()) {
@@ -87,6 +93,7 @@ function read(
 }
 
 function simpleOf(code: string): Simple | undefined {
+  if (code.length > 500) return undefined
   if (known.has(code)) return known.get(code)
   const simple = parse(code.trim())
   if (known.size >= REMEMBERED) known.delete(known.keys().next().value as string)
@@ -95,7 +102,7 @@ function simpleOf(code: string): Simple | undefined {
 }
 
 function parse(code: string): Simple | undefined {
-  if (code.length > 500 || code.includes('\n')) return undefined
+  if (code.includes('\n')) return undefined
   const word = WORDS.get(code)
   if (word !== undefined) return { literal: word }
   if (NUMBER.test(code)) return { literal: Number(code) }

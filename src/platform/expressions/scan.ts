@@ -88,6 +88,8 @@ const BEFORE_REGEX = /(?:^|[([{,;:=!&|?+\-*%<>~^]|\b(?:return|typeof|case|in|of|
 function skipCode(text: string, from: number): number | undefined {
   const open: ('{' | '`')[] = ['{']
   let at = from
+  // Up to here no slash begins a regular expression, since one before it found no end on its line.
+  let divisionsUntil = from
   while (at < text.length) {
     const character = text[at] as string
     if (open.at(-1) === '`') {
@@ -99,8 +101,13 @@ function skipCode(text: string, from: number): number | undefined {
       }
       at++
     } else if (character === '"' || character === "'") at = skipQuoted(text, at)
-    else if (character === '/') at = skipSlash(text, at, from)
-    else {
+    else if (character === '/') {
+      const comment = skipComment(text, at)
+      const regex = comment === undefined && at >= divisionsUntil && begins(text, at, from)
+      const end = comment ?? (regex ? skipRegex(text, at) : at + 1)
+      if (end === undefined) divisionsUntil = endOfLine(text, at)
+      at = end ?? at + 1
+    } else {
       if (character === '{' || character === '`') open.push(character)
       else if (character === '}') open.pop()
       at++
@@ -116,15 +123,21 @@ function skipQuoted(text: string, start: number): number {
   return at + 1
 }
 
-/** A comment, a regular expression or a division. */
-function skipSlash(text: string, start: number, codeStart: number): number {
-  const next = text[start + 1]
-  if (next === '/' || next === '*') {
-    const end = next === '/' ? text.indexOf('\n', start) : text.indexOf('*/', start + 2)
-    return end < 0 ? text.length : end + (next === '/' ? 1 : 2)
-  }
-  const before = text.slice(Math.max(codeStart, start - 20), start)
-  return BEFORE_REGEX.test(before) ? (skipRegex(text, start) ?? start + 1) : start + 1
+function skipComment(text: string, start: number): number | undefined {
+  if (text[start + 1] === '/') return endOfLine(text, start)
+  if (text[start + 1] !== '*') return undefined
+  const end = text.indexOf('*/', start + 2)
+  return end < 0 ? text.length : end + 2
+}
+
+function endOfLine(text: string, start: number): number {
+  const end = text.indexOf('\n', start)
+  return end < 0 ? text.length : end
+}
+
+/** True where a slash stands where only a regular expression can. */
+function begins(text: string, slash: number, codeStart: number): boolean {
+  return BEFORE_REGEX.test(text.slice(Math.max(codeStart, slash - 20), slash))
 }
 
 function skipRegex(text: string, start: number): number | undefined {
