@@ -30,17 +30,21 @@ async function operate(outbound: Outbound, params: JsonObject, step: StepContext
   const timeoutMs = timeLimit(params.timeout, '30s')
   const secrets = [params.secret_key, params.session_token]
   const service = { name: `DynamoDB at ${new URL(endpoint).host}`, timeoutMs, secrets, explain }
+  // Only the flow's own credentials: the account of the machine that runs it is not the author's.
+  if (typeof params.access_key !== 'string' || typeof params.secret_key !== 'string') {
+    throw invalid('access_key and secret_key parameters are required')
+  }
+  const credentials = {
+    accessKeyId: params.access_key,
+    secretAccessKey: params.secret_key,
+    ...(params.session_token === undefined ? {} : { sessionToken: String(params.session_token) }),
+  }
   const work = operation(params)
   return await converse(service, step, async (signal) => {
     const client = new DynamoDBClient({
       region,
       endpoint,
-      // Only these: the account of the machine that runs the flow is not the author's.
-      credentials: {
-        accessKeyId: String(params.access_key),
-        secretAccessKey: String(params.secret_key),
-        ...(params.session_token === undefined ? {} : { sessionToken: String(params.session_token) }),
-      },
+      credentials,
       requestHandler: new AwsHttpHandler(outbound, timeoutMs),
       maxAttempts: 1,
       retryMode: 'standard',
@@ -126,7 +130,7 @@ function explain(error: Error & { $metadata?: { httpStatusCode?: number } }): Ex
 
 const PARAMS: JsonSchema = {
   type: 'object',
-  required: ['operation', 'access_key', 'secret_key'],
+  required: ['operation'],
   anyOf: [{ required: ['table'] }, { required: ['table_name'] }],
   properties: {
     operation: { enum: ['put', 'get', 'update', 'delete', 'query', 'scan', 'batch_write'], description: 'What to do.' },
