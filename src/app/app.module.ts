@@ -1,6 +1,8 @@
 import { type DynamicModule, Global, Module } from '@nestjs/common'
 import { APP_GUARD } from '@nestjs/core'
+import { ScheduleModule } from '@nestjs/schedule'
 import { dialects } from '../dialects/index.js'
+import { AuthenticationGuard } from '../platform/auth/authentication.guard.js'
 import { CLOCK, systemClock } from '../platform/clock/clock.js'
 import type { Config } from '../platform/config/config.js'
 import { ConfigModule } from '../platform/config/config.module.js'
@@ -10,7 +12,9 @@ import { HttpModule } from '../platform/http/http.module.js'
 import { RateLimitGuard } from '../platform/http/rate-limit.guard.js'
 import type { Log } from '../platform/log/log.js'
 import { LogModule } from '../platform/log/log.module.js'
+import { RealtimeModule } from '../platform/realtime/realtime.module.js'
 import { FacilFlowSurface } from '../surfaces/facilflow.surface.js'
+import { FlowRunnerSurface } from '../surfaces/flowrunner.surface.js'
 import { FlwdSurface } from '../surfaces/flwd.surface.js'
 
 @Global()
@@ -34,11 +38,17 @@ export class AppModule {
         LogModule.with(log),
         SharedModule,
         DatabaseModule,
+        ScheduleModule.forRoot(),
         HttpModule,
+        RealtimeModule,
+        FlowRunnerSurface,
         FacilFlowSurface,
         FlwdSurface,
       ],
-      providers: [{ provide: APP_GUARD, useExisting: RateLimitGuard }],
+      providers: [
+        { provide: APP_GUARD, useExisting: AuthenticationGuard },
+        { provide: APP_GUARD, useExisting: RateLimitGuard },
+      ],
     }
   }
 }

@@ -1,5 +1,8 @@
-import { Module } from '@nestjs/common'
+import { Module, type OnModuleInit } from '@nestjs/common'
 import { TypeOrmModule } from '@nestjs/typeorm'
+import { IsNull } from 'typeorm'
+import { AccountDependents } from '../accounts/account-dependents.js'
+import { AccountsModule } from '../accounts/accounts.module.js'
 import { AuditModule } from '../audit/audit.module.js'
 import { StepsModule } from '../steps/steps.module.js'
 import { Flow } from './flow.entity.js'
@@ -7,8 +10,14 @@ import { FlowRevision } from './flow-revision.entity.js'
 import { FlowsService } from './flows.service.js'
 
 @Module({
-  imports: [TypeOrmModule.forFeature([Flow, FlowRevision]), AuditModule, StepsModule],
+  imports: [TypeOrmModule.forFeature([Flow, FlowRevision]), AccountsModule, AuditModule, StepsModule],
   providers: [FlowsService],
   exports: [FlowsService],
 })
-export class FlowsModule {}
+export class FlowsModule implements OnModuleInit {
+  constructor(private readonly dependents: AccountDependents) {}
+
+  onModuleInit(): void {
+    this.dependents.register('flow', (tx, accountId) => tx.countBy(Flow, { accountId, deletedAt: IsNull() }))
+  }
+}

@@ -123,8 +123,14 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
     parts = { ownership, journal, worker }
     this.parts = parts
     this.events.onFollow = (runId) => worker.writeEventsOf(runId)
-    const released = await ownership.reap()
-    if (released > 0) this.logger.log(`took over ${released} runs from a process that is gone`)
+    worker.lookForWork()
+    try {
+      const released = await ownership.reap()
+      if (released > 0) this.logger.log(`took over ${released} runs from a process that is gone`)
+    } catch (error) {
+      // The next round reaps what this one could not.
+      this.report(error)
+    }
     worker.lookForWork()
   }
 

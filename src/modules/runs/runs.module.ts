@@ -1,8 +1,11 @@
-import { Module } from '@nestjs/common'
+import { Module, type OnModuleInit } from '@nestjs/common'
 import { Engine } from '../../engine/interpreter.js'
 import { StepRegistry } from '../../engine/step.js'
 import { Sql } from '../../platform/database/sql.js'
+import { SandboxModule } from '../../platform/sandbox/sandbox.module.js'
 import { checkParams } from '../../steps/params.js'
+import { AccountDependents } from '../accounts/account-dependents.js'
+import { AccountsModule } from '../accounts/accounts.module.js'
 import { AuditModule } from '../audit/audit.module.js'
 import { FlowsModule } from '../flows/flows.module.js'
 import { SchedulesModule } from '../schedules/schedules.module.js'
@@ -18,7 +21,7 @@ import { SignalsService } from './signals.service.js'
 import { RunSuppliesFromModules } from './supplies.js'
 
 @Module({
-  imports: [AuditModule, FlowsModule, SchedulesModule, SecretsModule, StepsModule],
+  imports: [AccountsModule, AuditModule, FlowsModule, SchedulesModule, SandboxModule, SecretsModule, StepsModule],
   providers: [
     { provide: RunEvents, inject: [Sql], useFactory: (sql: Sql) => new RunEvents(sql) },
     { provide: RunsQueries, inject: [Sql], useFactory: (sql: Sql) => new RunsQueries(sql) },
@@ -39,4 +42,13 @@ import { RunSuppliesFromModules } from './supplies.js'
   ],
   exports: [RunsService, RunEvents, SignalsService],
 })
-export class RunsModule {}
+export class RunsModule implements OnModuleInit {
+  constructor(
+    private readonly dependents: AccountDependents,
+    private readonly queries: RunsQueries,
+  ) {}
+
+  onModuleInit(): void {
+    this.dependents.register('unfinished run', (tx, accountId) => this.queries.countLive(tx, accountId))
+  }
+}

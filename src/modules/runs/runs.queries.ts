@@ -117,6 +117,12 @@ export class RunsQueries {
     return { items: row?.entries ?? [], total: row?.total ?? 0 }
   }
 
+  async countLive(tx: EntityManager, accountId: string): Promise<number> {
+    const text = 'select count(*)::integer as count from run where account_id = $1 and state = any ($2)'
+    const [row] = await tx.query<{ count: number }[]>(text, [accountId, LIVE_STATES])
+    return row?.count ?? 0
+  }
+
   /** Ends a live run. False when it is not live, or not the account's. */
   async cancel(tx: EntityManager, accountId: string, id: string, at: Date): Promise<boolean> {
     const [rows] = await tx.query<[unknown[], number]>(CANCEL, [id, accountId, at, LIVE_STATES])

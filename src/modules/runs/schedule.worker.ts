@@ -1,4 +1,4 @@
-import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common'
+import { type BeforeApplicationShutdown, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common'
 import { Interval } from '@nestjs/schedule'
 import { SchedulesService } from '../schedules/schedules.service.js'
 import { RunEngine } from './run-engine.js'
@@ -8,7 +8,7 @@ const LOOK_MS = 1_000
 
 /** Fires the schedules that are due. Every process does; each slot is taken by one of them. */
 @Injectable()
-export class ScheduleWorker implements OnApplicationBootstrap, OnApplicationShutdown {
+export class ScheduleWorker implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly logger = new Logger('ScheduleWorker')
   private running = false
   private looking?: Promise<void>
@@ -22,7 +22,7 @@ export class ScheduleWorker implements OnApplicationBootstrap, OnApplicationShut
     this.running = true
   }
 
-  async onApplicationShutdown(): Promise<void> {
+  async beforeApplicationShutdown(): Promise<void> {
     this.running = false
     await this.looking
   }

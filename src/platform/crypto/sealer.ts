@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
-import { Injectable } from '@nestjs/common'
+import { Inject, Injectable } from '@nestjs/common'
 import { Config } from '../config/config.js'
 
 const ALGORITHM = 'aes-256-gcm'
@@ -27,7 +27,7 @@ export class Sealer {
   readonly currentKeyId: string
   private readonly keys: ReadonlyMap<string, Buffer>
 
-  constructor({ encryptionKeys }: Pick<Config, 'encryptionKeys'>) {
+  constructor(@Inject(Config) { encryptionKeys }: Pick<Config, 'encryptionKeys'>) {
     const [current] = encryptionKeys
     if (!current) throw new Error('there is no encryption key')
     this.currentKeyId = current.id
