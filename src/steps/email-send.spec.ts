@@ -202,7 +202,7 @@ describe('failure', () => {
     expect(JSON.stringify([error, error.message, error.stack])).not.toContain(wrong)
   })
 
-  it('sends no password in the clear to a server elsewhere', async () => {
+  it('sends nothing in the clear where encryption is required', async () => {
     const plain = await smtpServer({ disabledCommands: ['STARTTLS'] })
     const away = { ...mail, smtp_port: plain.port, starttls: 'required' }
     await expect(outputOf(step, away)).rejects.toMatchObject({ name: 'StepError' })

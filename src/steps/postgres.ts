@@ -199,7 +199,7 @@ const PARAMS: JsonSchema = {
       examples: [{ status: 'open', amount: { $gt: 100 } }],
     },
     sort: { type: 'string', description: 'Field to sort by; `-field` for descending.' },
-    limit: { type: 'integer', minimum: 0, description: 'At most so many.' },
+    limit: { type: 'integer', minimum: 1, description: 'At most so many.' },
     items: { type: 'array', description: 'Objects to insert.', items: { type: 'object' } },
     columns: {
       type: 'array',

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -59,10 +59,11 @@ function configuration(dir: string, port: number, securePort: number): string {
     chmodSync(dir, 0o711)
     chownSync(mail, NOBODY, NOBODY)
   }
+  const group = execFileSync('id', ['-gn'], { encoding: 'utf8' }).trim()
   const unprivileged = `
 default_internal_user = ${username}
 default_login_user = ${username}
-default_internal_group = ${gid}
+default_internal_group = ${group}
 service anvil {
   chroot =
 }
