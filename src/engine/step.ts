@@ -1,11 +1,10 @@
 import type { Json, JsonObject, JsonSchema } from '../platform/json.js'
 
 /**
- * What a crash may do to a step of this type. `pure`: may run again unseen. `effect`: at least once, never again once its outcome is
- * recorded, every attempt with the same idempotency key. `transactional`: effect and outcome commit together.
- * `at_most_once`: the start is recorded first and the step is never repeated.
+ * What a crash may do to a step of this type. `pure`: it may run again, unseen. `effect`: it runs at least once and never again once its
+ * outcome is recorded; every attempt has the same idempotency key, and none starts before all that came earlier is durable.
  */
-export type StepClass = 'pure' | 'effect' | 'transactional' | 'at_most_once'
+export type StepClass = 'pure' | 'effect'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 

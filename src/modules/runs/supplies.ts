@@ -9,9 +9,14 @@ import type { RunSupplies } from './run.worker.js'
 import { SignalsService } from './signals.service.js'
 import type { TakenRun } from './taken-run.js'
 
+/** Accounts whose masker is kept: building one costs far more than using it. */
+const KEPT_MASKERS = 100
+
 /** A run's graph, its account's secrets and the sandbox, from the modules that have them. */
 @Injectable()
 export class RunSuppliesFromModules implements RunSupplies {
+  private readonly maskers = new Map<string, { values: string[]; masker: SecretMasker }>()
+
   constructor(
     private readonly flows: FlowsService,
     private readonly secrets: SecretsService,
@@ -23,14 +28,28 @@ export class RunSuppliesFromModules implements RunSupplies {
     return { graph: await this.flows.graph(flowId, revision), language: flowRunnerLanguage }
   }
 
+  /** The secrets are those of this moment; the run keeps them until it is parked. */
   async hostParts(run: TakenRun) {
     const secrets = await this.secrets.reveal(run.tenantId, run.accountId)
     return {
       signals: this.signals,
       secrets,
-      masker: new SecretMasker(Object.values(secrets)),
+      masker: this.maskerFor(run.accountId, Object.values(secrets)),
       evaluate: (evaluation: Evaluation, signal: AbortSignal): Promise<EvaluationResult> =>
         this.sandbox.evaluate(evaluation, { tenant: run.accountId, signal }),
     }
   }
+
+  private maskerFor(accountId: string, values: string[]): SecretMasker {
+    const known = this.maskers.get(accountId)
+    this.maskers.delete(accountId)
+    const kept = known && sameTexts(known.values, values) ? known : { values, masker: new SecretMasker(values) }
+    this.maskers.set(accountId, kept)
+    if (this.maskers.size > KEPT_MASKERS) this.maskers.delete(this.maskers.keys().next().value as string)
+    return kept.masker
+  }
+}
+
+function sameTexts(one: readonly string[], other: readonly string[]): boolean {
+  return one.length === other.length && one.every((text, index) => text === other[index])
 }
