@@ -5,7 +5,7 @@ type Scope = Readonly<Record<string, Json>>
 
 interface Path {
   root: string
-  steps: { key: string | number; optional: boolean }[]
+  steps: { key: string | number; named: boolean; optional: boolean }[]
 }
 
 type Simple = { literal: Json } | Path
@@ -42,29 +42,31 @@ export function evaluatePath(code: string, scope: Scope): { value: Json } | unde
   if ('literal' in simple) return { value: simple.literal }
   const value = walk(simple, scope)
   if (value === SANDBOX) return undefined
-  return {
-    value:
-      value === undefined || (typeof value === 'number' && !Number.isFinite(value)) ? null : value === 0 ? 0 : value,
-  }
+  return { value: asJson(value) }
+}
+
+/** What JSON makes of a value: no undefined, no NaN, no negative zero. */
+function asJson(value: Json | undefined): Json {
+  if (value === undefined || (typeof value === 'number' && !Number.isFinite(value))) return null
+  return value === 0 ? 0 : value
 }
 
 const SANDBOX = Symbol('only the sandbox can tell')
 
 function walk({ root, steps }: Path, scope: Scope): Json | undefined | typeof SANDBOX {
-  const shared = isJsonObject(scope.shared) ? scope.shared : undefined
-  const [start, isBuiltIn] = [
-    Object.hasOwn(scope, root) ? scope : shared,
-    root in globalThis || root === 'InternalError',
-  ]
-  if (!start || !Object.hasOwn(start, root) || (start === shared && isBuiltIn)) return SANDBOX
-  let value: Json | undefined = start[root]
-  for (const [index, { key, optional }] of steps.entries()) {
+  const shared = isJsonObject(scope.shared) ? scope.shared : {}
+  const isVariable = Object.hasOwn(scope, root)
+  if (!isVariable && (!Object.hasOwn(shared, root) || isBuiltIn(root))) return SANDBOX
+  let value: Json | undefined = isVariable ? scope[root] : shared[root]
+  for (const [index, { key, named, optional }] of steps.entries()) {
     if (value === undefined || value === null) {
       if (optional) return undefined
+      // QuickJS words this error in its own way behind a bracket.
+      if (!named) return SANDBOX
       throw new ScriptError(`TypeError: cannot read property '${key}' of ${value === null ? 'null' : 'undefined'}`)
     }
-    const first = index === 0 && start === scope
-    const next: Json | undefined | typeof SANDBOX = read(value, key, first && root, shared)
+    const variable = index === 0 && isVariable ? root : undefined
+    const next: Json | undefined | typeof SANDBOX = read(value, key, variable, shared)
     if (next === SANDBOX) return SANDBOX
     value = next
   }
@@ -74,8 +76,8 @@ function walk({ root, steps }: Path, scope: Scope): Json | undefined | typeof SA
 function read(
   value: NonNullable<Json>,
   key: string | number,
-  variable: string | false,
-  shared: JsonObject | undefined,
+  variable: string | undefined,
+  shared: JsonObject,
 ): Json | undefined | typeof SANDBOX {
   if (typeof value !== 'object') return typeof value === 'string' && key === 'length' ? value.length : SANDBOX
   if (Array.isArray(value)) {
@@ -88,8 +90,13 @@ function read(
     if (key === 'then' || key === 'toJSON') return SANDBOX
     throw new ScriptError(`secret '${key}' is not set`)
   }
-  if (variable === 'input' && shared && Object.hasOwn(shared, key)) return shared[key]
+  if (variable === 'input' && Object.hasOwn(shared, key)) return shared[key]
   return undefined
+}
+
+/** Node has more globals than QuickJS, which only sends a few paths to the sandbox that need not go there. */
+function isBuiltIn(name: string): boolean {
+  return name in globalThis || name === 'InternalError'
 }
 
 function simpleOf(code: string): Simple | undefined {
@@ -123,7 +130,11 @@ function parsePath(code: string): Path | undefined {
     if (!step) return undefined
     const [, dot, name, optionalIndex, index, double, single] = step
     const optional = dot === '?.' || optionalIndex === '?.'
-    steps.push({ key: name ?? (index === undefined ? (double ?? single ?? '') : Number(index)), optional })
+    steps.push({
+      key: name ?? (index === undefined ? (double ?? single ?? '') : Number(index)),
+      named: name !== undefined,
+      optional,
+    })
     at = STEP.lastIndex
   }
   return { root, steps }

@@ -48,7 +48,8 @@ export class Instance {
   /** False once something happened that the photograph cannot undo, or that left the memory large: throw the instance away. */
   reusable = true
   private interruption?: Interruption
-  private deadline = Number.POSITIVE_INFINITY
+  /** When the running job has to end; undefined while none runs. */
+  private deadline?: number
   private console = new ConsoleLog()
   private image!: MemoryImage
   private guest!: Record<'enter' | 'keep' | 'settledValue' | 'captured' | 'describe', QuickJSHandle>
@@ -56,6 +57,7 @@ export class Instance {
   private readonly runtime: QuickJSRuntime
   private readonly context: QuickJSContext
   private readonly isAborted: () => boolean
+  private readonly maxBytes: number
 
   static async create(options: InstanceOptions): Promise<Instance> {
     const maximum = Math.max(INITIAL_PAGES, options.memoryMb * PAGES_PER_MB)
@@ -80,6 +82,7 @@ export class Instance {
     this.memory = memory
     this.runtime = runtime
     this.isAborted = options.isAborted
+    this.maxBytes = options.memoryMb * 2 ** 20
     this.context = runtime.newContext()
     runtime.setInterruptHandler(() => this.shouldInterrupt())
     this.guest = this.boot(options.maxResultChars)
@@ -103,7 +106,7 @@ export class Instance {
     } catch (error) {
       return { id: job.id, ok: false, ...this.failure(error, job.timeoutMs), console: this.console.lines }
     } finally {
-      this.deadline = Number.POSITIVE_INFINITY
+      this.deadline = undefined
       if (this.memory.buffer.byteLength > INITIAL_PAGES * 65_536) this.reusable = false
     }
   }
@@ -163,6 +166,7 @@ export class Instance {
 
   private shouldInterrupt(): boolean {
     if (this.interruption) return true
+    if (this.deadline === undefined) return false
     if (performance.now() > this.deadline) this.interruption = 'script_timeout'
     else if (this.isAborted()) this.interruption = 'script_aborted'
     return this.interruption !== undefined
@@ -177,10 +181,15 @@ export class Instance {
     if (this.interruption) throw new Interrupted()
     const described = this.context.callFunction(this.guest.describe, this.context.undefined, result.error)
     if (this.interruption) throw new Interrupted()
-    // Not even room to describe the error.
-    if (described.error) throw new GuestError('InternalError', OUT_OF_MEMORY, 0)
+    // Without room for an error object, QuickJS throws null; then there may be no room to describe it either.
+    if (described.error || this.isStarved(result.error)) throw new GuestError('InternalError', OUT_OF_MEMORY, 0)
     const [name, message, line] = JSON.parse(this.text(described.value)) as [string, string, number]
     throw new GuestError(name, message, lines > 1 ? Math.min(line, lines) : 0)
+  }
+
+  private isStarved(error: QuickJSHandle): boolean {
+    const nearlyFull = this.memory.buffer.byteLength > this.maxBytes * 0.75
+    return nearlyFull && this.context.sameValue(error, this.context.null)
   }
 
   private text(handle: QuickJSHandle): string {
