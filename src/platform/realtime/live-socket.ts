@@ -1,8 +1,10 @@
 import type { WebSocket } from 'ws'
 import type { Json, JsonObject } from '../json.js'
 
-/** Bytes that may wait for a reader; one that is further behind is dropped, so that it never holds up a run or the process. */
+/** Bytes that may wait for a reader before the next message waits for it too. */
 const MAX_BEHIND = 1_048_576
+/** A reader that does not take in what waits for it within this time is dropped, so that it never holds memory for long. */
+const PATIENCE_MS = 10_000
 const PING_MS = 30_000
 
 /** Close codes: 44xx as HTTP's 4xx. */
@@ -31,10 +33,14 @@ export class LiveSocket {
     return this.controller.signal
   }
 
-  send(message: Json): void {
+  /** Resolves when there is room for the next message: wait for it where there are many. */
+  async send(message: Json): Promise<void> {
     if (this.gone.aborted) return
-    if (this.socket.bufferedAmount > MAX_BEHIND) this.drop()
-    else this.socket.send(JSON.stringify(message))
+    const written = new Promise<void>((resolve) => this.socket.send(JSON.stringify(message), () => resolve()))
+    if (this.socket.bufferedAmount <= MAX_BEHIND) return
+    const late = setTimeout(() => this.drop(), PATIENCE_MS)
+    await written
+    clearTimeout(late)
   }
 
   close(code: number, reason: string): void {
@@ -43,11 +49,12 @@ export class LiveSocket {
 
   /** Tells why in the words of a problem document, then closes. */
   refuse(code: number, problem: JsonObject): void {
-    this.send({ type: 'error', problem })
+    void this.send({ type: 'error', problem })
     this.close(code, String(problem.detail ?? problem.title ?? '').slice(0, 120))
   }
 
   private drop(): void {
+    this.controller.abort()
     this.socket.close(CLOSE.tooSlow, 'reading too slowly')
     this.socket.terminate()
   }

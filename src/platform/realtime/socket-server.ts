@@ -1,6 +1,6 @@
 import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common'
+import { type BeforeApplicationShutdown, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common'
 import { HttpAdapterHost } from '@nestjs/core'
 import { WebSocketServer } from 'ws'
 import { CLOSE, LiveSocket } from './live-socket.js'
@@ -19,10 +19,12 @@ export type SocketHandler = (socket: LiveSocket, opening: Opening) => Promise<vo
 
 /** What clients may send on a connection that only listens. */
 const MAX_INCOMING = 4_096
+/** How long clients may take to say goodbye when the server stops. */
+const FAREWELL_MS = 1_000
 
 /** The WebSocket paths of this process, beside Nest's HTTP routes on the same port. */
 @Injectable()
-export class SocketServer implements OnApplicationBootstrap, OnApplicationShutdown {
+export class SocketServer implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly logger = new Logger('SocketServer')
   private readonly routes: { pattern: RegExp; names: string[]; handle: SocketHandler }[] = []
   private readonly sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_INCOMING, perMessageDeflate: false })
@@ -40,9 +42,15 @@ export class SocketServer implements OnApplicationBootstrap, OnApplicationShutdo
     server?.on('upgrade', (request, socket, head) => this.upgrade(request, socket, head))
   }
 
-  onApplicationShutdown(): void {
+  /** Before the port closes, which waits for every connection. A client that does not answer the close is cut off. */
+  async beforeApplicationShutdown(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.sockets.close(() => resolve()))
     for (const client of this.sockets.clients) client.close(CLOSE.goingAway, 'the server is stopping')
-    this.sockets.close()
+    const cutOff = setTimeout(() => {
+      for (const client of this.sockets.clients) client.terminate()
+    }, FAREWELL_MS)
+    await closed
+    clearTimeout(cutOff)
   }
 
   private upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -83,5 +91,7 @@ export class SocketServer implements OnApplicationBootstrap, OnApplicationShutdo
 }
 
 function refuse(socket: Duplex, status: number): void {
+  socket.on('error', () => {})
+  socket.once('finish', () => socket.destroy())
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
 }

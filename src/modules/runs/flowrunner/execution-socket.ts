@@ -35,8 +35,9 @@ export class ExecutionSocket implements OnModuleInit {
     try {
       const caller = await this.caller(opening)
       const run = await this.runs.get(caller, opening.params.id ?? '')
-      socket.send(standingMessage(run, this.clock.now()))
-      for await (const event of this.events.follow(run.id, 0, socket.gone)) socket.send(eventMessage(run.id, event))
+      await socket.send(standingMessage(run, this.clock.now()))
+      for await (const event of this.events.follow(run.id, 0, socket.gone))
+        await socket.send(eventMessage(run.id, event))
       socket.close(CLOSE.done, 'the execution has ended')
     } catch (error) {
       if (!(error instanceof DomainError)) throw error
