@@ -10,9 +10,11 @@ const GET: Statement = {
   name: 'kv_get',
   text: 'select value from kv_entry where account_id = $1 and key = $2 and (expires_at is null or expires_at > $3)',
 }
+/** Under the lock of changes, so that none of them, having read before, writes over it. */
 const SET: Statement = {
   name: 'kv_set',
-  text: `insert into kv_entry (account_id, key, value, expires_at) values ($1, $2, $3, $4)
+  text: `with locked as materialized (select pg_advisory_xact_lock(7204, hashtext($5)))
+    insert into kv_entry (account_id, key, value, expires_at) select $1, $2, $3::json, $4::timestamptz from locked
     on conflict (account_id, key) do update set value = excluded.value, expires_at = excluded.expires_at, updated_at = now()`,
 }
 const CHANGE: Statement = {
@@ -22,7 +24,9 @@ const CHANGE: Statement = {
 }
 const DELETE: Statement = {
   name: 'kv_delete',
-  text: `delete from kv_entry where account_id = $1 and key = $2 returning expires_at is null or expires_at > $3 as live`,
+  text: `with locked as materialized (select pg_advisory_xact_lock(7204, hashtext($4)))
+    delete from kv_entry using locked where account_id = $1 and key = $2
+    returning expires_at is null or expires_at > $3 as live`,
 }
 const ENTRIES: Statement = {
   name: 'kv_entries',
@@ -59,11 +63,16 @@ export class KvStore implements KeyValueStore {
   }
 
   async set(run: RunIdentity, key: string, value: Json, expiresAt?: Date): Promise<void> {
-    await this.sql.query(SET, [run.accountId, key, JSON.stringify(value), expiresAt ?? null])
+    await this.sql.query(SET, [run.accountId, key, JSON.stringify(value), expiresAt ?? null, lockOf(run, key)])
   }
 
   async delete(run: RunIdentity, key: string): Promise<boolean> {
-    const [gone] = await this.sql.query<{ live: boolean }>(DELETE, [run.accountId, key, this.clock.now()])
+    const [gone] = await this.sql.query<{ live: boolean }>(DELETE, [
+      run.accountId,
+      key,
+      this.clock.now(),
+      lockOf(run, key),
+    ])
     return gone?.live ?? false
   }
 
@@ -86,7 +95,9 @@ export class KvStore implements KeyValueStore {
       const current = value ?? 0
       if (typeof current !== 'number')
         throw new StepError(`the value of '${key}' is not a number`, { retryable: false })
-      return current + amount
+      const sum = current + amount
+      if (!Number.isFinite(sum)) throw new StepError(`the value of '${key}' becomes too large`, { retryable: false })
+      return sum
     })
   }
 
@@ -105,7 +116,7 @@ export class KvStore implements KeyValueStore {
     next: (value: Json | undefined) => T,
   ): Promise<T> {
     return await this.sql.transaction(async (tx) => {
-      await tx.query(LOCK, [`${run.accountId} ${key}`])
+      await tx.query(LOCK, [lockOf(run, key)])
       await tx.query(SWEEP, [run.accountId, key, this.clock.now()])
       const value = next(await this.read(tx, run, key))
       await tx.query(CHANGE, [run.accountId, key, JSON.stringify(value)])
@@ -117,4 +128,8 @@ export class KvStore implements KeyValueStore {
     const [row] = await session.query<{ value: Json }>(GET, [run.accountId, key, this.clock.now()])
     return row?.value
   }
+}
+
+function lockOf(run: RunIdentity, key: string): string {
+  return `${run.accountId} ${key}`
 }

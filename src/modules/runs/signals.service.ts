@@ -46,7 +46,7 @@ export class SignalsService {
       await tx.query(BEGIN_WAIT, [...place, run.accountId, wait.key, wait.deadline ?? null, now])
       const [found] = await tx.query<{ delivered_at: Date | null; data: Json; deadline: Date | null }>(FIND_WAIT, place)
       if (found?.delivered_at) return { delivered: true, data: found.data }
-      const [kept] = await tx.query<{ data: Json }>(TAKE_KEPT, [run.accountId, wait.key, now])
+      const kept = await this.takeKept(tx, run, wait.key, found?.deadline ?? null, now)
       if (!kept) return { delivered: false, deadline: found?.deadline ?? undefined }
       await tx.query(END_WAIT, [...place, now, JSON.stringify(kept.data)])
       return { delivered: true, data: kept.data }
@@ -71,6 +71,17 @@ export class SignalsService {
       })
       return { runIds, kept: runIds.length === 0 }
     })
+  }
+
+  private async takeKept(
+    tx: SqlSession,
+    run: { id: string; accountId: string },
+    key: string,
+    deadline: Date | null,
+    now: Date,
+  ): Promise<{ data: Json } | undefined> {
+    const [kept] = await tx.query<{ data: Json }>(TAKE_KEPT, [run.accountId, key, now, deadline, run.id])
+    return kept
   }
 
   private async meet<T>(accountId: string, key: string, work: (tx: SqlSession) => Promise<T>): Promise<T> {
@@ -99,10 +110,14 @@ const END_WAIT: Statement = {
   text: `update signal_wait set delivered_at = $4, data = $5 where run_id = $1 and path = $2 and attempt = $3`,
 }
 
+/** What came after the deadline, or for a run that is over, is kept for the next wait. */
 const TAKE_KEPT: Statement = {
   name: 'signal_take_kept',
   text: `delete from signal where id = (
-      select id from signal where account_id = $1 and key = $2 and expires_at > $3 order by id limit 1)
+      select id from signal where account_id = $1 and key = $2 and expires_at > $3
+        and ($4::timestamptz is null or created_at <= $4)
+        and exists (select from run where id = $5 and state in ('queued', 'running', 'waiting'))
+      order by id limit 1)
     returning data`,
 }
 

@@ -53,8 +53,36 @@ const CLAIM: Statement = {
 
 /** Takes up to `limit` runs that are due and that nobody has, with all that they have done so far. */
 export async function claimDueRuns(sql: Sql, owner: Writer, limit: number, now: Date): Promise<TakenRun[]> {
-  const rows = await sql.query<RunRow>(CLAIM, [owner.id, owner.fence, limit, now])
-  return rows.length === 0 ? [] : await withPast(sql, rows)
+  return await withPast(sql, await sql.query<RunRow>(CLAIM, [owner.id, owner.fence, limit, now]))
+}
+
+const OWNED: Statement = {
+  name: 'run_owned',
+  text: `select id from run where owner = $1 and state = 'running'`,
+}
+
+const RETAKE: Statement = {
+  name: 'run_retake',
+  text: `update run set epoch = epoch + 1, recoveries = recoveries + 1
+    where id = any ($2) and owner = $1 and state = 'running'
+      and exists (select from engine_instance where id = $1 and lost_at is null)
+    returning id, tenant_id, account_id, flow_id, revision, epoch, start_node, input`,
+}
+
+/**
+ * Takes up to `limit` runs that are this process's by the table and that it knows nothing of: their accept or claim was committed, but
+ * the answer was lost with its connection.
+ */
+export async function retakeRuns(
+  sql: Sql,
+  owner: Writer,
+  limit: number,
+  isKnown: (id: string) => boolean,
+): Promise<TakenRun[]> {
+  const owned = await sql.query<{ id: string }>(OWNED, [owner.id])
+  const unknown = owned.filter(({ id }) => !isKnown(id)).slice(0, limit)
+  if (unknown.length === 0) return []
+  return await withPast(sql, await sql.query<RunRow>(RETAKE, [owner.id, unknown.map(({ id }) => id)]))
 }
 
 /** When the next run that nobody has falls due. */
@@ -67,6 +95,7 @@ export async function nextDueAt(sql: Sql): Promise<Date | undefined> {
 }
 
 async function withPast(sql: Sql, runs: RunRow[]): Promise<TakenRun[]> {
+  if (runs.length === 0) return []
   const ids = runs.map((run) => run.id)
   const outcomes = await sql.query<OutcomeRow>(
     {

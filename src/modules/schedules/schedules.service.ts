@@ -138,7 +138,7 @@ export class SchedulesService implements FlowSchedules {
           const input = JSON.stringify(row.payload ?? {})
           const started = await tx.query(START, [newId('run'), row.flow_id, row.id, row.node, input, now])
           if (started.length > 0) {
-            await tx.query(ADVANCE, [row.account_id, row.id, nextSlot(row.cron, row.timezone ?? undefined, now), now])
+            await tx.query(ADVANCE, [row.account_id, row.id, slotAfter(row, now), now])
             fired++
           } else await tx.query(DELETE, [row.account_id, row.id])
         }
@@ -163,6 +163,15 @@ function nextSlot(cron: string, timezone: string | undefined, after: Date): Date
       code: 'invalid_cron',
       retryable: false,
     })
+  }
+}
+
+/** A stored schedule that cannot be read any more (a time zone that was renamed) stops; it must not stop the others. */
+function slotAfter(row: ScheduleRow, now: Date): Date | null {
+  try {
+    return nextSlot(row.cron, row.timezone ?? undefined, now)
+  } catch {
+    return null
   }
 }
 

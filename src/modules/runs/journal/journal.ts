@@ -95,6 +95,11 @@ export class Journal {
     await Promise.all(this.lanes.map((lane) => lane.drained()))
   }
 
+  /** True while something of this run waits or is in flight. */
+  holds(runId: string): boolean {
+    return this.lane(runId).holds(runId)
+  }
+
   /** Records waiting or in flight. */
   get queued(): number {
     return this.lanes.reduce((sum, lane) => sum + lane.length, 0)
@@ -119,13 +124,18 @@ export class Journal {
 /** One of the journal's queues, with at most one flush under way. */
 class Lane {
   private queue: Entry[] = []
-  private inFlight = 0
+  private inFlight: Entry[] = []
   private flushing?: Promise<void>
 
   constructor(private readonly journal: Journal) {}
 
   get length(): number {
-    return this.queue.length + this.inFlight
+    return this.queue.length + this.inFlight.length
+  }
+
+  holds(runId: string): boolean {
+    const isOf = (entry: Entry) => runOf(entry.record) === runId
+    return this.inFlight.some(isOf) || this.queue.some(isOf)
   }
 
   submit(record: JournalRecord): Promise<FlushAnswer> {
@@ -144,7 +154,7 @@ class Lane {
     await new Promise((resolve) => setImmediate(resolve))
     for (let failures = 0; this.queue.length > 0; ) {
       const entries = this.queue.splice(0, MAX_FLUSH)
-      this.inFlight = entries.length
+      this.inFlight = entries
       try {
         await this.flush(entries)
         failures = 0
@@ -152,7 +162,7 @@ class Lane {
         this.queue.unshift(...this.stillWilling(entries))
         await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS[Math.min(failures++, RECONNECT_MS.length - 1)]))
       }
-      this.inFlight = 0
+      this.inFlight = []
     }
     this.flushing = undefined
   }
