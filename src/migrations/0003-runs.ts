@@ -201,6 +201,7 @@ const JOURNAL_WRITE = `
           finished_at timestamptz)
         where r.id = x.run_id and r.owner = p_engine and r.epoch = x.epoch and r.state = 'running';
       delete from timer t using json_to_recordset(p -> 'finishes') as x (run_id text) where t.run_id = x.run_id;
+      delete from signal_wait w using json_to_recordset(p -> 'finishes') as x (run_id text) where w.run_id = x.run_id;
       select json_agg(r.id) into v_finished
         from json_to_recordset(p -> 'finishes') as x (run_id text, epoch integer, state text)
         join run r on r.id = x.run_id

@@ -62,8 +62,12 @@ const FIND: Statement = {
     from run where id = $1 and account_id = $2`,
 }
 
-const CANCEL = `update run set state = 'cancelled', finished_at = $3, wake_at = null
-  where id = $1 and account_id = $2 and state = any ($4) returning id`
+const CANCEL = `with ended as (
+    update run set state = 'cancelled', finished_at = $3, wake_at = null
+      where id = $1 and account_id = $2 and state = any ($4) returning id),
+  timers as (delete from timer t using ended where t.run_id = ended.id),
+  waits as (delete from signal_wait w using ended where w.run_id = ended.id)
+  select id from ended`
 
 const LOGS: Statement = {
   name: 'run_logs',
@@ -125,7 +129,7 @@ export class RunsQueries {
 
   /** Ends a live run. False when it is not live, or not the account's. */
   async cancel(tx: EntityManager, accountId: string, id: string, at: Date): Promise<boolean> {
-    const [rows] = await tx.query<[unknown[], number]>(CANCEL, [id, accountId, at, LIVE_STATES])
+    const rows = await tx.query<unknown[]>(CANCEL, [id, accountId, at, LIVE_STATES])
     return rows.length > 0
   }
 }
