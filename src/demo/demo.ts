@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs'
 import { join, relative, resolve } from 'node:path'
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { DataServer } from './data-server.js'
 import { FlowRunnerClient, Refusal } from './flowrunner-client.js'
 import { demoLogin, type Login } from './login.js'
@@ -51,7 +50,9 @@ async function demo(signal: AbortSignal): Promise<void> {
   })
 
   await story(server.url, login, data, signal)
-  whereToLookNext(server.url, login, dataDir, logFile)
+  tell.fact("Server's log", shown(logFile))
+  tell.fact('Without a demo', `DATA_DIR=${shown(dataDir)} npm start`)
+  tell.fact('End', 'Ctrl-C')
 
   const gone = server.ended.then(() => 'gone')
   if ((await Promise.race([gone, aborted(signal)])) === 'gone')
@@ -97,29 +98,30 @@ async function story(url: string, login: Login, data: DataServer, signal: AbortS
   )
 
   tell.chapter('The run')
-  data.once('report', (report) => tell.say(`    the report has arrived: ${JSON.stringify(report)}`))
+  let delivered: unknown
+  data.once('report', (body) => {
+    delivered = body
+  })
   const executionId = await client.run(flow.id, { data: `http://${data.authority}`, wet_mm: WET_MM })
   tell.say(`accepted as ${executionId}; it is on disk and would survive a kill -9 from here on`)
   for await (const message of client.follow(executionId, signal)) tell.message(message)
-  // What the data server has to say comes first.
-  await nextTurn()
 
   tell.chapter('The result')
   const { result, error, duration } = await client.execution(executionId)
   if (error) tell.complaint(error)
   else report(result as Report)
-  tell.say(`took ${duration} ms`)
+  tell.say(
+    `took ${duration} ms${delivered ? `; the webhook has delivered ${JSON.stringify(delivered).length} bytes` : ''}`,
+  )
 
   tell.chapter('Where to look next')
-  tell.fact('Again', `curl -u '${login.email}:${login.password}' ${url}/api/v1/flows/${flow.id}/run \\`)
-  tell.fact(
-    '',
-    `  -H 'Content-Type: application/json' -d '{"input":{"data":"http://${data.authority}","wet_mm":1300}}'`,
-  )
-  tell.fact(
-    'Its log',
-    `curl -u '${login.email}:${login.password}' '${url}/api/v1/executions/${executionId}/logs?limit=50'`,
-  )
+  const curl = `curl -u '${login.email}:${login.password}'`
+  const again = JSON.stringify({ input: { data: `http://${data.authority}`, wet_mm: 1_300 } })
+  tell.fact('Swagger UI', `${url}/docs`)
+  tell.fact('Log in as', `${login.email}, password ${login.password}`)
+  tell.fact('Read the log', `${curl} '${url}/api/v1/executions/${executionId}/logs?limit=50'`)
+  tell.fact('Run it again', `${curl} ${url}/api/v1/flows/${flow.id}/run \\`)
+  tell.fact('', `-H 'Content-Type: application/json' -d '${again}'`)
 }
 
 interface Report {
@@ -134,14 +136,6 @@ function report({ headline, years }: Report): void {
   const line = (cells: string[]) => cells.map((cell, i) => cell.padStart((names[i] ?? '').length + 2)).join('')
   tell.say(line(names))
   for (const year of years) tell.say(line(names.map((name) => String(year[name]))))
-}
-
-function whereToLookNext(url: string, { email, password }: Login, dataDir: string, logFile: string): void {
-  tell.fact('Swagger UI', `${url}/docs`)
-  tell.fact('Log in as', `${email}  password  ${password}`)
-  tell.fact("Server's log", shown(logFile))
-  tell.fact('Without a demo', `DATA_DIR=${shown(dataDir)} npm start`)
-  tell.fact('End', 'Ctrl-C')
 }
 
 function shown(path: string): string {

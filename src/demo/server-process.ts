@@ -60,11 +60,26 @@ function listening(child: ChildProcess, say: (line: string) => void): Promise<st
   return new Promise((resolve) => {
     let ready = false
     createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (text) => {
-      const { level, msg, url, docs } = JSON.parse(text) as Record<string, string | undefined>
-      if (!ready || level !== 'info') say(msg ?? text)
+      const { level, msg, url, docs } = logLine(text)
+      if (!ready || level !== 'info') say(msg)
       if (!url || !docs) return
       ready = true
       resolve(url)
     })
   })
+}
+
+interface LogLine {
+  level?: string
+  msg: string
+  url?: string
+  docs?: string
+}
+
+function logLine(text: string): LogLine {
+  try {
+    return JSON.parse(text) as LogLine
+  } catch {
+    return { msg: text }
+  }
 }

@@ -124,6 +124,14 @@ describe("Nest's Logger", () => {
       err: { stack: expect.stringContaining('Error: y') },
     })
   })
+
+  it('keeps to itself what Nest says of its own wiring', () => {
+    const { log, lines } = recording()
+    Logger.overrideLogger(new NestLog(log))
+    new Logger('RouterExplorer').log('Mapped {/api/health, GET} route')
+    new Logger('RouterExplorer').warn('two routes of one path')
+    expect(lines.map((line) => JSON.parse(line).level)).toEqual(['warn'])
+  })
 })
 
 describe('the access log', () => {

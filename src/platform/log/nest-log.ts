@@ -3,6 +3,9 @@ import type { Log } from './log.js'
 
 type Level = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace'
 
+/** What Nest says of its own start, a line for every module and route: of use only to who looks for a fault in the wiring. */
+const WIRING = new Set(['NestFactory', 'InstanceLoader', 'RoutesResolver', 'RouterExplorer', 'NestApplication'])
+
 /**
  * Lets Nest's `Logger` write to ours. Nest hands over `(what, ...more, context)`: `what` is a sentence, members for the sentence that
  * follows, or an error; for `error` a stack may stand between.
@@ -11,7 +14,7 @@ export class NestLog implements LoggerService {
   constructor(private readonly target: Log) {}
 
   log(what: unknown, ...more: unknown[]): void {
-    this.write('info', what, more)
+    this.write(WIRING.has(String(more.at(-1))) ? 'debug' : 'info', what, more)
   }
 
   fatal(what: unknown, ...more: unknown[]): void {
