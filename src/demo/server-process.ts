@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 
 export interface ServerOptions {
   environment: NodeJS.ProcessEnv
-  /** Takes the whole log. */
+  /** The whole log is added to it. */
   logFile: string
   /** Told what the server says until it listens, and its complaints afterwards. */
   say: (line: string) => void
@@ -25,18 +25,14 @@ export class ServerProcess {
 
   /** Resolves when the server listens; rejects when it ends before that. */
   static async start({ environment, logFile, say, signal }: ServerOptions): Promise<ServerProcess> {
-    const child = spawn(
-      process.execPath,
-      [...process.execArgv, fileURLToPath(new URL('./served.js', import.meta.url))],
-      {
-        env: { ...environment, LOG_FORMAT: 'json' },
-        stdio: ['pipe', 'pipe', 'pipe'],
-        detached: true,
-      },
-    )
+    const child = spawn(process.execPath, [...process.execArgv, fileURLToPath(import.meta.resolve('./served.js'))], {
+      env: { ...environment, LOG_FORMAT: 'json' },
+      stdio: ['pipe', 'pipe', 'pipe'],
+      detached: true,
+    })
     const ended = once(child, 'close')
     child.stdin.on('error', () => {})
-    child.stdout.pipe(createWriteStream(logFile))
+    child.stdout.pipe(createWriteStream(logFile, { flags: 'a' }))
     createInterface({ input: child.stderr }).on('line', say)
     const stop = () => child.kill('SIGTERM')
     signal.addEventListener('abort', stop)
