@@ -38,6 +38,22 @@ describe('code that wants 2 GB is stopped inside its limit', () => {
     expect((process.memoryUsage.rss() - before) / 2 ** 20).toBeLessThan(8 * MEMORY_MB)
   })
 
+  test('variables that fill it', async () => {
+    const scope = { text: 'x'.repeat(40 * 2 ** 20) }
+    expect((await failure('return text.length', scope)).code).toBe('script_memory')
+    const rows = Array.from({ length: 1_500_000 }, (_, id) => ({ id }))
+    expect((await failure('return rows.length', { rows })).code).toBe('script_memory')
+  })
+
+  test('a later script that finds it full', async () => {
+    const fill = 'var kept = []; try { for (;;) kept.push([kept.length]) } catch {}'
+    const scripts = [fill, `"${'x'.repeat(200_000)}".length`, 'kept.length'].map((code) => ({
+      code,
+      form: 'body' as const,
+    }))
+    await expect(evaluate({ scripts, scope: {} })).rejects.toMatchObject({ name: 'ScriptError' })
+  })
+
   test('a text longer than any may be', async () => {
     expect((await failure('"x".repeat(2 ** 30)')).code).toMatch(/^script_(error|memory)$/)
   })

@@ -58,6 +58,8 @@ export class Instance {
   private readonly context: QuickJSContext
   private readonly isAborted: () => boolean
   private readonly maxBytes: number
+  private readonly maxResultChars: number
+  private resultChars = 0
 
   static async create(options: InstanceOptions): Promise<Instance> {
     const maximum = Math.max(INITIAL_PAGES, options.memoryMb * PAGES_PER_MB)
@@ -83,6 +85,7 @@ export class Instance {
     this.runtime = runtime
     this.isAborted = options.isAborted
     this.maxBytes = options.memoryMb * 2 ** 20
+    this.maxResultChars = options.maxResultChars
     this.context = runtime.newContext()
     runtime.setInterruptHandler(() => this.shouldInterrupt())
     this.guest = this.boot(options.maxResultChars)
@@ -94,12 +97,14 @@ export class Instance {
     this.image.restore()
     this.console = new ConsoleLog()
     this.interruption = undefined
+    this.resultChars = 0
     this.deadline = performance.now() + job.timeoutMs
     try {
-      this.call('enter', this.context.newString(job.scope))
-      const values = job.scripts.map((script) => this.evaluate(script.code, script.form))
+      this.enter(job.scope)
+      const values = job.scripts.map((script) => this.counted(this.evaluate(script.code, script.form)))
       const captured = job.capture.map((name) => {
-        return `${JSON.stringify(name)}:${this.text(this.call('captured', this.context.newString(name)))}`
+        const json = this.text(this.call('captured', this.context.newString(name)))
+        return `${JSON.stringify(name)}:${this.counted(json)}`
       })
       const console = this.console.lines
       return { id: job.id, ok: true, values: `[${values.join()}]`, captured: `{${captured.join()}}`, console }
@@ -109,6 +114,19 @@ export class Instance {
       this.deadline = undefined
       if (this.memory.buffer.byteLength > INITIAL_PAGES * 65_536) this.reusable = false
     }
+  }
+
+  private enter(scope: string): void {
+    // Emscripten's glue does not look whether there is room for the text that it copies in.
+    if (Buffer.byteLength(scope) > this.maxBytes / 2) throw new GuestError('InternalError', OUT_OF_MEMORY, 0)
+    this.call('enter', this.context.newString(scope))
+  }
+
+  /** All values together stay under the limit: they pile up in the worker's own heap, whose end would be the process's. */
+  private counted(json: string): string {
+    this.resultChars += json.length
+    if (this.resultChars <= this.maxResultChars) return json
+    throw new GuestError('RangeError', `the results are larger than ${this.maxResultChars} characters of JSON`, 0)
   }
 
   /** The script's value as JSON text. */
@@ -192,8 +210,11 @@ export class Instance {
     return nearlyFull && this.context.sameValue(error, this.context.null)
   }
 
+  /** What the guest tells is JSON and never empty, unless there was no room for the copy. */
   private text(handle: QuickJSHandle): string {
-    return this.context.getString(handle)
+    const text = this.context.getString(handle)
+    if (text === '') throw new GuestError('InternalError', OUT_OF_MEMORY, 0)
+    return text
   }
 
   private failure(error: unknown, timeoutMs: number) {

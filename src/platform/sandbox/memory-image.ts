@@ -1,4 +1,5 @@
 const PAGE = 4096
+const ZEROES = Buffer.alloc(PAGE)
 /** Zero pages in a row that can only be Emscripten's stack (5 MiB here), which is empty between calls. */
 const STACK_PAGES = 256
 /** Kept at the low end of the stack, in case static data that happens to be zero ends there. */
@@ -49,6 +50,5 @@ function findStack(bytes: Uint8Array, end: number): { start: number; end: number
 }
 
 function isZero(bytes: Uint8Array, at: number): boolean {
-  for (let index = at; index < at + PAGE; index++) if (bytes[index] !== 0) return false
-  return true
+  return ZEROES.compare(bytes, at, at + PAGE) === 0
 }

@@ -58,6 +58,14 @@ describe('values', () => {
   })
 })
 
+test('results together larger than the limit are refused too', async () => {
+  const scripts = Array.from({ length: 5 }, () => ({
+    code: '"x".repeat(2 * 1024 * 1024)',
+    form: 'expression' as const,
+  }))
+  await expect(evaluate({ scripts, scope: {} })).rejects.toThrow(/the results are larger than 8388608 characters/)
+})
+
 describe('variables', () => {
   const scope = {
     input: { own: 1, items: [1, 2], name: 'own name' },

@@ -18,7 +18,7 @@ export interface SandboxOptions {
   maxWaiting?: number
   /** Characters of variables that waiting evaluations may hold. */
   maxWaitingChars?: number
-  /** Characters of JSON that one value may have. */
+  /** Characters of JSON that all results of one evaluation may have. Default: 8 Mi. */
   maxResultChars?: number
 }
 
@@ -132,7 +132,8 @@ export class Sandbox {
       }
       waiting.resolve(resultOf(await slot.run(order, signal)))
     } catch (error) {
-      waiting.reject(error as Error)
+      // A reply that cannot be read comes from an instance that was corrupted, and was thrown away.
+      waiting.reject(error instanceof ScriptError ? error : new ScriptError('the script broke its sandbox'))
     } finally {
       const left = (this.running.get(tenant) ?? 1) - 1
       if (left > 0) this.running.set(tenant, left)
