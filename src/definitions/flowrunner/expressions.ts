@@ -1,3 +1,4 @@
+import { ExpressionSyntaxError, findExpressions } from '../../platform/expressions/scan.js'
 import type { Cursor } from './cursor.js'
 import { type FaultList, quote } from './faults.js'
 
@@ -25,37 +26,12 @@ function checkKey(name: string, member: Cursor, faults: FaultList): void {
     member.complain(faults, 'expression', `a '\${' without its closing '}' in the key ${quote(name)}`, 'key')
 }
 
-/** True where every `${` of a text finds its `}`, braces in JavaScript strings, templates and objects aside. */
 function isClosed(text: string): boolean {
-  // What is open, innermost last: `{` code, '`' a template's text.
-  const open: string[] = []
-  let index = text.indexOf('${')
-  while (index >= 0 && index < text.length) {
-    const character = text[index]
-    const inTemplate = open.at(-1) === '`'
-    if (character === '\\' && open.length > 0) index++
-    else if (character === '`' && inTemplate) open.pop()
-    else if (text.startsWith('${', index) && (inTemplate || open.length === 0)) {
-      open.push('{')
-      index++
-    } else if (!inTemplate) {
-      if (character === '{' || character === '`') open.push(character)
-      else if (character === '}') open.pop()
-      else if (character === '"' || character === "'") {
-        index = endOfString(text, index)
-        if (index < 0) return false
-      }
-    }
-    index++
-    if (open.length === 0) index = text.indexOf('${', index)
+  try {
+    findExpressions(text)
+    return true
+  } catch (error) {
+    if (error instanceof ExpressionSyntaxError) return false
+    throw error
   }
-  return open.length === 0
-}
-
-function endOfString(text: string, start: number): number {
-  for (let index = start + 1; index < text.length; index++) {
-    if (text[index] === '\\') index++
-    else if (text[index] === text[start]) return index
-  }
-  return -1
 }
