@@ -1,4 +1,4 @@
-import type { ErrorKind } from '../platform/errors/domain-error.js'
+import type { DomainError, ErrorKind } from '../platform/errors/domain-error.js'
 import { type Dialect, firstFault, plainProblem } from '../platform/http/problem.js'
 import { statusOfKind } from '../platform/http/statuses.js'
 
@@ -21,6 +21,18 @@ const codes: Record<ErrorKind, string> = {
   unavailable: 'unavailable',
 }
 
+/** What the core says of runs, by slug: FlowRunner calls them executions. What callers sent comes after the core's own word. */
+const aboutRuns = new Set(['run-not-found', 'run-finished', 'account-in-use', 'database-unavailable', 'not-ready'])
+
+function inItsWords({ slug, title, message }: DomainError): { title: string; message: string } {
+  if (!aboutRuns.has(slug)) return { title, message }
+  return { title: executionsFor(title), message: executionsFor(message) }
+}
+
+function executionsFor(text: string): string {
+  return text.replace(/\b([Rr])un(s?)\b/, (_, r: string, s: string) => `${r === 'R' ? 'E' : 'e'}xecution${s}`)
+}
+
 /** FlowRunner: the problem carries `error: {code, message, details}`. Lists are paged by `limit` (10 unless said) and `offset`. */
 export const flowRunner: Dialect = {
   surface: 'flowRunner',
@@ -28,9 +40,12 @@ export const flowRunner: Dialect = {
   status: (kind) => statusOfKind[kind],
   problem(error, occurrence) {
     const details = firstFault(error)
+    const { title, message } = inItsWords(error)
     return {
       ...plainProblem(error, occurrence),
-      error: { code: codes[error.kind], message: error.message, ...(details && { details }) },
+      title,
+      detail: message,
+      error: { code: codes[error.kind], message, ...(details && { details }) },
     }
   },
   extensions: {

@@ -3,7 +3,7 @@ import { InjectDataSource } from '@nestjs/typeorm'
 import { DataSource, type EntityManager, IsNull } from 'typeorm'
 import { Forbidden } from '../../platform/auth/auth.errors.js'
 import type { Principal, Role } from '../../platform/auth/principal.js'
-import { CLOCK, type Clock } from '../../platform/clock/clock.js'
+import { CLOCK, type Clock, changeTime } from '../../platform/clock/clock.js'
 import { PasswordHasher } from '../../platform/crypto/password-hasher.js'
 import { type Expected, requireMatch } from '../../platform/http/headers.js'
 import { newId } from '../../platform/ids.js'
@@ -87,14 +87,14 @@ export class AccountsService {
     return await this.database.transaction(async (tx) => {
       if (change.role !== undefined) await oneAtATime(tx, caller.tenantId)
       const account = await this.find(tx, caller, id, 'lock')
-      requireMatch(expected, account.updatedAt.getTime())
+      requireMatch(expected, account.updatedAt)
       const before = audited(account)
       const role = change.role ?? account.role
       if (role !== account.role) await this.admitRole(tx, caller, account)
       account.name = change.name ?? account.name
       account.email = change.email ?? account.email
       account.role = role
-      account.updatedAt = this.clock.now()
+      account.updatedAt = changeTime(this.clock.now(), account.updatedAt)
       if (passwordHash) {
         account.passwordHash = passwordHash
         await endSessions(tx, id)

@@ -12,7 +12,7 @@ import {
 import type { Graph } from '../../engine/graph.js'
 import { StepRegistry } from '../../engine/step.js'
 import type { Principal } from '../../platform/auth/principal.js'
-import { CLOCK, type Clock } from '../../platform/clock/clock.js'
+import { CLOCK, type Clock, changeTime } from '../../platform/clock/clock.js'
 import { Sql, type Statement } from '../../platform/database/sql.js'
 import { type Expected, requireMatch } from '../../platform/http/headers.js'
 import { newId } from '../../platform/ids.js'
@@ -120,13 +120,13 @@ export class FlowsService {
     const metadata = change.definition === undefined ? undefined : this.check(change.definition)
     return await this.database.transaction(async (tx) => {
       const flow = await this.find(tx, caller, id, 'lock')
-      requireMatch(expected, flow.updatedAt.getTime())
+      requireMatch(expected, flow.updatedAt)
       const before = audited(flow)
       Object.assign(flow, {
         name: change.name ?? flow.name,
         description: change.description ?? metadata?.description ?? flow.description,
         tags: change.tags ?? flow.tags,
-        updatedAt: this.clock.now(),
+        updatedAt: changeTime(this.clock.now(), flow.updatedAt),
       })
       if (change.definition !== undefined && metadata) {
         flow.revision += 1

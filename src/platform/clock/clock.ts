@@ -23,3 +23,8 @@ export const systemClock: Clock = {
 
 /** The injection token of the process's clock. */
 export const CLOCK = Symbol('clock')
+
+/** The time of a thing's change: `now`, but later than its change before, so that no two of its states carry the same time. */
+export function changeTime(now: Date, before: Date): Date {
+  return new Date(Math.max(now.getTime(), before.getTime() + 1))
+}

@@ -26,13 +26,15 @@ export const IfMatch = headerParameter('If-Match', (value): Expected => {
   return tags
 })
 
-/** The entity tag of one state of a thing: any value that changes with it, such as a version number or a revision id. */
-export function entityTag(version: string | number): string {
-  return `"${version}"`
+/** The entity tag of one state of a thing: any value that changes with it, such as a version number or the time of its last change. */
+export function entityTag(version: Version): string {
+  return `"${version instanceof Date ? version.toISOString() : version}"`
 }
 
+export type Version = string | number | Date
+
 /** Throws 412 unless the caller expects this version or any. Weak tags never match: RFC 9110 compares strongly here. */
-export function requireMatch(expected: Expected, version: string | number): void {
+export function requireMatch(expected: Expected, version: Version): void {
   if (expected === undefined || expected === '*' || expected.includes(entityTag(version))) return
   throw new DomainError(
     'precondition_failed',

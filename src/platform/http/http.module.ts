@@ -3,7 +3,7 @@ import { APP_FILTER, APP_INTERCEPTOR, APP_PIPE, DiscoveryModule } from '@nestjs/
 import { systemClock } from '../clock/clock.js'
 import { CONFIG, type Config } from '../config/config.js'
 import { DocsController } from '../openapi/docs.controller.js'
-import { LocationInterceptor } from './location.interceptor.js'
+import { AnswerHeadersInterceptor } from './answer-headers.interceptor.js'
 import { ProblemFilter } from './problem.filter.js'
 import { ProblemsController } from './problems.controller.js'
 import { RateLimitGuard } from './rate-limit.guard.js'
@@ -24,7 +24,7 @@ import { InputPipe } from './validation.pipe.js'
     },
     { provide: APP_PIPE, useClass: InputPipe },
     { provide: APP_FILTER, useClass: ProblemFilter },
-    { provide: APP_INTERCEPTOR, useClass: LocationInterceptor },
+    { provide: APP_INTERCEPTOR, useClass: AnswerHeadersInterceptor },
   ],
   exports: [RateLimitGuard],
 })

@@ -130,10 +130,7 @@ function complete(operation: Operation, path: string, found: Handler, schemas: R
   if (!answer) return [...faults, 'lacks its @Answers']
   faults.push(...completeParameters(operation, handler, controller))
   const success = operation.responses[answer.status] as Response
-  success.headers = headerRefs(
-    ...(answer.location ? ['Location'] : []),
-    ...(headersOf(handler).includes('If-Match') ? ['ETag'] : []),
-  )
+  success.headers = headerRefs(...(answer.location ? ['Location'] : []), ...(answer.version ? ['ETag'] : []))
   for (const media of Object.values(success.content ?? {})) {
     faults.push(...addExample(media, schemas, 'its answer', answer.exampleName ?? 'answer', answer.example))
   }

@@ -61,6 +61,8 @@ export interface AnswerOptions {
   exampleName?: string
   /** Where the thing made can be read: a path with members of the answer in braces, such as `/api/v1/flows/{id}`. Sent as `Location`. */
   location?: string
+  /** The member of the answer that changes whenever the thing does, such as `updated_at`. Sent as `ETag`, for `If-Match`. */
+  version?: string
   /** Default `application/json`. */
   contentType?: string
 }

@@ -29,14 +29,19 @@ export class FlowRunnerAccountsController {
 
   @Get(':id')
   @Summary('Get an account', 'The account. To those who are no admin, all but their own do not exist.')
-  @Answers(FlowRunnerAccount, { description: 'The account' })
+  @Answers(FlowRunnerAccount, { description: 'The account', version: 'updated_at' })
   async get(@Caller() caller: Principal, @Param('id') id: string): Promise<FlowRunnerAccount> {
     return toAccount(await this.accounts.get(caller, id))
   }
 
   @Post()
   @Summary('Create an account', 'Only admins do. The e-mail address must be new, whatever its case.')
-  @Answers(FlowRunnerAccount, { status: 201, description: 'The account', location: '/api/v1/accounts/{id}' })
+  @Answers(FlowRunnerAccount, {
+    status: 201,
+    description: 'The account',
+    location: '/api/v1/accounts/{id}',
+    version: 'updated_at',
+  })
   @Problems('forbidden', 'conflict')
   async create(@Caller() caller: Principal, @Body() body: FlowRunnerNewAccount): Promise<FlowRunnerAccount> {
     return toAccount(await this.accounts.create(caller, body))
@@ -47,7 +52,7 @@ export class FlowRunnerAccountsController {
     'Update an account',
     'What is left out stays as it is. Only admins change roles, and one admin is always left. A new password ends every session of the account.',
   )
-  @Answers(FlowRunnerAccount, { description: 'The account' })
+  @Answers(FlowRunnerAccount, { description: 'The account', version: 'updated_at' })
   @Problems('forbidden', 'conflict')
   async update(
     @Caller() caller: Principal,

@@ -9,9 +9,7 @@ import {
 } from '../../../platform/openapi/fields.js'
 import type { Flow } from '../flow.entity.js'
 import type { FlowPage } from '../flows.service.js'
-
-const DEFINITION =
-  'metadata:\n  name: "My Flow"\n  description: "A simple flow"\n  version: "1.0.0"\n\nnodes:\n  start:\n    type: "http.request"\n    params:\n      url: "https://api.example.com/data"\n      method: "GET"\n    next:\n      default: "end"\n  \n  end:\n    type: "webhook"\n    params:\n      url: "https://webhook.example.com/callback"\n      method: "POST"\n'
+import { DEFINITION, UPDATED_DEFINITION } from './flows.examples.js'
 
 const tags = { of: 'string', itemMaxLength: 100, maxItems: 50, example: ['production'] } as const
 
@@ -51,7 +49,7 @@ export class FlowRunnerFlowChange {
 
   @StringField({
     description: 'The flow in YAML. It becomes a new revision; running executions stay with theirs.',
-    example: DEFINITION.replace('My Flow', 'Updated Flow').replace('A simple', 'An updated').replace('1.0.0', '1.0.1'),
+    example: UPDATED_DEFINITION,
     maxLength: 1_048_576,
     minLength: 1,
     optional: true,

@@ -15,6 +15,7 @@ import {
   toExecutionList,
   toLogs,
 } from './executions.dto.js'
+import * as examples from './executions.examples.js'
 
 @SurfaceController({ surface: 'flowRunner', path: 'api/v1/executions', resource: 'Executions' })
 @PathParam('id', "The execution's id.", 'exec-123')
@@ -23,7 +24,7 @@ export class FlowRunnerExecutionsController {
 
   @Get()
   @Summary('List executions', "The caller's executions, newest first.")
-  @Answers(FlowRunnerExecutionList, { description: 'One page of executions' })
+  @Answers(FlowRunnerExecutionList, { description: 'One page of executions', example: examples.executionList })
   async list(@Caller() caller: Principal, @Query() query: FlowRunnerExecutionsQuery): Promise<FlowRunnerExecutionList> {
     const filter = { flowId: query.flow_id, states: statesOf(query.status) }
     return toExecutionList(await this.runs.page(caller, filter, query.limit, query.offset), query)
@@ -31,7 +32,7 @@ export class FlowRunnerExecutionsController {
 
   @Get(':id')
   @Summary('Get an execution', 'How it stands, what it was given, and once it has ended its result or its error.')
-  @Answers(FlowRunnerExecution, { description: 'The execution' })
+  @Answers(FlowRunnerExecution, { description: 'The execution', example: examples.execution })
   async get(@Caller() caller: Principal, @Param('id') id: string): Promise<FlowRunnerExecution> {
     return toExecution(await this.runs.get(caller, id))
   }
@@ -41,7 +42,10 @@ export class FlowRunnerExecutionsController {
     'Cancel an execution',
     'Ends it at once: requests in flight are aborted and scripts are stopped. An execution that has ended is a conflict.',
   )
-  @Answers(FlowRunnerExecutionMessage, { description: 'The execution is cancelled' })
+  @Answers(FlowRunnerExecutionMessage, {
+    description: 'The execution is cancelled',
+    example: examples.cancelledExecution,
+  })
   @Problems('conflict')
   async cancel(@Caller() caller: Principal, @Param('id') id: string): Promise<FlowRunnerExecutionMessage> {
     await this.runs.cancel(caller, id)
@@ -50,7 +54,7 @@ export class FlowRunnerExecutionsController {
 
   @Get(':id/logs')
   @Summary("Get an execution's logs", 'What happened so far, oldest first, secrets masked.')
-  @Answers(FlowRunnerLogs, { description: 'One page of log lines' })
+  @Answers(FlowRunnerLogs, { description: 'One page of log lines', example: examples.logs })
   async logs(
     @Caller() caller: Principal,
     @Param('id') id: string,

@@ -5,6 +5,7 @@ import { IdempotencyKey } from '../../../platform/http/headers.js'
 import { Answers, PathParam, Summary, SurfaceController } from '../../../platform/openapi/operations.js'
 import { RunsService } from '../runs.service.js'
 import { FlowRunnerAcceptedExecution, FlowRunnerRunRequest, toAccepted } from './executions.dto.js'
+import * as examples from './executions.examples.js'
 
 @SurfaceController({ surface: 'flowRunner', path: 'api/v1/flows', resource: 'Flows' })
 @PathParam('id', "The flow's id.", 'flow-123')
@@ -20,6 +21,7 @@ export class FlowRunnerFlowExecutionsController {
     status: 201,
     description: 'The execution is accepted',
     location: '/api/v1/executions/{execution_id}',
+    example: examples.accepted,
   })
   async run(
     @Caller() caller: Principal,
