@@ -11,6 +11,7 @@ export class KvAndSchedules0000000000004 implements MigrationInterface {
         updated_at timestamptz(3) not null default now(),
         primary key (account_id, key)
       );
+      create index kv_entry_expiry on kv_entry (expires_at) where expires_at is not null;
 
       create table schedule (
         id text not null,

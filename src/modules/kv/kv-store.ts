@@ -1,4 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common'
+import { Interval } from '@nestjs/schedule'
 import type { RunIdentity } from '../../engine/step.js'
 import { StepError } from '../../engine/step.js'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
@@ -47,6 +48,8 @@ const SWEEP: Statement = {
   name: 'kv_sweep',
   text: `delete from kv_entry where account_id = $1 and key = $2 and expires_at <= $3`,
 }
+const SWEEP_ALL: Statement = { name: 'kv_sweep_all', text: 'delete from kv_entry where expires_at <= $1' }
+const SWEEP_MS = 600_000
 /** Held to the end of the transaction: a key that is not there yet has no row to lock. */
 const LOCK: Statement = { name: 'kv_lock', text: 'select pg_advisory_xact_lock(7204, hashtext($1))' }
 
@@ -57,6 +60,12 @@ export class KvStore implements KeyValueStore {
     private readonly sql: Sql,
     @Inject(CLOCK) private readonly clock: Clock,
   ) {}
+
+  /** Removes what nobody can see any more. */
+  @Interval(SWEEP_MS)
+  async sweep(): Promise<void> {
+    await this.sql.query(SWEEP_ALL, [this.clock.now()])
+  }
 
   async get(run: RunIdentity, key: string): Promise<Json | undefined> {
     return await this.read(this.sql, run, key)

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common'
+import { Interval } from '@nestjs/schedule'
 import { InjectDataSource } from '@nestjs/typeorm'
 import { DataSource } from 'typeorm'
 import type { SignalWait } from '../../engine/host.js'
@@ -38,6 +39,12 @@ export class SignalsService {
     @InjectDataSource() private readonly database: DataSource,
     private readonly audit: AuditTrail,
   ) {}
+
+  /** Removes signals that nobody came for. */
+  @Interval(SWEEP_MS)
+  async sweep(): Promise<void> {
+    await this.sql.query(SWEEP, [new Date()])
+  }
 
   /** The state of a step's wait, which begins now unless it is recorded already. The first deadline holds. */
   async await(run: { id: string; accountId: string }, wait: SignalWait, now: Date): Promise<WaitState> {
@@ -91,6 +98,9 @@ export class SignalsService {
     })
   }
 }
+
+const SWEEP_MS = 600_000
+const SWEEP: Statement = { name: 'signal_sweep', text: 'delete from signal where expires_at <= $1' }
 
 const MEET: Statement = { name: 'signal_meet', text: 'select pg_advisory_xact_lock(7203, hashtext($1))' }
 
