@@ -10,6 +10,7 @@ import { AuditTrail } from '../audit/audit-trail.js'
 
 /** How long a signal that nobody waits for is kept. */
 const KEEP_DAYS = 7
+const SWEEP_MS = 600_000
 
 export type WaitState = { delivered: true; data: Json } | { delivered: false; deadline?: Date }
 
@@ -99,7 +100,6 @@ export class SignalsService {
   }
 }
 
-const SWEEP_MS = 600_000
 const SWEEP: Statement = { name: 'signal_sweep', text: 'delete from signal where expires_at <= $1' }
 
 const MEET: Statement = { name: 'signal_meet', text: 'select pg_advisory_xact_lock(7203, hashtext($1))' }
