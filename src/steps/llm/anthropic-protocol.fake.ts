@@ -1,5 +1,5 @@
 import { isJsonObject, type Json, type JsonObject } from '../../platform/json.js'
-import type { LlmRequest, Refusal, Reply } from './llm-server.fake.js'
+import type { LlmRequest, Refusal, Reply } from './llm-exchange.fake.js'
 
 const MEMBERS = new Set([
   ...['model', 'messages', 'max_tokens', 'system', 'stop_sequences', 'stream', 'tools', 'tool_choice'],

@@ -2,7 +2,7 @@ import Anthropic from '@anthropic-ai/sdk'
 import { StepError } from '../../engine/step.js'
 import { isJsonObject, type Json, type JsonObject } from '../../platform/json.js'
 import type { Outbound } from '../ports.js'
-import type { ChatAnswer, ChatRequest, Message, ToolCall } from './chat.js'
+import type { ChatAnswer, ChatRequest, Message, ToolCall } from './chat-messages.js'
 import { providerFetch } from './provider-fetch.js'
 
 /** The messages API wants a limit. */

@@ -1,39 +1,8 @@
 import { isJsonObject, type Json, type JsonObject } from '../../platform/json.js'
 import { LocalServer } from '../../platform/outbound/local-server.fake.js'
 import { anthropicAnswer, anthropicFault } from './anthropic-protocol.fake.js'
+import type { LlmRequest, Refusal, Reply } from './llm-exchange.fake.js'
 import { openAiAnswer, openAiFault } from './openai-protocol.fake.js'
-
-/** What the model is to say next. */
-export interface Reply {
-  text?: string
-  thinking?: string
-  toolCalls?: { name: string; arguments: JsonObject | string }[]
-  finish?: 'length'
-  /** An error instead of an answer. */
-  status?: number
-  error?: string
-  errorCode?: string
-  errorParam?: string
-  /** Sent as it is, with status 200. */
-  raw?: Json
-  /** No answer at all. */
-  silent?: true
-}
-
-/** A refusal as the providers spell it. */
-export interface Refusal {
-  status: number
-  type: string
-  message: string
-  code?: string
-  param?: string
-}
-
-export interface LlmRequest {
-  path: string
-  headers: Record<string, string | string[] | undefined>
-  body: JsonObject
-}
 
 /**
  * A server that speaks OpenAI's chat completions (`/v1/chat/completions`) and Anthropic's messages (`/v1/messages`). It gives scripted

@@ -1,6 +1,6 @@
 import { StepError } from '../../engine/step.js'
 import { isJsonObject, type Json, type JsonObject } from '../../platform/json.js'
-import type { Message } from './chat.js'
+import type { Message } from './chat-messages.js'
 import { fillTemplate } from './template.js'
 
 /**

@@ -2,7 +2,7 @@ import OpenAI from 'openai'
 import { StepError } from '../../engine/step.js'
 import { isJsonObject, type Json, type JsonObject } from '../../platform/json.js'
 import type { Outbound } from '../ports.js'
-import type { ChatAnswer, ChatRequest, Message, ToolCall } from './chat.js'
+import type { ChatAnswer, ChatRequest, Message, ToolCall } from './chat-messages.js'
 import { providerFetch } from './provider-fetch.js'
 
 const DEFAULT_TEMPERATURE = 0.7
