@@ -77,7 +77,9 @@ function ask(strategy: Strategy, request: Request, response: Response): Promise<
       else if (principal) resolve(principal)
       else reject(new Unauthenticated())
     }
-    passport.authenticate(strategy, { session: false }, answer)(request, response, reject)
+    // passport hangs the answers of a request on the strategy itself: each request has its own, or one would get another's principal.
+    const own: Strategy = Object.create(strategy)
+    passport.authenticate(own, { session: false }, answer)(request, response, reject)
   })
 }
 
