@@ -270,7 +270,7 @@ async function process(): Promise<{ engine: RunEngine; events: RunEvents }> {
     },
   }
   const interpreter = new Engine({ registry: new StepRegistry(steps), checkParams: () => [] })
-  const engine = new RunEngine(database.sql, interpreter, events, supplies, systemClock)
+  const engine = new RunEngine(database.sql, interpreter, events, supplies, systemClock, { shutdownGraceMs: 100 })
   await engine.onApplicationBootstrap()
   engines.push(engine)
   return { engine, events }

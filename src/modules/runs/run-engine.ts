@@ -1,6 +1,7 @@
 import { type BeforeApplicationShutdown, Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common'
 import { Engine } from '../../engine/interpreter.js'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
+import { CONFIG, type Config } from '../../platform/config/config.js'
 import { Sql } from '../../platform/database/sql.js'
 import { Journal } from './journal/journal.js'
 import type { Accepted, NewRun } from './journal/records.js'
@@ -9,8 +10,6 @@ import { RUN_SUPPLIES, type RunSupplies, RunWorker } from './run.worker.js'
 import { RunEvents } from './run-events.js'
 import { EngineNotReady, LeaseLost } from './runs.errors.js'
 
-/** How long runs may go on after the process was told to stop. */
-const GRACE_MS = 8_000
 /** Between attempts to begin anew while the database is away. */
 const RETRY_MS = 500
 
@@ -37,6 +36,7 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
     private readonly events: RunEvents,
     @Inject(RUN_SUPPLIES) private readonly supplies: RunSupplies,
     @Inject(CLOCK) private readonly clock: Clock,
+    @Inject(CONFIG) private readonly config: Pick<Config, 'shutdownGraceMs'>,
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {
@@ -45,7 +45,7 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
 
   /** Before the listeners and the database close. */
   async beforeApplicationShutdown(): Promise<void> {
-    await this.stop(GRACE_MS)
+    await this.stop(this.config.shutdownGraceMs)
   }
 
   /** Takes nothing more, waits `graceMs` for what runs, and hands back the rest. */
