@@ -1,21 +1,26 @@
 import { writeFile } from 'node:fs/promises'
 import { Converter } from '@apiture/openapi-down-convert'
+import { stringify } from 'yaml'
 import 'reflect-metadata'
-import { publishedDocument } from '../src/app/openapi.js'
+import { publishedDocuments } from '../src/app/openapi.js'
 import { surfaceDocuments } from '../src/platform/openapi/documents.js'
 
-/* Writes the published documents: the master, one per surface, and the master as OpenAPI 3.0.3 for older generators. */
+/* Writes the published documents: the master, one per surface, the master as OpenAPI 3.0.3 for older generators, and AsyncAPI. */
 
-const folder = new URL('../openapi/', import.meta.url)
-const master = await publishedDocument()
-await write('openapi.json', master)
-for (const { file, document } of surfaceDocuments(master)) await write(file, document)
+const { openapi: master, asyncapi } = await publishedDocuments()
+await write('openapi/openapi.json', json(master))
+for (const { file, document } of surfaceDocuments(master)) await write(`openapi/${file}`, json(document))
 await write(
-  'openapi-3.0.json',
-  new Converter(structuredClone(master) as never, { convertJsonSchemaComments: true } as never).convert(),
+  'openapi/openapi-3.0.json',
+  json(new Converter(structuredClone(master) as never, { convertJsonSchemaComments: true } as never).convert()),
 )
+await write('asyncapi/asyncapi.yaml', stringify(asyncapi, { aliasDuplicateObjects: false, lineWidth: 0 }))
 
-async function write(file: string, document: unknown): Promise<void> {
-  await writeFile(new URL(file, folder), `${JSON.stringify(document, null, 2)}\n`)
-  console.log(`openapi/${file}`)
+function json(document: unknown): string {
+  return `${JSON.stringify(document, null, 2)}\n`
+}
+
+async function write(file: string, text: string): Promise<void> {
+  await writeFile(new URL(`../${file}`, import.meta.url), text)
+  console.log(file)
 }

@@ -175,7 +175,7 @@ export function sharedComponents(dialects: readonly Dialect[]): Components {
   }
 }
 
-function problemSchemaName({ surface }: Dialect): string {
+export function problemSchemaName({ surface }: Dialect): string {
   return `${surfaces[surface].schemaPrefix}Problem`
 }
 

@@ -2,21 +2,25 @@ import { Inject, Injectable, type OnModuleInit } from '@nestjs/common'
 import { Authenticator } from '../../../platform/auth/authenticator.js'
 import type { Principal } from '../../../platform/auth/principal.js'
 import { CLOCK, type Clock } from '../../../platform/clock/clock.js'
-import { DomainError } from '../../../platform/errors/domain-error.js'
+import type { DomainError } from '../../../platform/errors/domain-error.js'
 import { Dialects } from '../../../platform/http/dialects.js'
+import { asDomainError } from '../../../platform/http/translate.js'
 import { newId } from '../../../platform/ids.js'
+import { SurfaceChannel } from '../../../platform/openapi/channels.js'
 import { CLOSE, type LiveSocket } from '../../../platform/realtime/live-socket.js'
 import { type Opening, SocketServer } from '../../../platform/realtime/socket-server.js'
 import { RunEvents } from '../run-events.js'
 import { RunsService } from '../runs.service.js'
+import { executionChannel } from './execution-channel.js'
 import { eventMessage, standingMessage } from './execution-messages.js'
 
 /**
- * `/ws/executions/:id`: how an execution stands, then each of its events once and in order, from the first; closes after the last. The
- * token comes as `Authorization: Bearer` or, since browsers cannot set headers, as `?token=`. What the caller may not see looks like
- * what does not exist: 4404.
+ * `/ws/executions/:execution_id`: how an execution stands, then each of its events once and in order, from the first; closes after the
+ * last. The token comes as `Authorization: Bearer` or, since browsers cannot set headers, as `?token=`. What the caller may not see looks
+ * like what does not exist: 4404.
  */
 @Injectable()
+@SurfaceChannel(executionChannel)
 export class ExecutionSocket implements OnModuleInit {
   constructor(
     private readonly server: SocketServer,
@@ -28,20 +32,21 @@ export class ExecutionSocket implements OnModuleInit {
   ) {}
 
   onModuleInit(): void {
-    this.server.route('/ws/executions/:id', (socket, opening) => this.watch(socket, opening))
+    this.server.route(executionChannel.path, (socket, opening) => this.watch(socket, opening))
   }
 
   private async watch(socket: LiveSocket, opening: Opening): Promise<void> {
     try {
       const caller = await this.caller(opening)
-      const run = await this.runs.get(caller, opening.params.id ?? '')
+      const run = await this.runs.get(caller, opening.params.execution_id ?? '')
       await socket.send(standingMessage(run, this.clock.now()))
       for await (const event of this.events.follow(run.id, 0, socket.gone))
         await socket.send(eventMessage(run.id, event))
       socket.close(CLOSE.done, 'the execution has ended')
     } catch (error) {
-      if (!(error instanceof DomainError)) throw error
-      this.refuse(socket, opening, error)
+      const refusal = asDomainError(error, opening.path)
+      if (refusal.kind === 'internal') throw error
+      this.refuse(socket, opening, refusal)
     }
   }
 
@@ -54,7 +59,6 @@ export class ExecutionSocket implements OnModuleInit {
   private refuse(socket: LiveSocket, opening: Opening, error: DomainError): void {
     const dialect = this.dialects.of('flowRunner')
     const occurrence = { status: dialect.status(error.kind), instance: opening.path, requestId: newId('req') }
-    const code = { 401: CLOSE.unauthorized, 403: CLOSE.forbidden, 404: CLOSE.notFound }[occurrence.status] ?? 1011
-    socket.refuse(code, dialect.problem(error, occurrence))
+    socket.refuse(4000 + occurrence.status, dialect.problem(error, occurrence))
   }
 }

@@ -1,0 +1,39 @@
+import type { Schema } from './document.js'
+import type { SurfaceName } from './surface.js'
+
+const CHANNEL = Symbol('channel')
+
+/** One kind of message that a WebSocket sends. */
+export interface ChannelMessage {
+  /** The value of its member `type`. */
+  type: string
+  summary: string
+  /** Its members besides `type`. */
+  members: Record<string, Schema>
+  /** Those of them that may be absent. */
+  optional?: readonly string[]
+  /** As the server would send it, `type` included. */
+  example: Record<string, unknown>
+}
+
+/** A WebSocket of one documented API: all that the published AsyncAPI document knows of it. */
+export interface ChannelOptions {
+  surface: SurfaceName
+  /** With Nest's `:id` for parameters, such as `/ws/executions/:execution_id`. */
+  path: string
+  /** What it tells, in lower camel case, such as `executionUpdates`. */
+  name: string
+  summary: string
+  /** In which order messages come, and how the connection ends. */
+  description: string
+  params: Record<string, { description: string; example: string }>
+  messages: readonly ChannelMessage[]
+}
+
+export function SurfaceChannel(options: ChannelOptions): ClassDecorator {
+  return (target) => Reflect.defineMetadata(CHANNEL, options, target)
+}
+
+export function channelOf(target: object): ChannelOptions | undefined {
+  return Reflect.getMetadata(CHANNEL, target)
+}
