@@ -10,7 +10,7 @@ async function serve(): Promise<void> {
   const log = createLog(config)
   try {
     const app = await createApp({ config, log })
-    app.enableShutdownHooks(['SIGTERM', 'SIGINT'])
+    app.enableShutdownHooks(['SIGTERM', 'SIGINT'], { useProcessExit: true })
     await app.listen(config.port, config.host)
     const { address, family, port } = app.getHttpServer().address() as AddressInfo
     const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
