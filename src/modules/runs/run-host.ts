@@ -42,6 +42,7 @@ export class RunHost implements Host {
     this.clock = parts.clock
     this.seq = run.lastSeq
     for (const timer of run.timers) this.due.set(timerKey(timer), timer.dueAt)
+    for (const outcome of run.untold) this.tell(outcome)
   }
 
   evaluate(evaluation: Evaluation, signal: AbortSignal): Promise<EvaluationResult> {
@@ -110,6 +111,12 @@ export class RunHost implements Host {
     const events = this.unwritten
     this.unwritten = []
     return events
+  }
+
+  /** What an earlier owner had recorded and not told any more. */
+  private tell({ node, nodeType, path, attempt, startedAt, finishedAt, output = null }: StepOutcome): void {
+    this.emit({ type: 'node_started', node, nodeType, at: startedAt })
+    this.emit({ type: 'node_completed', node, nodeType, path, attempt, result: output, at: finishedAt })
   }
 
   private async until(dueAt: Date, mayPark: boolean, signal: AbortSignal): Promise<void> {

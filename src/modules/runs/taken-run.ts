@@ -17,6 +17,8 @@ export interface TakenRun {
   timers: TimerRecord[]
   /** The last event that is recorded; 0 when none is. */
   lastSeq: number
+  /** Nodes that had completed, and whose watchers were not told before their process was lost; in the order of their completion. */
+  untold: StepOutcome[]
 }
 
 interface RunRow {
@@ -28,6 +30,7 @@ interface RunRow {
   epoch: number
   start_node: string | null
   input: Json
+  recoveries: number
 }
 
 interface OutcomeRow {
@@ -48,7 +51,7 @@ interface OutcomeRow {
 
 const CLAIM: Statement = {
   name: 'run_claim',
-  text: `select id, tenant_id, account_id, flow_id, revision, epoch, start_node, input from run_claim($1, $2, $3, $4)`,
+  text: `select id, tenant_id, account_id, flow_id, revision, epoch, start_node, input, recoveries from run_claim($1, $2, $3, $4)`,
 }
 
 /** Takes up to `limit` runs that are due and that nobody has, with all that they have done so far. */
@@ -66,7 +69,7 @@ const RETAKE: Statement = {
   text: `update run set epoch = epoch + 1, recoveries = recoveries + 1
     where id = any ($2) and owner = $1 and state = 'running'
       and exists (select from engine_instance where id = $1 and lost_at is null)
-    returning id, tenant_id, account_id, flow_id, revision, epoch, start_node, input`,
+    returning id, tenant_id, account_id, flow_id, revision, epoch, start_node, input, recoveries`,
 }
 
 /**
@@ -119,27 +122,57 @@ async function withPast(sql: Sql, runs: RunRow[]): Promise<TakenRun[]> {
     },
     [ids],
   )
+  const toldIn = await toldCompletions(
+    sql,
+    runs.filter((run) => run.recoveries > 0).map((run) => run.id),
+  )
   const historyOf = Map.groupBy(outcomes, (row) => row.run_id)
   const timersOf = Map.groupBy(timers, (row) => row.run_id)
   const lastSeqOf = new Map(events.map((row) => [row.run_id, row.last]))
-  return runs.map((run) => ({
-    id: run.id,
-    tenantId: run.tenant_id,
-    accountId: run.account_id,
-    flowId: run.flow_id,
-    revision: run.revision,
-    epoch: run.epoch,
-    startNode: run.start_node ?? undefined,
-    input: run.input,
-    history: (historyOf.get(run.id) ?? []).map(toOutcome),
-    timers: (timersOf.get(run.id) ?? []).map((row) => ({
-      path: row.path,
-      attempt: row.attempt,
-      ordinal: row.ordinal,
-      dueAt: row.due_at,
-    })),
-    lastSeq: lastSeqOf.get(run.id) ?? 0,
-  }))
+  return runs.map((run) => {
+    const history = (historyOf.get(run.id) ?? []).map(toOutcome)
+    return {
+      id: run.id,
+      tenantId: run.tenant_id,
+      accountId: run.account_id,
+      flowId: run.flow_id,
+      revision: run.revision,
+      epoch: run.epoch,
+      startNode: run.start_node ?? undefined,
+      input: run.input,
+      history,
+      timers: (timersOf.get(run.id) ?? []).map((row) => ({
+        path: row.path,
+        attempt: row.attempt,
+        ordinal: row.ordinal,
+        dueAt: row.due_at,
+      })),
+      lastSeq: lastSeqOf.get(run.id) ?? 0,
+      untold: run.recoveries > 0 ? untold(history, toldIn.get(run.id) ?? new Set()) : [],
+    }
+  })
+}
+
+/** The paths of completed nodes that events tell of, by run. */
+async function toldCompletions(sql: Sql, runIds: string[]): Promise<Map<string, Set<string>>> {
+  if (runIds.length === 0) return new Map()
+  const rows = await sql.query<{ run_id: string; paths: string[] }>(
+    {
+      name: 'run_told',
+      text: `select c.run_id, array_agg(e.entry ->> 'path') as paths
+        from run_event_chunk c cross join lateral json_array_elements(c.entries) as e (entry)
+        where c.run_id = any ($1) and e.entry ->> 'type' = 'node_completed' group by c.run_id`,
+    },
+    [runIds],
+  )
+  return new Map(rows.map((row) => [row.run_id, new Set(row.paths)]))
+}
+
+/** Items of a batch have no events of their own. */
+function untold(history: readonly StepOutcome[], told: ReadonlySet<string>): StepOutcome[] {
+  return history
+    .filter(({ state, path }) => state === 'succeeded' && !path.endsWith(']') && !told.has(path))
+    .sort((one, other) => one.finishedAt.getTime() - other.finishedAt.getTime())
 }
 
 function toOutcome(row: OutcomeRow): StepOutcome {
