@@ -13,6 +13,7 @@ import { AuditTrail } from '../audit/audit-trail.js'
 import { RevisionUnusable } from '../flows/flows.errors.js'
 import { RunEngine } from './run-engine.js'
 import { RunEvents, type WatchedEvent } from './run-events.js'
+import { EngineNotReady } from './runs.errors.js'
 import { RunsQueries } from './runs.queries.js'
 import { SignalsService } from './signals.service.js'
 
@@ -41,6 +42,15 @@ const steps = [
       new Promise((resolve, reject) => {
         held.set(step.run.id, { release: () => resolve({ output: 'released' }), signal: step.signal })
         step.signal.addEventListener('abort', () => reject(step.signal.reason), { once: true })
+      }),
+    { stepClass: 'effect' },
+  ),
+  /** Ends when it is told to by the test, and not by an abort. */
+  stepType(
+    'deaf',
+    (_, step) =>
+      new Promise((resolve) => {
+        held.set(step.run.id, { release: () => resolve({ output: 'at last' }), signal: step.signal })
       }),
     { stepClass: 'effect' },
   ),
@@ -226,6 +236,62 @@ describe('a run', () => {
     expect(await ended(id)).toMatchObject({ state: 'completed', result: { result: 'by whom' } })
     expect(counted.get(id)).toBe(1)
     expect(await stored(id)).toMatchObject({ recoveries: 1 })
+  })
+
+  it('is taken up when its accept was committed and the answer was lost', async () => {
+    const { engine } = await process()
+    await start(engine, { say: { type: 'say', params: { message: 'hello' } } })
+    const [{ id: owner }] = await database.dataSource.query('select id from engine_instance')
+    const id = newId('run')
+    const flowId = newId('flow')
+    graphs.set(flowId, { count: { type: 'count' } })
+    await database.dataSource.query(
+      `insert into run (id, tenant_id, account_id, flow_id, revision, state, trigger, input, owner, created_at)
+        values ($1, 'tenant_t', 'account_a', $2, 1, 'running', 'api', '{}', $3, now())`,
+      [id, flowId, owner],
+    )
+    expect(await ended(id)).toMatchObject({ state: 'completed' })
+    expect(counted.get(id)).toBe(1)
+  })
+
+  it('is accepted again once its process has lost its lease, though steps of before end late', async () => {
+    const { engine } = await process()
+    const stubborn = await start(engine, { deaf: { type: 'deaf' } })
+    const step = await vi.waitUntil(() => held.get(stubborn))
+    await database.dataSource.query('update engine_instance set lost_at = now()')
+    const refused = start(engine, { count: { type: 'count' } })
+    await expect(refused).rejects.toThrow(EngineNotReady)
+    const id = await vi.waitUntil(() => start(engine, { hold: { type: 'hold' } }).catch(() => undefined))
+    const ofNewClaim = await vi.waitUntil(() => held.get(id))
+    const again = await vi.waitUntil(() => held.get(stubborn) !== step && held.get(stubborn))
+    // It writes under its old claim; the new one is not lost by that.
+    step.release()
+    again.release()
+    expect(await ended(stubborn)).toMatchObject({ state: 'completed', result: { result: 'at last' } })
+    ofNewClaim.release()
+    expect(await ended(id)).toMatchObject({ state: 'completed' })
+    expect(await stored(id)).toMatchObject({ epoch: 0, recoveries: 0 })
+  })
+
+  it('tells after a recovery what had completed and was not told', async () => {
+    const first = await process()
+    const id = await start(first.engine, {
+      count: { type: 'count', next: { default: 'hold' } },
+      hold: { type: 'hold', next: { default: 'last' } },
+      last: { type: 'echo' },
+    })
+    await vi.waitUntil(() => held.get(id))
+    held.delete(id)
+    await database.dataSource.query('delete from run_event_chunk where run_id = $1', [id])
+    await database.dataSource.query(`update engine_instance set lease_until = now() - interval '1 second'`)
+    const second = await process()
+    ;(await vi.waitUntil(() => held.get(id))).release()
+    await ended(id)
+    const told = await all(second.events.follow(id, 0, new AbortController().signal))
+    expect(told.map(({ seq }) => seq)).toEqual(told.map((_, index) => index + 1))
+    const completed = told.filter((event) => event.type === 'node_completed').map((event) => event.node)
+    expect(completed).toEqual(['count', 'hold', 'last'])
+    expect(counted.get(id)).toBe(1)
   })
 
   it('waits in the queue while the process is full', async () => {

@@ -19,7 +19,7 @@ const CLAIM_BATCH = 100
 /** How often the queue is looked at without a hint. */
 const LOOK_MS = 1_000
 /** How often this process looks for runs that are its own and that it does not know of. */
-const RETAKE_MS = 5_000
+const RETAKE_MS = 2_000
 /** How long events may stay unwritten while a run goes on. */
 const WRITE_EVENTS_MS = 1_000
 

@@ -1,0 +1,263 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { type TestDatabase, testDatabase } from '../../../test/support/database.js'
+import { newId } from '../../platform/ids.js'
+import { type Hint, Ownership } from './ownership.js'
+import { claimDueRuns, retakeRuns } from './taken-run.js'
+
+let database: TestDatabase
+const taken: Watched[] = []
+
+interface Watched {
+  ownership: Ownership
+  lost: number
+  hints: [Hint, string][]
+  errors: unknown[]
+}
+
+beforeAll(async () => {
+  database = await testDatabase()
+})
+
+afterEach(async () => {
+  await Promise.all(taken.splice(0).map(({ ownership }) => ownership.release()))
+  await database.dataSource.query('delete from run')
+  await database.dataSource.query('delete from engine_instance')
+})
+
+afterAll(() => database.drop())
+
+describe('a process', () => {
+  it('has a lease and a session lock, and leaves nothing behind when it goes', async () => {
+    const { ownership } = await take()
+    expect(await instances()).toMatchObject([{ id: ownership.writer.id, lost_at: null }])
+    expect(await holdersOf(ownership.writer.fence)).toHaveLength(1)
+    const [{ left }] = await database.dataSource.query(
+      'select extract(epoch from lease_until - now())::float as left from engine_instance',
+    )
+    expect(left).toBeGreaterThan(13)
+    expect(left).toBeLessThanOrEqual(15)
+    await ownership.release()
+    expect(await instances()).toEqual([])
+  })
+
+  it('keeps its row while it has runs that it did not hand back, so that others find them', async () => {
+    const { ownership } = await take()
+    const [id] = await runs(1, ownership.writer.id)
+    await ownership.release()
+    expect(await instances()).toHaveLength(1)
+    const other = await take()
+    await other.ownership.reap()
+    expect(await stored(id)).toMatchObject({ state: 'queued', owner: null, epoch: 1, recoveries: 1 })
+    expect(await instances()).toMatchObject([{ id: other.ownership.writer.id }])
+  })
+
+  it('is not taken for lost by others, nor by itself', async () => {
+    const [one, other] = [await take(), await take()]
+    await runs(3, one.ownership.writer.id)
+    expect(await one.ownership.reap()).toBe(0)
+    expect(await other.ownership.reap()).toBe(0)
+    expect(await instances()).toHaveLength(2)
+  })
+
+  it('whose connection is cut takes its lock again when nobody noticed', async () => {
+    const one = await take()
+    const [before] = await holdersOf(one.ownership.writer.fence)
+    await database.dataSource.query('select pg_terminate_backend($1)', [before])
+    await vi.waitUntil(
+      async () => {
+        const [now] = await holdersOf(one.ownership.writer.fence)
+        return now !== undefined && now !== before
+      },
+      { timeout: 5_000, interval: 10 },
+    )
+    expect(one.errors).toHaveLength(1)
+    expect(one.lost).toBe(0)
+    const other = await take()
+    expect(await other.ownership.reap()).toBe(0)
+    await other.ownership.hint('run_cancelled', 'run_1')
+    await vi.waitUntil(() => one.hints.length > 0)
+    expect(one.hints).toEqual([['run_cancelled', 'run_1']])
+  })
+
+  it('whose connection is cut is told that it is lost when another had taken over meanwhile', async () => {
+    const one = await take()
+    const [id] = await runs(1, one.ownership.writer.id)
+    const [pid] = await holdersOf(one.ownership.writer.fence)
+    // In one transaction, so that it cannot come back in between.
+    await database.dataSource.transaction(async (tx) => {
+      await tx.query('update engine_instance set lost_at = now() where id = $1', [one.ownership.writer.id])
+      await tx.query('select pg_terminate_backend($1)', [pid])
+    })
+    await vi.waitUntil(() => one.lost > 0, { timeout: 5_000 })
+    expect(one.lost).toBe(1)
+    const other = await take()
+    await vi.waitUntil(async () => (await stored(id)).state === 'queued', { timeout: 5_000 })
+    expect(await instances()).toMatchObject([{ id: other.ownership.writer.id }])
+  })
+})
+
+describe('a process that is lost', () => {
+  it.each([
+    { how: 'killed: its lock is free', lose: (id: string) => gone(id, '1 hour') },
+    { how: 'frozen: its lease ran out', lose: (id: string) => gone(id, '-1 second', 'locked') },
+  ])('$how, loses its live runs to the queue and keeps those that ended', async ({ lose }) => {
+    const lost = newId('engine')
+    const release = await lose(lost)
+    const live = await runs(1_200, lost)
+    const [ended] = await runs(1, lost, 'completed')
+    const other = await take()
+    expect(await other.ownership.reap()).toBe(1_200)
+    const [row] = await database.dataSource.query(
+      `select count(*)::integer as count, min(epoch) as epoch, max(recoveries) as recoveries from run
+        where id = any ($1) and state = 'queued' and owner is null and wake_at <= now()`,
+      [live],
+    )
+    expect(row).toEqual({ count: 1_200, epoch: 1, recoveries: 1 })
+    expect(await stored(ended)).toMatchObject({ state: 'completed', owner: lost })
+    expect(await instances()).toMatchObject([{ id: other.ownership.writer.id }])
+    await release?.()
+  })
+
+  it('loses each run once to many that reap at the same time', async () => {
+    const lost = newId('engine')
+    await gone(lost, '1 hour')
+    const live = await runs(2_000, lost)
+    const reapers = await Promise.all(Array.from({ length: 4 }, () => take()))
+    const released = await Promise.all(reapers.map(({ ownership }) => ownership.reap()))
+    // Rows that one has locked are skipped by the others; together they have them all, each once.
+    expect(released.reduce((sum, count) => sum + count, 0)).toBe(2_000)
+    const rows = await database.dataSource.query(
+      'select distinct epoch, recoveries, state from run where id = any ($1)',
+      [live],
+    )
+    expect(rows).toEqual([{ epoch: 1, recoveries: 1, state: 'queued' }])
+    await reapers[0]?.ownership.reap()
+    expect(await instances()).toHaveLength(4)
+  })
+
+  it('is declared lost only after a write of its that is under way', async () => {
+    const lost = newId('engine')
+    await gone(lost, '1 hour')
+    const [{ fence }] = await database.dataSource.query('select fence from engine_instance where id = $1', [lost])
+    const other = await take()
+    let reaping: Promise<number> | undefined
+    await database.dataSource.transaction(async (tx) => {
+      await tx.query('select pg_advisory_xact_lock_shared(7201, $1)', [fence])
+      reaping = other.ownership.reap()
+      await vi.waitUntil(async () => {
+        const waiting = await database.dataSource.query(
+          `select 1 from pg_locks where locktype = 'advisory' and classid = 7201 and objid = $1 and not granted`,
+          [fence],
+        )
+        return waiting.length > 0
+      })
+      const [row] = await database.dataSource.query('select lost_at from engine_instance where id = $1', [lost])
+      expect(row.lost_at).toBeNull()
+    })
+    await reaping
+    expect(await instances()).toMatchObject([{ id: other.ownership.writer.id }])
+  })
+
+  it('claims nothing any more', async () => {
+    const { ownership } = await take()
+    await runs(5, null, 'queued')
+    await database.dataSource.query('update engine_instance set lost_at = now()')
+    expect(await claimDueRuns(database.sql, ownership.writer, 10, new Date())).toEqual([])
+    const [mine] = await runs(1, ownership.writer.id)
+    expect(await retakeRuns(database.sql, ownership.writer, 10, () => false)).toEqual([])
+    expect(await stored(mine)).toMatchObject({ epoch: 0 })
+  })
+})
+
+describe('due runs', () => {
+  it('go to one process each, the oldest first', async () => {
+    const ids = await runs(300, null, 'queued')
+    const owners = await Promise.all(Array.from({ length: 4 }, () => take()))
+    const claimed: string[] = []
+    for (let more = true; more; ) {
+      const batches = await Promise.all(
+        owners.map(({ ownership }) => claimDueRuns(database.sql, ownership.writer, 20, new Date())),
+      )
+      claimed.push(...batches.flat().map(({ id }) => id))
+      more = batches.some((batch) => batch.length > 0)
+    }
+    expect(claimed).toHaveLength(300)
+    expect(new Set(claimed)).toEqual(new Set(ids))
+  })
+
+  it('are those whose time has come, in the states that wait', async () => {
+    const { ownership } = await take()
+    const [due] = await runs(1, null, 'waiting')
+    const [later] = await runs(1, null, 'waiting')
+    await database.dataSource.query(`update run set wake_at = now() + interval '1 hour' where id = $1`, [later])
+    const [forSignal] = await runs(1, null, 'waiting')
+    await database.dataSource.query('update run set wake_at = null where id = $1', [forSignal])
+    await runs(1, null, 'cancelled')
+    const claimed = await claimDueRuns(database.sql, ownership.writer, 10, new Date())
+    expect(claimed.map(({ id, epoch }) => ({ id, epoch }))).toEqual([{ id: due, epoch: 1 }])
+  })
+})
+
+describe('a run whose accept or claim was answered to a broken connection', () => {
+  it('is taken up by the process that has it by the table, unless it works on it', async () => {
+    const { ownership } = await take()
+    const [known, unknown] = await runs(2, ownership.writer.id)
+    const retaken = await retakeRuns(database.sql, ownership.writer, 10, (id) => id === known)
+    expect(retaken.map(({ id, epoch }) => ({ id, epoch }))).toEqual([{ id: unknown, epoch: 1 }])
+    expect(await stored(known)).toMatchObject({ epoch: 0 })
+    expect(await stored(unknown)).toMatchObject({ epoch: 1, recoveries: 1, state: 'running' })
+  })
+})
+
+async function take(): Promise<Watched> {
+  const watched: Omit<Watched, 'ownership'> = { lost: 0, hints: [], errors: [] }
+  const whole = watched as Watched
+  whole.ownership = await Ownership.take(database.sql, {
+    onLost: () => whole.lost++,
+    onHint: (hint, runId) => whole.hints.push([hint, runId]),
+    onError: (error) => whole.errors.push(error),
+  })
+  taken.push(whole)
+  return whole
+}
+
+/** An instance of a process that is not there any more; `locked`: its connection still stands. */
+async function gone(id: string, lease: string, locked?: 'locked'): Promise<(() => Promise<void>) | undefined> {
+  const [{ fence }] = await database.dataSource.query(
+    `insert into engine_instance (id, host, pid, lease_until) values ($1, 'test', 1, now() + $2::interval) returning fence`,
+    [id, lease],
+  )
+  if (!locked) return undefined
+  const client = database.sql.client()
+  await client.connect()
+  await client.query('select pg_advisory_lock(7202, $1)', [fence])
+  return () => client.end()
+}
+
+async function runs(count: number, owner: string | null, state = 'running'): Promise<string[]> {
+  const ids = Array.from({ length: count }, () => newId('run'))
+  await database.dataSource.query(
+    `insert into run (id, tenant_id, account_id, flow_id, revision, state, trigger, input, owner, wake_at, created_at)
+      select id, 'default', 'account_a', 'flow_f', 1, $2, 'api', '{}', $3, case when $2 in ('queued', 'waiting') then now() end,
+        now() from unnest($1::text[]) as id`,
+    [ids, state, owner],
+  )
+  return ids
+}
+
+async function instances(): Promise<{ id: string; lost_at: Date | null }[]> {
+  return await database.dataSource.query('select * from engine_instance order by fence')
+}
+
+async function holdersOf(fence: number): Promise<number[]> {
+  const rows = await database.dataSource.query(
+    `select pid from pg_locks where locktype = 'advisory' and classid = 7202 and objid = $1 and granted`,
+    [fence],
+  )
+  return rows.map(({ pid }: { pid: number }) => pid)
+}
+
+async function stored(id: string | undefined) {
+  const [row] = await database.dataSource.query('select * from run where id = $1', [id])
+  return row
+}

@@ -1,0 +1,176 @@
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { type TestDatabase, testDatabase } from '../../../test/support/database.js'
+import { newId } from '../../platform/ids.js'
+import type { StoredEvent } from './journal/records.js'
+import { RunEvents, type WatchedEvent } from './run-events.js'
+
+let database: TestDatabase
+
+beforeAll(async () => {
+  database = await testDatabase()
+})
+
+afterAll(() => database.drop())
+
+describe('following a run', () => {
+  it('tells every event once and in order, over many pages and chunks, and then its end', async () => {
+    const id = await newRun()
+    for (let first = 1; first <= 1_001; first += 77) await write(id, logs(first, Math.min(first + 76, 1_001)))
+    await end(id, 'completed', { result: { ok: true } })
+    const told = await all(new RunEvents(database.sql), id)
+    expect(told.map(({ seq }) => seq)).toEqual(Array.from({ length: 1_002 }, (_, index) => index + 1))
+    expect(told.at(-1)).toMatchObject({ type: 'ended', state: 'completed', result: { ok: true } })
+  })
+
+  it.each([199, 200, 201, 400])('ends where the last page is full or not: %i events', async (count) => {
+    const id = await newRun()
+    await write(id, logs(1, count))
+    await end(id, 'failed', { error: { message: 'no' } })
+    const told = await all(new RunEvents(database.sql), id)
+    expect(told).toHaveLength(count + 1)
+    expect(told.at(-1)).toMatchObject({ seq: count + 1, type: 'ended', state: 'failed', error: { message: 'no' } })
+  })
+
+  it('goes on after the event that was seen last', async () => {
+    const id = await newRun()
+    await write(id, logs(1, 50))
+    await write(id, logs(51, 300))
+    await end(id, 'completed', {})
+    const told = await all(new RunEvents(database.sql), id, 30)
+    expect(told[0]?.seq).toBe(31)
+    expect(told).toHaveLength(271)
+    expect(await all(new RunEvents(database.sql), id, 300)).toMatchObject([{ seq: 301, type: 'ended' }])
+  })
+
+  it('tells a completed node with its result', async () => {
+    const id = await newRun()
+    await database.dataSource.query(
+      `insert into step_outcome (run_id, path, attempt, node, node_type, state, output, started_at, finished_at)
+        values ($1, 'fetch', 2, 'fetch', 'http.request', 'succeeded', '{"a":"\\u0000"}', now(), now())`,
+      [id],
+    )
+    const at = new Date().toISOString()
+    await write(id, [{ seq: 1, type: 'node_completed', at, node: 'fetch', path: 'fetch', attempt: 2 }])
+    await end(id, 'completed', {})
+    expect((await all(new RunEvents(database.sql), id))[0]).toMatchObject({ node: 'fetch', result: { a: '\u0000' } })
+  })
+
+  it('hears what becomes durable meanwhile, by a hint at once and from other processes soon', async () => {
+    const id = await newRun()
+    const [here, elsewhere] = [new RunEvents(database.sql), new RunEvents(database.sql)]
+    const told: WatchedEvent[][] = [[], []]
+    const following = [here, elsewhere].map((events, index) => collect(events, id, told[index] as WatchedEvent[]))
+    await write(id, logs(1, 3))
+    here.published(id)
+    await vi.waitUntil(() => told.every((events) => events.length === 3), { timeout: 5_000 })
+    await write(id, logs(4, 5))
+    await end(id, 'completed', {})
+    here.published(id)
+    await Promise.all(following)
+    expect(told.map((events) => events.map(({ seq }) => seq))).toEqual([
+      [1, 2, 3, 4, 5, 6],
+      [1, 2, 3, 4, 5, 6],
+    ])
+  })
+
+  it('works for many at once, each hearing everything', async () => {
+    const id = await newRun()
+    const events = new RunEvents(database.sql)
+    const followers = Array.from({ length: 100 }, () => all(events, id))
+    await vi.waitUntil(() => events.watched(id))
+    for (let first = 1; first <= 250; first += 10) {
+      await write(id, logs(first, first + 9))
+      events.published(id)
+    }
+    await end(id, 'cancelled', {})
+    events.published(id)
+    const expected = Array.from({ length: 251 }, (_, index) => index + 1)
+    for (const told of await Promise.all(followers)) expect(told.map(({ seq }) => seq)).toEqual(expected)
+    expect(events.watched(id)).toBe(false)
+  })
+
+  it('asks for what is kept back once it begins', async () => {
+    const id = await newRun()
+    const events = new RunEvents(database.sql)
+    const asked: string[] = []
+    events.onFollow = async (runId) => {
+      asked.push(runId)
+      await write(id, logs(1, 2))
+      await end(id, 'completed', {})
+    }
+    expect(await all(events, id)).toHaveLength(3)
+    expect(asked).toEqual([id])
+  })
+
+  it.each(['while it waits', 'before it begins', 'between two events'])(
+    'stops when it is told to, %s',
+    async (when) => {
+      const id = await newRun()
+      if (when === 'between two events') await write(id, logs(1, 2))
+      const events = new RunEvents(database.sql)
+      const stop = new AbortController()
+      if (when === 'before it begins') stop.abort()
+      const told: WatchedEvent[] = []
+      const following = (async () => {
+        for await (const event of events.follow(id, 0, stop.signal)) {
+          told.push(event)
+          if (when === 'between two events') break
+        }
+      })()
+      if (when === 'while it waits') {
+        await vi.waitUntil(() => events.watched(id))
+        stop.abort()
+      }
+      await following
+      expect(told).toHaveLength(when === 'between two events' ? 1 : 0)
+      expect(events.watched(id)).toBe(false)
+    },
+  )
+
+  it('of a run that does not exist is over at once', async () => {
+    const events = new RunEvents(database.sql)
+    expect(await all(events, newId('run'))).toEqual([])
+  })
+})
+
+async function all(events: RunEvents, id: string, after = 0): Promise<WatchedEvent[]> {
+  const told: WatchedEvent[] = []
+  await collect(events, id, told, after)
+  return told
+}
+
+async function collect(events: RunEvents, id: string, told: WatchedEvent[], after = 0): Promise<void> {
+  for await (const event of events.follow(id, after, new AbortController().signal)) told.push(event)
+}
+
+function logs(first: number, last: number): StoredEvent[] {
+  const at = new Date().toISOString()
+  return Array.from({ length: last - first + 1 }, (_, index) => {
+    const seq = first + index
+    return { seq, type: 'log', at, level: 'info', message: `line ${seq}` }
+  })
+}
+
+async function write(id: string, events: StoredEvent[]): Promise<void> {
+  await database.dataSource.query(
+    'insert into run_event_chunk (run_id, first_seq, last_seq, entries) values ($1, $2, $3, $4)',
+    [id, events[0]?.seq, events.at(-1)?.seq, JSON.stringify(events)],
+  )
+}
+
+async function newRun(): Promise<string> {
+  const id = newId('run')
+  await database.dataSource.query(
+    `insert into run (id, tenant_id, account_id, flow_id, revision, state, trigger, input, created_at)
+      values ($1, 'default', 'account_a', 'flow_f', 1, 'running', 'api', '{}', now())`,
+    [id],
+  )
+  return id
+}
+
+async function end(id: string, state: string, { result, error }: { result?: object; error?: object }): Promise<void> {
+  await database.dataSource.query(
+    'update run set state = $2, result = $3, error = $4, finished_at = now() where id = $1',
+    [id, state, result ? JSON.stringify(result) : null, error ? JSON.stringify(error) : null],
+  )
+}
