@@ -2,7 +2,7 @@
 
 import { client } from './client.gen.js';
 import type { Client, ClientMeta, Options as Options2, RequestResult, TDataShape } from './client/index.js';
-import type { FacilflowHealthGetData, FacilflowHealthGetErrors, FacilflowHealthGetResponses, FlwdHealthGetData, FlwdHealthGetErrors, FlwdHealthGetResponses } from './types.gen.js';
+import type { FacilflowHealthGetData, FacilflowHealthGetErrors, FacilflowHealthGetResponses, FlowRunnerAccountsCreateData, FlowRunnerAccountsCreateErrors, FlowRunnerAccountsCreateResponses, FlowRunnerAccountsDeleteData, FlowRunnerAccountsDeleteErrors, FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsGetData, FlowRunnerAccountsGetErrors, FlowRunnerAccountsGetResponses, FlowRunnerAccountsListData, FlowRunnerAccountsListErrors, FlowRunnerAccountsListResponses, FlowRunnerAccountsUpdateData, FlowRunnerAccountsUpdateErrors, FlowRunnerAccountsUpdateResponses, FlowRunnerAuthLoginData, FlowRunnerAuthLoginErrors, FlowRunnerAuthLoginResponses, FlowRunnerAuthLogoutData, FlowRunnerAuthLogoutErrors, FlowRunnerAuthLogoutResponses, FlowRunnerAuthRefreshData, FlowRunnerAuthRefreshErrors, FlowRunnerAuthRefreshResponses, FlowRunnerExecutionsCancelData, FlowRunnerExecutionsCancelErrors, FlowRunnerExecutionsCancelResponses, FlowRunnerExecutionsGetData, FlowRunnerExecutionsGetErrors, FlowRunnerExecutionsGetResponses, FlowRunnerExecutionsListData, FlowRunnerExecutionsListErrors, FlowRunnerExecutionsListResponses, FlowRunnerExecutionsLogsData, FlowRunnerExecutionsLogsErrors, FlowRunnerExecutionsLogsResponses, FlowRunnerFlowsCreateData, FlowRunnerFlowsCreateErrors, FlowRunnerFlowsCreateResponses, FlowRunnerFlowsDeleteData, FlowRunnerFlowsDeleteErrors, FlowRunnerFlowsDeleteResponses, FlowRunnerFlowsGetData, FlowRunnerFlowsGetErrors, FlowRunnerFlowsGetResponses, FlowRunnerFlowsListData, FlowRunnerFlowsListErrors, FlowRunnerFlowsListResponses, FlowRunnerFlowsRunData, FlowRunnerFlowsRunErrors, FlowRunnerFlowsRunResponses, FlowRunnerFlowsUpdateData, FlowRunnerFlowsUpdateErrors, FlowRunnerFlowsUpdateResponses, FlowRunnerSecretsCreateData, FlowRunnerSecretsCreateErrors, FlowRunnerSecretsCreateResponses, FlowRunnerSecretsDeleteData, FlowRunnerSecretsDeleteErrors, FlowRunnerSecretsDeleteResponses, FlowRunnerSecretsListData, FlowRunnerSecretsListErrors, FlowRunnerSecretsListResponses, FlowRunnerSignalsSendData, FlowRunnerSignalsSendErrors, FlowRunnerSignalsSendResponses, FlwdHealthGetData, FlwdHealthGetErrors, FlwdHealthGetResponses } from './types.gen.js';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -64,6 +64,367 @@ export class Facilflow extends HeyApiClient {
     }
 }
 
+export class Accounts extends HeyApiClient {
+    /**
+     * List accounts
+     *
+     * All accounts for an admin, oldest first; for others only their own.
+     */
+    public list<ThrowOnError extends boolean = false>(options?: Options<FlowRunnerAccountsListData, ThrowOnError>): RequestResult<FlowRunnerAccountsListResponses, FlowRunnerAccountsListErrors, ThrowOnError> {
+        return (options?.client ?? this.client).get<FlowRunnerAccountsListResponses, FlowRunnerAccountsListErrors, ThrowOnError>({
+            security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/v1/accounts',
+            ...options
+        });
+    }
+    
+    /**
+     * Create an account
+     *
+     * Only admins do. The e-mail address must be new, whatever its case.
+     */
+    public create<ThrowOnError extends boolean = false>(options: Options<FlowRunnerAccountsCreateData, ThrowOnError>): RequestResult<FlowRunnerAccountsCreateResponses, FlowRunnerAccountsCreateErrors, ThrowOnError> {
+        return (options.client ?? this.client).post<FlowRunnerAccountsCreateResponses, FlowRunnerAccountsCreateErrors, ThrowOnError>({
+            security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/v1/accounts',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
+     * Delete an account
+     *
+     * Ends its sessions and removes its secrets. Refused for the last admin, and while the account owns flows.
+     */
+    public delete<ThrowOnError extends boolean = false>(options: Options<FlowRunnerAccountsDeleteData, ThrowOnError>): RequestResult<FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsDeleteErrors, ThrowOnError> {
+        return (options.client ?? this.client).delete<FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsDeleteErrors, ThrowOnError>({
+            security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/v1/accounts/{id}',
+            ...options
+        });
+    }
+    
+    /**
+     * Get an account
+     *
+     * The account. To those who are no admin, all but their own do not exist.
+     */
+    public get<ThrowOnError extends boolean = false>(options: Options<FlowRunnerAccountsGetData, ThrowOnError>): RequestResult<FlowRunnerAccountsGetResponses, FlowRunnerAccountsGetErrors, ThrowOnError> {
+        return (options.client ?? this.client).get<FlowRunnerAccountsGetResponses, FlowRunnerAccountsGetErrors, ThrowOnError>({
+            security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/v1/accounts/{id}',
+            ...options
+        });
+    }
+    
+    /**
+     * Update an account
+     *
+     * What is left out stays as it is. Only admins change roles, and one admin is always left. A new password ends every session of the account.
+     */
+    public update<ThrowOnError extends boolean = false>(options: Options<FlowRunnerAccountsUpdateData, ThrowOnError>): RequestResult<FlowRunnerAccountsUpdateResponses, FlowRunnerAccountsUpdateErrors, ThrowOnError> {
+        return (options.client ?? this.client).put<FlowRunnerAccountsUpdateResponses, FlowRunnerAccountsUpdateErrors, ThrowOnError>({
+            security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/v1/accounts/{id}',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+}
+
+export class Secrets extends HeyApiClient {
+    /**
+     * List an account's secrets
+     *
+     * Their keys and times, never their values.
+     */
+    public list<ThrowOnError extends boolean = false>(options: Options<FlowRunnerSecretsListData, ThrowOnError>): RequestResult<FlowRunnerSecretsListResponses, FlowRunnerSecretsListErrors, ThrowOnError> {
+        return (options.client ?? this.client).get<FlowRunnerSecretsListResponses, FlowRunnerSecretsListErrors, ThrowOnError>({
+            security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/v1/accounts/{account_id}/secrets',
+            ...options
+        });
+    }
+    
+    /**
+     * Create a secret
+     *
+     * A key that is there already gets the new value and keeps its `created_at`; the answer is then 200. Executions that start afterwards use it.
+     */
+    public create<ThrowOnError extends boolean = false>(options: Options<FlowRunnerSecretsCreateData, ThrowOnError>): RequestResult<FlowRunnerSecretsCreateResponses, FlowRunnerSecretsCreateErrors, ThrowOnError> {
+        return (options.client ?? this.client).post<FlowRunnerSecretsCreateResponses, FlowRunnerSecretsCreateErrors, ThrowOnError>({
+            security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/v1/accounts/{account_id}/secrets',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
+     * Delete a secret
+     *
+     * Executions that start afterwards fail where they use it.
+     */
+    public delete<ThrowOnError extends boolean = false>(options: Options<FlowRunnerSecretsDeleteData, ThrowOnError>): RequestResult<FlowRunnerSecretsDeleteResponses, FlowRunnerSecretsDeleteErrors, ThrowOnError> {
+        return (options.client ?? this.client).delete<FlowRunnerSecretsDeleteResponses, FlowRunnerSecretsDeleteErrors, ThrowOnError>({
+            security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/v1/accounts/{account_id}/secrets/{key}',
+            ...options
+        });
+    }
+}
+
+export class Auth extends HeyApiClient {
+    /**
+     * Log in
+     *
+     * A token for an e-mail and a password, good for 24 hours. After five failures in a minute for one account, or a hundred from one address, further attempts are told to wait.
+     */
+    public login<ThrowOnError extends boolean = false>(options: Options<FlowRunnerAuthLoginData, ThrowOnError>): RequestResult<FlowRunnerAuthLoginResponses, FlowRunnerAuthLoginErrors, ThrowOnError> {
+        return (options.client ?? this.client).post<FlowRunnerAuthLoginResponses, FlowRunnerAuthLoginErrors, ThrowOnError>({
+            url: '/api/v1/auth/login',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
+     * Log out
+     *
+     * The token that was sent is dead from now on.
+     */
+    public logout<ThrowOnError extends boolean = false>(options?: Options<FlowRunnerAuthLogoutData, ThrowOnError>): RequestResult<FlowRunnerAuthLogoutResponses, FlowRunnerAuthLogoutErrors, ThrowOnError> {
+        return (options?.client ?? this.client).post<FlowRunnerAuthLogoutResponses, FlowRunnerAuthLogoutErrors, ThrowOnError>({
+            security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/v1/auth/logout',
+            ...options
+        });
+    }
+    
+    /**
+     * Refresh the token
+     *
+     * A new token, good for 24 hours. The one that was sent ends within a minute.
+     */
+    public refresh<ThrowOnError extends boolean = false>(options?: Options<FlowRunnerAuthRefreshData, ThrowOnError>): RequestResult<FlowRunnerAuthRefreshResponses, FlowRunnerAuthRefreshErrors, ThrowOnError> {
+        return (options?.client ?? this.client).post<FlowRunnerAuthRefreshResponses, FlowRunnerAuthRefreshErrors, ThrowOnError>({
+            security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/v1/auth/refresh',
+            ...options
+        });
+    }
+}
+
+export class Executions extends HeyApiClient {
+    /**
+     * List executions
+     *
+     * The caller's executions, newest first.
+     */
+    public list<ThrowOnError extends boolean = false>(options?: Options<FlowRunnerExecutionsListData, ThrowOnError>): RequestResult<FlowRunnerExecutionsListResponses, FlowRunnerExecutionsListErrors, ThrowOnError> {
+        return (options?.client ?? this.client).get<FlowRunnerExecutionsListResponses, FlowRunnerExecutionsListErrors, ThrowOnError>({
+            security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/v1/executions',
+            ...options
+        });
+    }
+    
+    /**
+     * Cancel an execution
+     *
+     * Ends it at once: requests in flight are aborted and scripts are stopped. An execution that has ended is a conflict.
+     */
+    public cancel<ThrowOnError extends boolean = false>(options: Options<FlowRunnerExecutionsCancelData, ThrowOnError>): RequestResult<FlowRunnerExecutionsCancelResponses, FlowRunnerExecutionsCancelErrors, ThrowOnError> {
+        return (options.client ?? this.client).delete<FlowRunnerExecutionsCancelResponses, FlowRunnerExecutionsCancelErrors, ThrowOnError>({
+            security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/v1/executions/{id}',
+            ...options
+        });
+    }
+    
+    /**
+     * Get an execution
+     *
+     * How it stands, what it was given, and once it has ended its result or its error.
+     */
+    public get<ThrowOnError extends boolean = false>(options: Options<FlowRunnerExecutionsGetData, ThrowOnError>): RequestResult<FlowRunnerExecutionsGetResponses, FlowRunnerExecutionsGetErrors, ThrowOnError> {
+        return (options.client ?? this.client).get<FlowRunnerExecutionsGetResponses, FlowRunnerExecutionsGetErrors, ThrowOnError>({
+            security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/v1/executions/{id}',
+            ...options
+        });
+    }
+    
+    /**
+     * Get an execution's logs
+     *
+     * What happened so far, oldest first, secrets masked.
+     */
+    public logs<ThrowOnError extends boolean = false>(options: Options<FlowRunnerExecutionsLogsData, ThrowOnError>): RequestResult<FlowRunnerExecutionsLogsResponses, FlowRunnerExecutionsLogsErrors, ThrowOnError> {
+        return (options.client ?? this.client).get<FlowRunnerExecutionsLogsResponses, FlowRunnerExecutionsLogsErrors, ThrowOnError>({
+            security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/v1/executions/{id}/logs',
+            ...options
+        });
+    }
+}
+
+export class Flows extends HeyApiClient {
+    /**
+     * List flows
+     *
+     * The caller's flows, oldest first.
+     */
+    public list<ThrowOnError extends boolean = false>(options?: Options<FlowRunnerFlowsListData, ThrowOnError>): RequestResult<FlowRunnerFlowsListResponses, FlowRunnerFlowsListErrors, ThrowOnError> {
+        return (options?.client ?? this.client).get<FlowRunnerFlowsListResponses, FlowRunnerFlowsListErrors, ThrowOnError>({
+            security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/v1/flows',
+            ...options
+        });
+    }
+    
+    /**
+     * Create a flow
+     *
+     * Checks the definition and keeps it as the first revision. An invalid one is refused with every fault, each with its place in the text.
+     */
+    public create<ThrowOnError extends boolean = false>(options: Options<FlowRunnerFlowsCreateData, ThrowOnError>): RequestResult<FlowRunnerFlowsCreateResponses, FlowRunnerFlowsCreateErrors, ThrowOnError> {
+        return (options.client ?? this.client).post<FlowRunnerFlowsCreateResponses, FlowRunnerFlowsCreateErrors, ThrowOnError>({
+            security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/v1/flows',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
+     * Delete a flow
+     *
+     * Nothing starts it any more. Executions that run go on to their end and stay readable.
+     */
+    public delete<ThrowOnError extends boolean = false>(options: Options<FlowRunnerFlowsDeleteData, ThrowOnError>): RequestResult<FlowRunnerFlowsDeleteResponses, FlowRunnerFlowsDeleteErrors, ThrowOnError> {
+        return (options.client ?? this.client).delete<FlowRunnerFlowsDeleteResponses, FlowRunnerFlowsDeleteErrors, ThrowOnError>({
+            security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/v1/flows/{id}',
+            ...options
+        });
+    }
+    
+    /**
+     * Get a flow
+     *
+     * The flow with its current definition.
+     */
+    public get<ThrowOnError extends boolean = false>(options: Options<FlowRunnerFlowsGetData, ThrowOnError>): RequestResult<FlowRunnerFlowsGetResponses, FlowRunnerFlowsGetErrors, ThrowOnError> {
+        return (options.client ?? this.client).get<FlowRunnerFlowsGetResponses, FlowRunnerFlowsGetErrors, ThrowOnError>({
+            security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/v1/flows/{id}',
+            ...options
+        });
+    }
+    
+    /**
+     * Update a flow
+     *
+     * What is left out stays as it is. A definition becomes a new revision; running executions stay with theirs.
+     */
+    public update<ThrowOnError extends boolean = false>(options: Options<FlowRunnerFlowsUpdateData, ThrowOnError>): RequestResult<FlowRunnerFlowsUpdateResponses, FlowRunnerFlowsUpdateErrors, ThrowOnError> {
+        return (options.client ?? this.client).put<FlowRunnerFlowsUpdateResponses, FlowRunnerFlowsUpdateErrors, ThrowOnError>({
+            security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/v1/flows/{id}',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
+     * Run a flow
+     *
+     * Accepts an execution and answers at once. Once answered it is durable: it survives restarts and ends in exactly one final status. With an Idempotency-Key that was used for this flow before, answers with that execution.
+     */
+    public run<ThrowOnError extends boolean = false>(options: Options<FlowRunnerFlowsRunData, ThrowOnError>): RequestResult<FlowRunnerFlowsRunResponses, FlowRunnerFlowsRunErrors, ThrowOnError> {
+        return (options.client ?? this.client).post<FlowRunnerFlowsRunResponses, FlowRunnerFlowsRunErrors, ThrowOnError>({
+            security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/v1/flows/{id}/run',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+}
+
+export class Signals extends HeyApiClient {
+    /**
+     * Send a signal
+     *
+     * Continues every execution of the caller's flows that waits for this key. One that nobody waits for yet is kept for the next wait.
+     */
+    public send<ThrowOnError extends boolean = false>(options: Options<FlowRunnerSignalsSendData, ThrowOnError>): RequestResult<FlowRunnerSignalsSendResponses, FlowRunnerSignalsSendErrors, ThrowOnError> {
+        return (options.client ?? this.client).post<FlowRunnerSignalsSendResponses, FlowRunnerSignalsSendErrors, ThrowOnError>({
+            security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/v1/signals/{key}',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+}
+
+export class FlowRunner extends HeyApiClient {
+    private _accounts?: Accounts;
+    get accounts(): Accounts {
+        return this._accounts ??= new Accounts({ client: this.client });
+    }
+    
+    private _secrets?: Secrets;
+    get secrets(): Secrets {
+        return this._secrets ??= new Secrets({ client: this.client });
+    }
+    
+    private _auth?: Auth;
+    get auth(): Auth {
+        return this._auth ??= new Auth({ client: this.client });
+    }
+    
+    private _executions?: Executions;
+    get executions(): Executions {
+        return this._executions ??= new Executions({ client: this.client });
+    }
+    
+    private _flows?: Flows;
+    get flows(): Flows {
+        return this._flows ??= new Flows({ client: this.client });
+    }
+    
+    private _signals?: Signals;
+    get signals(): Signals {
+        return this._signals ??= new Signals({ client: this.client });
+    }
+}
+
 export class Health2 extends HeyApiClient {
     /**
      * Health check
@@ -96,6 +457,11 @@ export class Millrace extends HeyApiClient {
     private _facilflow?: Facilflow;
     get facilflow(): Facilflow {
         return this._facilflow ??= new Facilflow({ client: this.client });
+    }
+    
+    private _flowRunner?: FlowRunner;
+    get flowRunner(): FlowRunner {
+        return this._flowRunner ??= new FlowRunner({ client: this.client });
     }
     
     private _flwd?: Flwd;

@@ -65,6 +65,557 @@ export type FacilFlowProblem = {
     statusCode: number;
 };
 
+export type FlowRunnerAcceptedExecution = {
+    /**
+     * The execution's id.
+     */
+    execution_id: string;
+    /**
+     * The flow that runs.
+     */
+    flow_id: string;
+    /**
+     * How it stands.
+     */
+    status: FlowRunnerExecutionStatus;
+    /**
+     * When it was accepted.
+     */
+    created_at: string;
+};
+
+export type FlowRunnerAccount = {
+    /**
+     * The id.
+     */
+    id: string;
+    /**
+     * What people call it.
+     */
+    name: string;
+    /**
+     * The user name to log in with.
+     */
+    email: string;
+    /**
+     * What it may do: admins manage all accounts, the others only their own.
+     */
+    role: FlowRunnerRole;
+    /**
+     * When it was made.
+     */
+    created_at: string;
+    /**
+     * When it was last changed.
+     */
+    updated_at: string;
+};
+
+export type FlowRunnerAccountChange = {
+    /**
+     * What people call it.
+     */
+    name?: string;
+    /**
+     * The user name to log in with.
+     */
+    email?: string;
+    /**
+     * What it may do: admins manage all accounts, the others only their own.
+     */
+    role?: FlowRunnerRole;
+};
+
+export type FlowRunnerAccountList = {
+    /**
+     * This page.
+     */
+    accounts: Array<FlowRunnerAccount>;
+    /**
+     * How many there are on all pages.
+     */
+    total: number;
+    /**
+     * How many a page holds at most.
+     */
+    limit: number;
+    /**
+     * How many came before this page.
+     */
+    offset: number;
+};
+
+export type FlowRunnerAccountMessage = {
+    /**
+     * What was done.
+     */
+    message: string;
+};
+
+export type FlowRunnerExecution = {
+    /**
+     * The execution's id.
+     */
+    id: string;
+    /**
+     * The flow that runs.
+     */
+    flow_id: string;
+    /**
+     * How it stands.
+     */
+    status: FlowRunnerExecutionStatus;
+    /**
+     * When it was accepted.
+     */
+    started_at: string;
+    /**
+     * When it ended; absent while it runs.
+     */
+    completed_at?: string;
+    /**
+     * Milliseconds from acceptance to the end; absent while it runs.
+     */
+    duration?: number;
+    /**
+     * Why it failed; absent unless it did.
+     */
+    error?: string;
+    /**
+     * What it was given.
+     */
+    input: {
+        [key: string]: unknown;
+    };
+    /**
+     * The last node's output; a value that is no object stands under `result`. Absent unless completed.
+     */
+    result?: {
+        [key: string]: unknown;
+    };
+};
+
+export type FlowRunnerExecutionList = {
+    /**
+     * This page, newest first.
+     */
+    executions: Array<FlowRunnerExecutionSummary>;
+    /**
+     * How many there are before paging.
+     */
+    total: number;
+    /**
+     * The largest number of executions on a page.
+     */
+    limit: number;
+    /**
+     * How many come before this page.
+     */
+    offset: number;
+};
+
+export type FlowRunnerExecutionMessage = {
+    /**
+     * What was done.
+     */
+    message: string;
+};
+
+/**
+ * How it stands.
+ */
+export type FlowRunnerExecutionStatus = 'running' | 'completed' | 'failed' | 'cancelled';
+
+export type FlowRunnerExecutionSummary = {
+    /**
+     * The execution's id.
+     */
+    id: string;
+    /**
+     * The flow that runs.
+     */
+    flow_id: string;
+    /**
+     * How it stands.
+     */
+    status: FlowRunnerExecutionStatus;
+    /**
+     * When it was accepted.
+     */
+    started_at: string;
+    /**
+     * When it ended; absent while it runs.
+     */
+    completed_at?: string;
+    /**
+     * Milliseconds from acceptance to the end; absent while it runs.
+     */
+    duration?: number;
+    /**
+     * Why it failed; absent unless it did.
+     */
+    error?: string;
+};
+
+export type FlowRunnerFlow = {
+    /**
+     * The flow's id.
+     */
+    id: string;
+    /**
+     * The name people know it by.
+     */
+    name: string;
+    /**
+     * What it is for.
+     */
+    description: string;
+    /**
+     * The author's version, read from the definition.
+     */
+    version: string;
+    /**
+     * When it was made.
+     */
+    created_at: string;
+    /**
+     * When it was last changed.
+     */
+    updated_at: string;
+    /**
+     * Words to find it by.
+     */
+    tags: Array<string>;
+};
+
+export type FlowRunnerFlowChange = {
+    /**
+     * The name people know it by.
+     */
+    name?: string;
+    /**
+     * What it is for.
+     */
+    description?: string;
+    /**
+     * The flow in YAML. It becomes a new revision; running executions stay with theirs.
+     */
+    definition?: string;
+    /**
+     * Words to find it by.
+     */
+    tags?: Array<string>;
+};
+
+export type FlowRunnerFlowDetails = {
+    /**
+     * The flow's id.
+     */
+    id: string;
+    /**
+     * The name people know it by.
+     */
+    name: string;
+    /**
+     * What it is for.
+     */
+    description: string;
+    /**
+     * The author's version, read from the definition.
+     */
+    version: string;
+    /**
+     * When it was made.
+     */
+    created_at: string;
+    /**
+     * When it was last changed.
+     */
+    updated_at: string;
+    /**
+     * Words to find it by.
+     */
+    tags: Array<string>;
+    /**
+     * The flow in YAML, as it was sent.
+     */
+    definition: string;
+};
+
+export type FlowRunnerFlowList = {
+    /**
+     * This page, oldest first.
+     */
+    flows: Array<FlowRunnerFlow>;
+    /**
+     * How many there are before paging.
+     */
+    total: number;
+    /**
+     * The largest number of flows on a page.
+     */
+    limit: number;
+    /**
+     * How many come before this page.
+     */
+    offset: number;
+};
+
+export type FlowRunnerFlowMessage = {
+    /**
+     * What was done.
+     */
+    message: string;
+};
+
+export type FlowRunnerLogEntry = {
+    /**
+     * When it happened.
+     */
+    timestamp: string;
+    /**
+     * How grave it is.
+     */
+    level: FlowRunnerLogLevel;
+    /**
+     * What happened.
+     */
+    message: string;
+    /**
+     * The node that it happened in.
+     */
+    node_id?: string;
+    /**
+     * That node's type.
+     */
+    node_type?: string;
+    /**
+     * More about it.
+     */
+    data?: {
+        [key: string]: unknown;
+    };
+};
+
+/**
+ * How grave it is.
+ */
+export type FlowRunnerLogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+export type FlowRunnerLogin = {
+    /**
+     * The account's e-mail.
+     */
+    username: string;
+};
+
+export type FlowRunnerLogoutMessage = {
+    /**
+     * What was done.
+     */
+    message: string;
+};
+
+export type FlowRunnerLogs = {
+    /**
+     * This page, oldest first.
+     */
+    logs: Array<FlowRunnerLogEntry>;
+    /**
+     * How many lines there are before paging.
+     */
+    total: number;
+    /**
+     * The largest number of lines on a page.
+     */
+    limit: number;
+    /**
+     * How many lines come before this page.
+     */
+    offset: number;
+};
+
+export type FlowRunnerNewAccount = {
+    /**
+     * What people call it.
+     */
+    name: string;
+    /**
+     * The user name to log in with.
+     */
+    email: string;
+    /**
+     * What it may do: admins manage all accounts, the others only their own.
+     */
+    role: FlowRunnerRole;
+};
+
+export type FlowRunnerNewFlow = {
+    /**
+     * The name people know it by.
+     */
+    name: string;
+    /**
+     * What it is for. Left out, the definition's own description.
+     */
+    description?: string;
+    /**
+     * The flow in YAML.
+     */
+    definition: string;
+    /**
+     * Words to find it by.
+     */
+    tags?: Array<string>;
+};
+
+export type FlowRunnerNewSecret = {
+    /**
+     * What flows call it, as in `${secrets.NEW_API_KEY}`.
+     */
+    key: string;
+};
+
+/**
+ * How FlowRunner says what went wrong: a problem document of RFC 9457 with its own members added.
+ */
+export type FlowRunnerProblem = {
+    /**
+     * Names the kind of problem and leads to its explanation.
+     */
+    type: string;
+    /**
+     * The kind of problem in words, the same each time.
+     */
+    title: string;
+    /**
+     * The HTTP status.
+     */
+    status: number;
+    /**
+     * What went wrong this time.
+     */
+    detail: string;
+    /**
+     * The path that was asked for, without its query.
+     */
+    instance: string;
+    /**
+     * Names the request in the log.
+     */
+    requestId: string;
+    /**
+     * Every fault that was found.
+     */
+    errors?: Array<ProblemFault>;
+    /**
+     * The error in FlowRunner's own form.
+     */
+    error: {
+        /**
+         * The kind of error.
+         */
+        code: 'invalid_request' | 'unauthorized' | 'forbidden' | 'not_found' | 'method_not_allowed' | 'conflict' | 'gone' | 'precondition_failed' | 'too_large' | 'unsupported_media_type' | 'validation_error' | 'rate_limited' | 'internal_error' | 'not_supported' | 'unavailable';
+        /**
+         * What went wrong this time.
+         */
+        message: string;
+        /**
+         * The first fault of the request.
+         */
+        details?: {
+            /**
+             * The member or parameter at fault.
+             */
+            field: string;
+            /**
+             * What is wrong with it.
+             */
+            reason: string;
+        };
+    };
+};
+
+/**
+ * What it may do: admins manage all accounts, the others only their own.
+ */
+export type FlowRunnerRole = 'admin' | 'editor' | 'user' | 'viewer';
+
+export type FlowRunnerRunRequest = {
+    /**
+     * The execution's input; the start node sees it as `input`.
+     */
+    input?: {
+        [key: string]: unknown;
+    };
+};
+
+export type FlowRunnerSecret = {
+    /**
+     * What flows call it.
+     */
+    key: string;
+    /**
+     * When it was made.
+     */
+    created_at: string;
+    /**
+     * When it last got a value.
+     */
+    updated_at: string;
+};
+
+export type FlowRunnerSecretList = {
+    /**
+     * All of them, sorted by key.
+     */
+    secrets: Array<FlowRunnerSecret>;
+};
+
+export type FlowRunnerSecretMessage = {
+    /**
+     * What was done.
+     */
+    message: string;
+};
+
+export type FlowRunnerSession = {
+    /**
+     * To be sent as `Authorization: Bearer …`.
+     */
+    token: string;
+    /**
+     * When the token ends by itself.
+     */
+    expires_at: string;
+    /**
+     * The account's id.
+     */
+    account_id: string;
+};
+
+export type FlowRunnerSignal = {
+    /**
+     * Handed to the waiting nodes as `data`.
+     */
+    data?: unknown;
+};
+
+export type FlowRunnerSignalDelivery = {
+    /**
+     * The key that was sent.
+     */
+    key: string;
+    /**
+     * How many executions were waiting for it.
+     */
+    delivered: number;
+    /**
+     * True when none was, and the signal is kept for a week for the next one that waits for its key.
+     */
+    kept: boolean;
+};
+
 export type FlwdHealth = {
     /**
      * An instance that is not healthy answers 503.
@@ -148,6 +699,76 @@ export type ProblemFault = {
     column?: number;
 };
 
+export type FlowRunnerAccountChangeWritable = {
+    /**
+     * What people call it.
+     */
+    name?: string;
+    /**
+     * The user name to log in with.
+     */
+    email?: string;
+    /**
+     * What it may do: admins manage all accounts, the others only their own.
+     */
+    role?: FlowRunnerRole;
+    /**
+     * A new password. It ends every session of the account.
+     */
+    password?: string;
+};
+
+export type FlowRunnerLoginWritable = {
+    /**
+     * The account's e-mail.
+     */
+    username: string;
+    /**
+     * The password.
+     */
+    password: string;
+};
+
+export type FlowRunnerNewAccountWritable = {
+    /**
+     * What people call it.
+     */
+    name: string;
+    /**
+     * The user name to log in with.
+     */
+    email: string;
+    /**
+     * The password.
+     */
+    password: string;
+    /**
+     * What it may do: admins manage all accounts, the others only their own.
+     */
+    role: FlowRunnerRole;
+};
+
+export type FlowRunnerNewSecretWritable = {
+    /**
+     * What flows call it, as in `${secrets.NEW_API_KEY}`.
+     */
+    key: string;
+    /**
+     * The value. It is never shown again; in results and logs of executions it is masked.
+     */
+    value: string;
+};
+
+/**
+ * Any text of 1 to 255 visible ASCII characters, new for each thing to be made. Sent again with the same body, the first answer is given and nothing is made twice; with another body the request is refused.
+ */
+export type IdempotencyKey = string;
+
+/**
+ * Entity tags that were read; the request is refused when the thing has changed since. `*` accepts any version.
+ */
+export type IfMatch = string;
+
 export type FacilflowHealthGetData = {
     body?: never;
     path?: never;
@@ -185,6 +806,1186 @@ export type FacilflowHealthGetResponses = {
 
 export type FacilflowHealthGetResponse = FacilflowHealthGetResponses[keyof FacilflowHealthGetResponses];
 
+export type FlowRunnerAccountsListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Only accounts with this role.
+         */
+        role?: 'admin' | 'editor' | 'user' | 'viewer';
+        /**
+         * How many to answer at most. More than 100 counts as 100.
+         */
+        limit?: number;
+        /**
+         * How many to skip.
+         */
+        offset?: number;
+    };
+    url: '/api/v1/accounts';
+};
+
+export type FlowRunnerAccountsListErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerAccountsListError = FlowRunnerAccountsListErrors[keyof FlowRunnerAccountsListErrors];
+
+export type FlowRunnerAccountsListResponses = {
+    /**
+     * One page of accounts
+     */
+    200: FlowRunnerAccountList;
+};
+
+export type FlowRunnerAccountsListResponse = FlowRunnerAccountsListResponses[keyof FlowRunnerAccountsListResponses];
+
+export type FlowRunnerAccountsCreateData = {
+    body: FlowRunnerNewAccountWritable;
+    path?: never;
+    query?: never;
+    url: '/api/v1/accounts';
+};
+
+export type FlowRunnerAccountsCreateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * Not permitted.
+     */
+    403: FlowRunnerProblem;
+    /**
+     * Conflict with the present state.
+     */
+    409: FlowRunnerProblem;
+    /**
+     * The body is too large.
+     */
+    413: FlowRunnerProblem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: FlowRunnerProblem;
+    /**
+     * The request failed validation.
+     */
+    422: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerAccountsCreateError = FlowRunnerAccountsCreateErrors[keyof FlowRunnerAccountsCreateErrors];
+
+export type FlowRunnerAccountsCreateResponses = {
+    /**
+     * The account
+     */
+    201: FlowRunnerAccount;
+};
+
+export type FlowRunnerAccountsCreateResponse = FlowRunnerAccountsCreateResponses[keyof FlowRunnerAccountsCreateResponses];
+
+export type FlowRunnerSecretsListData = {
+    body?: never;
+    path: {
+        /**
+         * The account's id. Those who are no admin may only name their own.
+         */
+        account_id: string;
+    };
+    query?: never;
+    url: '/api/v1/accounts/{account_id}/secrets';
+};
+
+export type FlowRunnerSecretsListErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerSecretsListError = FlowRunnerSecretsListErrors[keyof FlowRunnerSecretsListErrors];
+
+export type FlowRunnerSecretsListResponses = {
+    /**
+     * The secrets
+     */
+    200: FlowRunnerSecretList;
+};
+
+export type FlowRunnerSecretsListResponse = FlowRunnerSecretsListResponses[keyof FlowRunnerSecretsListResponses];
+
+export type FlowRunnerSecretsCreateData = {
+    body: FlowRunnerNewSecretWritable;
+    path: {
+        /**
+         * The account's id. Those who are no admin may only name their own.
+         */
+        account_id: string;
+    };
+    query?: never;
+    url: '/api/v1/accounts/{account_id}/secrets';
+};
+
+export type FlowRunnerSecretsCreateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlowRunnerProblem;
+    /**
+     * The body is too large.
+     */
+    413: FlowRunnerProblem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: FlowRunnerProblem;
+    /**
+     * The request failed validation.
+     */
+    422: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerSecretsCreateError = FlowRunnerSecretsCreateErrors[keyof FlowRunnerSecretsCreateErrors];
+
+export type FlowRunnerSecretsCreateResponses = {
+    /**
+     * The secret, with its new value
+     */
+    200: FlowRunnerSecret;
+    /**
+     * The new secret
+     */
+    201: FlowRunnerSecret;
+};
+
+export type FlowRunnerSecretsCreateResponse = FlowRunnerSecretsCreateResponses[keyof FlowRunnerSecretsCreateResponses];
+
+export type FlowRunnerSecretsDeleteData = {
+    body?: never;
+    path: {
+        /**
+         * The account's id. Those who are no admin may only name their own.
+         */
+        account_id: string;
+        /**
+         * The secret's key.
+         */
+        key: string;
+    };
+    query?: never;
+    url: '/api/v1/accounts/{account_id}/secrets/{key}';
+};
+
+export type FlowRunnerSecretsDeleteErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerSecretsDeleteError = FlowRunnerSecretsDeleteErrors[keyof FlowRunnerSecretsDeleteErrors];
+
+export type FlowRunnerSecretsDeleteResponses = {
+    /**
+     * The secret is deleted
+     */
+    200: FlowRunnerSecretMessage;
+};
+
+export type FlowRunnerSecretsDeleteResponse = FlowRunnerSecretsDeleteResponses[keyof FlowRunnerSecretsDeleteResponses];
+
+export type FlowRunnerAccountsDeleteData = {
+    body?: never;
+    path: {
+        /**
+         * The account's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/v1/accounts/{id}';
+};
+
+export type FlowRunnerAccountsDeleteErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlowRunnerProblem;
+    /**
+     * Conflict with the present state.
+     */
+    409: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerAccountsDeleteError = FlowRunnerAccountsDeleteErrors[keyof FlowRunnerAccountsDeleteErrors];
+
+export type FlowRunnerAccountsDeleteResponses = {
+    /**
+     * The account is deleted
+     */
+    200: FlowRunnerAccountMessage;
+};
+
+export type FlowRunnerAccountsDeleteResponse = FlowRunnerAccountsDeleteResponses[keyof FlowRunnerAccountsDeleteResponses];
+
+export type FlowRunnerAccountsGetData = {
+    body?: never;
+    path: {
+        /**
+         * The account's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/v1/accounts/{id}';
+};
+
+export type FlowRunnerAccountsGetErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerAccountsGetError = FlowRunnerAccountsGetErrors[keyof FlowRunnerAccountsGetErrors];
+
+export type FlowRunnerAccountsGetResponses = {
+    /**
+     * The account
+     */
+    200: FlowRunnerAccount;
+};
+
+export type FlowRunnerAccountsGetResponse = FlowRunnerAccountsGetResponses[keyof FlowRunnerAccountsGetResponses];
+
+export type FlowRunnerAccountsUpdateData = {
+    body?: FlowRunnerAccountChangeWritable;
+    headers?: {
+        /**
+         * Entity tags that were read; the request is refused when the thing has changed since. `*` accepts any version.
+         */
+        'If-Match'?: string;
+    };
+    path: {
+        /**
+         * The account's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/v1/accounts/{id}';
+};
+
+export type FlowRunnerAccountsUpdateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * Not permitted.
+     */
+    403: FlowRunnerProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlowRunnerProblem;
+    /**
+     * Conflict with the present state.
+     */
+    409: FlowRunnerProblem;
+    /**
+     * The thing has changed.
+     */
+    412: FlowRunnerProblem;
+    /**
+     * The body is too large.
+     */
+    413: FlowRunnerProblem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: FlowRunnerProblem;
+    /**
+     * The request failed validation.
+     */
+    422: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerAccountsUpdateError = FlowRunnerAccountsUpdateErrors[keyof FlowRunnerAccountsUpdateErrors];
+
+export type FlowRunnerAccountsUpdateResponses = {
+    /**
+     * The account
+     */
+    200: FlowRunnerAccount;
+};
+
+export type FlowRunnerAccountsUpdateResponse = FlowRunnerAccountsUpdateResponses[keyof FlowRunnerAccountsUpdateResponses];
+
+export type FlowRunnerAuthLoginData = {
+    body: FlowRunnerLoginWritable;
+    path?: never;
+    query?: never;
+    url: '/api/v1/auth/login';
+};
+
+export type FlowRunnerAuthLoginErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * The body is too large.
+     */
+    413: FlowRunnerProblem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: FlowRunnerProblem;
+    /**
+     * The request failed validation.
+     */
+    422: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerAuthLoginError = FlowRunnerAuthLoginErrors[keyof FlowRunnerAuthLoginErrors];
+
+export type FlowRunnerAuthLoginResponses = {
+    /**
+     * The token
+     */
+    200: FlowRunnerSession;
+};
+
+export type FlowRunnerAuthLoginResponse = FlowRunnerAuthLoginResponses[keyof FlowRunnerAuthLoginResponses];
+
+export type FlowRunnerAuthLogoutData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/auth/logout';
+};
+
+export type FlowRunnerAuthLogoutErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerAuthLogoutError = FlowRunnerAuthLogoutErrors[keyof FlowRunnerAuthLogoutErrors];
+
+export type FlowRunnerAuthLogoutResponses = {
+    /**
+     * The token is dead
+     */
+    200: FlowRunnerLogoutMessage;
+};
+
+export type FlowRunnerAuthLogoutResponse = FlowRunnerAuthLogoutResponses[keyof FlowRunnerAuthLogoutResponses];
+
+export type FlowRunnerAuthRefreshData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/auth/refresh';
+};
+
+export type FlowRunnerAuthRefreshErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerAuthRefreshError = FlowRunnerAuthRefreshErrors[keyof FlowRunnerAuthRefreshErrors];
+
+export type FlowRunnerAuthRefreshResponses = {
+    /**
+     * The new token
+     */
+    200: FlowRunnerSession;
+};
+
+export type FlowRunnerAuthRefreshResponse = FlowRunnerAuthRefreshResponses[keyof FlowRunnerAuthRefreshResponses];
+
+export type FlowRunnerExecutionsListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Only executions of this flow.
+         */
+        flow_id?: string;
+        /**
+         * Only executions that stand so. `canceled` means `cancelled`.
+         */
+        status?: 'running' | 'completed' | 'failed' | 'cancelled' | 'canceled';
+        /**
+         * How many to answer at most. More than 100 counts as 100.
+         */
+        limit?: number;
+        /**
+         * How many to skip.
+         */
+        offset?: number;
+    };
+    url: '/api/v1/executions';
+};
+
+export type FlowRunnerExecutionsListErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerExecutionsListError = FlowRunnerExecutionsListErrors[keyof FlowRunnerExecutionsListErrors];
+
+export type FlowRunnerExecutionsListResponses = {
+    /**
+     * One page of executions
+     */
+    200: FlowRunnerExecutionList;
+};
+
+export type FlowRunnerExecutionsListResponse = FlowRunnerExecutionsListResponses[keyof FlowRunnerExecutionsListResponses];
+
+export type FlowRunnerExecutionsCancelData = {
+    body?: never;
+    path: {
+        /**
+         * The execution's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/v1/executions/{id}';
+};
+
+export type FlowRunnerExecutionsCancelErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlowRunnerProblem;
+    /**
+     * Conflict with the present state.
+     */
+    409: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerExecutionsCancelError = FlowRunnerExecutionsCancelErrors[keyof FlowRunnerExecutionsCancelErrors];
+
+export type FlowRunnerExecutionsCancelResponses = {
+    /**
+     * The execution is cancelled
+     */
+    200: FlowRunnerExecutionMessage;
+};
+
+export type FlowRunnerExecutionsCancelResponse = FlowRunnerExecutionsCancelResponses[keyof FlowRunnerExecutionsCancelResponses];
+
+export type FlowRunnerExecutionsGetData = {
+    body?: never;
+    path: {
+        /**
+         * The execution's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/v1/executions/{id}';
+};
+
+export type FlowRunnerExecutionsGetErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerExecutionsGetError = FlowRunnerExecutionsGetErrors[keyof FlowRunnerExecutionsGetErrors];
+
+export type FlowRunnerExecutionsGetResponses = {
+    /**
+     * The execution
+     */
+    200: FlowRunnerExecution;
+};
+
+export type FlowRunnerExecutionsGetResponse = FlowRunnerExecutionsGetResponses[keyof FlowRunnerExecutionsGetResponses];
+
+export type FlowRunnerExecutionsLogsData = {
+    body?: never;
+    path: {
+        /**
+         * The execution's id.
+         */
+        id: string;
+    };
+    query?: {
+        /**
+         * Only lines of exactly this level.
+         */
+        level?: 'debug' | 'info' | 'warn' | 'error';
+        /**
+         * How many to answer at most. More than 1000 counts as 1000.
+         */
+        limit?: number;
+        /**
+         * How many to skip.
+         */
+        offset?: number;
+    };
+    url: '/api/v1/executions/{id}/logs';
+};
+
+export type FlowRunnerExecutionsLogsErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerExecutionsLogsError = FlowRunnerExecutionsLogsErrors[keyof FlowRunnerExecutionsLogsErrors];
+
+export type FlowRunnerExecutionsLogsResponses = {
+    /**
+     * One page of log lines
+     */
+    200: FlowRunnerLogs;
+};
+
+export type FlowRunnerExecutionsLogsResponse = FlowRunnerExecutionsLogsResponses[keyof FlowRunnerExecutionsLogsResponses];
+
+export type FlowRunnerFlowsListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Only flows with this tag.
+         */
+        tag?: string;
+        /**
+         * How many to answer at most. More than 100 counts as 100.
+         */
+        limit?: number;
+        /**
+         * How many to skip.
+         */
+        offset?: number;
+    };
+    url: '/api/v1/flows';
+};
+
+export type FlowRunnerFlowsListErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerFlowsListError = FlowRunnerFlowsListErrors[keyof FlowRunnerFlowsListErrors];
+
+export type FlowRunnerFlowsListResponses = {
+    /**
+     * One page of flows
+     */
+    200: FlowRunnerFlowList;
+};
+
+export type FlowRunnerFlowsListResponse = FlowRunnerFlowsListResponses[keyof FlowRunnerFlowsListResponses];
+
+export type FlowRunnerFlowsCreateData = {
+    body: FlowRunnerNewFlow;
+    path?: never;
+    query?: never;
+    url: '/api/v1/flows';
+};
+
+export type FlowRunnerFlowsCreateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * The body is too large.
+     */
+    413: FlowRunnerProblem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: FlowRunnerProblem;
+    /**
+     * The request failed validation.
+     */
+    422: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerFlowsCreateError = FlowRunnerFlowsCreateErrors[keyof FlowRunnerFlowsCreateErrors];
+
+export type FlowRunnerFlowsCreateResponses = {
+    /**
+     * The flow
+     */
+    201: FlowRunnerFlow;
+};
+
+export type FlowRunnerFlowsCreateResponse = FlowRunnerFlowsCreateResponses[keyof FlowRunnerFlowsCreateResponses];
+
+export type FlowRunnerFlowsDeleteData = {
+    body?: never;
+    path: {
+        /**
+         * The flow's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/v1/flows/{id}';
+};
+
+export type FlowRunnerFlowsDeleteErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerFlowsDeleteError = FlowRunnerFlowsDeleteErrors[keyof FlowRunnerFlowsDeleteErrors];
+
+export type FlowRunnerFlowsDeleteResponses = {
+    /**
+     * The flow is deleted
+     */
+    200: FlowRunnerFlowMessage;
+};
+
+export type FlowRunnerFlowsDeleteResponse = FlowRunnerFlowsDeleteResponses[keyof FlowRunnerFlowsDeleteResponses];
+
+export type FlowRunnerFlowsGetData = {
+    body?: never;
+    path: {
+        /**
+         * The flow's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/v1/flows/{id}';
+};
+
+export type FlowRunnerFlowsGetErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerFlowsGetError = FlowRunnerFlowsGetErrors[keyof FlowRunnerFlowsGetErrors];
+
+export type FlowRunnerFlowsGetResponses = {
+    /**
+     * The flow
+     */
+    200: FlowRunnerFlowDetails;
+};
+
+export type FlowRunnerFlowsGetResponse = FlowRunnerFlowsGetResponses[keyof FlowRunnerFlowsGetResponses];
+
+export type FlowRunnerFlowsUpdateData = {
+    body?: FlowRunnerFlowChange;
+    headers?: {
+        /**
+         * Entity tags that were read; the request is refused when the thing has changed since. `*` accepts any version.
+         */
+        'If-Match'?: string;
+    };
+    path: {
+        /**
+         * The flow's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/v1/flows/{id}';
+};
+
+export type FlowRunnerFlowsUpdateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlowRunnerProblem;
+    /**
+     * The thing has changed.
+     */
+    412: FlowRunnerProblem;
+    /**
+     * The body is too large.
+     */
+    413: FlowRunnerProblem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: FlowRunnerProblem;
+    /**
+     * The request failed validation.
+     */
+    422: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerFlowsUpdateError = FlowRunnerFlowsUpdateErrors[keyof FlowRunnerFlowsUpdateErrors];
+
+export type FlowRunnerFlowsUpdateResponses = {
+    /**
+     * The flow
+     */
+    200: FlowRunnerFlow;
+};
+
+export type FlowRunnerFlowsUpdateResponse = FlowRunnerFlowsUpdateResponses[keyof FlowRunnerFlowsUpdateResponses];
+
+export type FlowRunnerFlowsRunData = {
+    body?: FlowRunnerRunRequest;
+    headers?: {
+        /**
+         * Any text of 1 to 255 visible ASCII characters, new for each thing to be made. Sent again with the same body, the first answer is given and nothing is made twice; with another body the request is refused.
+         */
+        'Idempotency-Key'?: string;
+    };
+    path: {
+        /**
+         * The flow's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/v1/flows/{id}/run';
+};
+
+export type FlowRunnerFlowsRunErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlowRunnerProblem;
+    /**
+     * Conflict with the present state.
+     */
+    409: FlowRunnerProblem;
+    /**
+     * The body is too large.
+     */
+    413: FlowRunnerProblem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: FlowRunnerProblem;
+    /**
+     * The request failed validation.
+     */
+    422: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerFlowsRunError = FlowRunnerFlowsRunErrors[keyof FlowRunnerFlowsRunErrors];
+
+export type FlowRunnerFlowsRunResponses = {
+    /**
+     * The execution is accepted
+     */
+    201: FlowRunnerAcceptedExecution;
+};
+
+export type FlowRunnerFlowsRunResponse = FlowRunnerFlowsRunResponses[keyof FlowRunnerFlowsRunResponses];
+
 export type FlwdHealthGetData = {
     body?: never;
     path?: never;
@@ -221,3 +2022,65 @@ export type FlwdHealthGetResponses = {
 };
 
 export type FlwdHealthGetResponse = FlwdHealthGetResponses[keyof FlwdHealthGetResponses];
+
+export type FlowRunnerSignalsSendData = {
+    body?: FlowRunnerSignal;
+    path: {
+        /**
+         * The key that `wait` nodes name.
+         */
+        key: string;
+    };
+    query?: never;
+    url: '/api/v1/signals/{key}';
+};
+
+export type FlowRunnerSignalsSendErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlowRunnerProblem;
+    /**
+     * The body is too large.
+     */
+    413: FlowRunnerProblem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: FlowRunnerProblem;
+    /**
+     * The request failed validation.
+     */
+    422: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerSignalsSendError = FlowRunnerSignalsSendErrors[keyof FlowRunnerSignalsSendErrors];
+
+export type FlowRunnerSignalsSendResponses = {
+    /**
+     * What became of the signal
+     */
+    200: FlowRunnerSignalDelivery;
+};
+
+export type FlowRunnerSignalsSendResponse = FlowRunnerSignalsSendResponses[keyof FlowRunnerSignalsSendResponses];

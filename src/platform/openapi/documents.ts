@@ -144,7 +144,10 @@ function complete(operation: Operation, path: string, found: Handler, schemas: R
     ...(answer.also && { [answer.also.status]: { ...success, description: answer.also.description } }),
     ...problems(found, path, body !== undefined),
   }
-  operation.security = isPublic(handler, controller) ? [] : dialect.accepts.map((scheme) => ({ [scheme]: [] }))
+  // Generated clients that are given one text as the credential try it as each scheme in turn, and the last stays: the token's.
+  operation.security = isPublic(handler, controller)
+    ? []
+    : dialect.accepts.toReversed().map((scheme) => ({ [scheme]: [] }))
   return faults
 }
 
