@@ -289,7 +289,7 @@ describe('a run', () => {
     await ended(id)
     const told = await all(second.events.follow(id, 0, new AbortController().signal))
     expect(told.map(({ seq }) => seq)).toEqual(told.map((_, index) => index + 1))
-    const completed = told.filter((event) => event.type === 'node_completed').map((event) => event.node)
+    const completed = told.flatMap((event) => (event.type === 'node_completed' ? [event.node] : []))
     expect(completed).toEqual(['count', 'hold', 'last'])
     expect(counted.get(id)).toBe(1)
   })

@@ -1,20 +1,28 @@
 import type { JournalRecord, StoredEvent } from './records.js'
 
+/** A record as it travels: rows in JSON, by the list of the flush that they go into. */
+export interface Row {
+  list: 'accepts' | 'outcomes' | 'timers' | 'events' | 'releases' | 'finishes'
+  json: string
+}
+
+/** The argument of `journal_write` as JSON text: its lists, each with its rows in the order they were handed in. */
+export function flushDocument(rows: readonly Row[]): string {
+  const lists = Map.groupBy(rows, (row) => row.list)
+  const members = [...lists].map(([list, listed]) => `"${list}":[${listed.map(({ json }) => json).join(',')}]`)
+  return `{${members.join(',')}}`
+}
+
 /**
- * The argument of `journal_write` as JSON text: one list of rows per kind of record, in the order they were handed in. JSON values travel as
- * text inside it, because Postgres takes a document apart only if no string in it holds U+0000, and what steps return may.
+ * The rows of a record. JSON values travel as text inside them, because Postgres takes a document apart only if no string in it holds
+ * U+0000, and what steps return may.
  */
-export function flushDocument(records: readonly JournalRecord[]): string {
-  const lists: Record<string, object[]> = {}
-  const add = (list: string, row: object) => {
-    lists[list] ??= []
-    lists[list].push(row)
-  }
-  for (const record of records) {
-    switch (record.kind) {
-      case 'accept': {
-        const { run } = record
-        add('accepts', {
+export function rowsOf(record: JournalRecord): Row[] {
+  switch (record.kind) {
+    case 'accept': {
+      const { run } = record
+      return [
+        row('accepts', {
           id: run.id,
           tenant_id: run.tenantId,
           account_id: run.accountId,
@@ -32,12 +40,13 @@ export function flushDocument(records: readonly JournalRecord[]): string {
           actor_email: run.audit?.actorEmail,
           ip: run.audit?.ip,
           request_id: run.audit?.requestId,
-        })
-        break
-      }
-      case 'outcome': {
-        const { outcome } = record
-        add('outcomes', {
+        }),
+      ]
+    }
+    case 'outcome': {
+      const { outcome } = record
+      return [
+        row('outcomes', {
           run_id: record.runId,
           path: outcome.path,
           attempt: outcome.attempt,
@@ -51,52 +60,55 @@ export function flushDocument(records: readonly JournalRecord[]): string {
           due_at: outcome.dueAt,
           started_at: outcome.startedAt,
           finished_at: outcome.finishedAt,
-        })
-        break
-      }
-      case 'timer':
-        add('timers', {
+        }),
+      ]
+    }
+    case 'timer':
+      return [
+        row('timers', {
           run_id: record.runId,
           path: record.timer.path,
           attempt: record.timer.attempt,
           ordinal: record.timer.ordinal,
           due_at: record.timer.dueAt,
-        })
-        break
-      case 'events':
-        add('events', chunk(record.runId, record.events))
-        break
-      case 'release':
-        add('releases', {
+        }),
+      ]
+    case 'events':
+      return chunk(record.runId, record.events)
+    case 'release':
+      return [
+        row('releases', {
           run_id: record.runId,
           epoch: record.epoch,
           state: record.state,
           wake_at: record.wakeAt,
-        })
-        break
-      case 'finish':
-        add('finishes', {
+        }),
+      ]
+    case 'finish':
+      return [
+        row('finishes', {
           run_id: record.runId,
           epoch: record.epoch,
           state: record.ending.state,
           result: text(record.ending.result),
           error: text(record.ending.error),
           finished_at: record.ending.finishedAt,
-        })
-        if (record.events.length > 0) add('events', chunk(record.runId, record.events))
-        break
-    }
+        }),
+        ...chunk(record.runId, record.events),
+      ]
   }
-  return JSON.stringify(lists)
 }
 
-function chunk(runId: string, events: readonly StoredEvent[]): object {
-  return {
-    run_id: runId,
-    first_seq: events[0]?.seq,
-    last_seq: events.at(-1)?.seq,
-    entries: withoutNul(JSON.stringify(events)),
-  }
+function chunk(runId: string, events: readonly StoredEvent[]): Row[] {
+  const [first] = events
+  const last = events.at(-1)
+  if (!first || !last) return []
+  const entries = withoutNul(JSON.stringify(events))
+  return [row('events', { run_id: runId, first_seq: first.seq, last_seq: last.seq, entries })]
+}
+
+function row(list: Row['list'], members: object): Row {
+  return { list, json: JSON.stringify(members) }
 }
 
 function text(value: unknown): string | undefined {

@@ -119,6 +119,25 @@ describe('a journal', () => {
     expect(rows).toHaveLength(300)
   })
 
+  it('refuses at once what cannot be written down, and goes on', async () => {
+    const journal = new Journal(database.sql, await writer())
+    const run = newRun({ createdAt: new Date(Number.NaN) })
+    const unspeakable = { ...newRun(), input: { n: 1n } as never }
+    await expect(journal.accept(unspeakable)).rejects.toThrow('BigInt')
+    await expect(journal.accept(run)).rejects.toThrow()
+    expect(await journal.accept(newRun())).toMatchObject({ repeated: false })
+  })
+
+  it('refuses runs when they are too large together, and splits what it took into statements of bounded size', async () => {
+    const journal = new Journal(database.sql, await writer(), { maxQueuedChars: 12_000_000 })
+    const large = () => newRun({ input: { text: 'x'.repeat(3_000_000) } })
+    const results = await Promise.allSettled(Array.from({ length: 20 }, () => journal.accept(large())))
+    const refused = results.filter((result) => result.status === 'rejected')
+    expect(refused.length).toBeGreaterThan(0)
+    expect(refused.length).toBeLessThan(20)
+    expect(refused.every((result) => result.reason instanceof JournalFull)).toBe(true)
+  })
+
   it('refuses runs when too much waits, and takes the rest once it is written', async () => {
     const journal = new Journal(database.sql, await writer(), { maxQueued: 5 })
     const results = await Promise.allSettled(Array.from({ length: 100 }, () => journal.accept(newRun())))

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import type { Sql, Statement } from '../../../platform/database/sql.js'
 import { JournalFull, JournalUnavailable, LeaseLost } from '../runs.errors.js'
-import { flushDocument } from './flush.js'
+import { flushDocument, type Row, rowsOf } from './flush.js'
 import {
   type Accepted,
   type Ending,
@@ -15,14 +15,21 @@ import {
 export interface JournalLimits {
   /** Records that may wait in a lane before further runs are refused. */
   maxQueued: number
+  /** Characters of rows that may wait in a lane before further runs are refused. */
+  maxQueuedChars: number
   /** How long an accept may wait for a database that cannot be reached. */
   acceptPatienceMs: number
 }
 
-const DEFAULT_LIMITS: JournalLimits = { maxQueued: 20_000, acceptPatienceMs: 5_000 }
+const DEFAULT_LIMITS: JournalLimits = {
+  maxQueued: 20_000,
+  maxQueuedChars: 64 * 1024 * 1024,
+  acceptPatienceMs: 5_000,
+}
 
-/** Records of one flush: enough to make the commit's price vanish, few enough that one statement stays short. */
+/** Records of one flush, and characters of its rows: enough to make the commit's price vanish, few enough that one statement stays short. */
 const MAX_FLUSH = 2_000
+const MAX_FLUSH_CHARS = 8 * 1024 * 1024
 const LANES = 2
 
 const WRITE: Statement = { name: 'journal_write', text: 'select journal_write($1, $2, $3) as answer' }
@@ -36,7 +43,10 @@ interface FlushAnswer {
 }
 
 interface Entry {
-  record: JournalRecord
+  runId: string
+  isAccept: boolean
+  rows: Row[]
+  chars: number
   since: number
   resolve(answer: FlushAnswer): void
   reject(error: unknown): void
@@ -51,7 +61,7 @@ interface Entry {
 export class Journal {
   private readonly lanes = Array.from({ length: LANES }, () => new Lane(this))
   private readonly onLost: () => void
-  private closed = false
+  isClosed = false
   readonly limits: JournalLimits
 
   constructor(
@@ -66,7 +76,7 @@ export class Journal {
   /** Resolves once the run is durable. Throws `JournalFull` or `JournalUnavailable` when it cannot be taken now. */
   async accept(run: NewRun): Promise<Accepted> {
     const lane = this.lane(run.id)
-    if (this.closed || lane.length >= this.limits.maxQueued) throw new JournalFull()
+    if (this.isClosed || lane.isFull(this.limits)) throw new JournalFull()
     const answer = await lane.submit({ kind: 'accept', run })
     const stored = answer.accepted?.find((accepted) => accepted.asked === run.id)
     if (!stored || stored.id === run.id) return { id: run.id, createdAt: run.createdAt, repeated: false }
@@ -91,7 +101,7 @@ export class Journal {
 
   /** Refuses further runs and resolves when all that was handed in is durable. */
   async close(): Promise<void> {
-    this.closed = true
+    this.isClosed = true
     await Promise.all(this.lanes.map((lane) => lane.drained()))
   }
 
@@ -105,8 +115,8 @@ export class Journal {
     return this.lanes.reduce((sum, lane) => sum + lane.length, 0)
   }
 
-  async send(records: readonly JournalRecord[]): Promise<FlushAnswer> {
-    const document = flushDocument(records)
+  async send(rows: readonly Row[]): Promise<FlushAnswer> {
+    const document = flushDocument(rows)
     const [row] = await this.sql.query<{ answer: FlushAnswer }>(WRITE, [this.writer.id, this.writer.fence, document])
     const answer = row?.answer ?? {}
     if (answer.fenced) {
@@ -125,6 +135,7 @@ export class Journal {
 class Lane {
   private queue: Entry[] = []
   private inFlight: Entry[] = []
+  private chars = 0
   private flushing?: Promise<void>
 
   constructor(private readonly journal: Journal) {}
@@ -134,13 +145,21 @@ class Lane {
   }
 
   holds(runId: string): boolean {
-    const isOf = (entry: Entry) => runOf(entry.record) === runId
+    const isOf = (entry: Entry) => entry.runId === runId
     return this.inFlight.some(isOf) || this.queue.some(isOf)
+  }
+
+  isFull(limits: JournalLimits): boolean {
+    return this.length >= limits.maxQueued || this.chars >= limits.maxQueuedChars
   }
 
   submit(record: JournalRecord): Promise<FlushAnswer> {
     return new Promise((resolve, reject) => {
-      this.queue.push({ record, since: Date.now(), resolve, reject })
+      const rows = rowsOf(record)
+      const chars = rows.reduce((sum, { json }) => sum + json.length, 0)
+      const isAccept = record.kind === 'accept'
+      this.queue.push({ runId: runOf(record), isAccept, rows, chars, since: Date.now(), resolve, reject })
+      this.chars += chars
       this.flushing ??= this.flushAll()
     })
   }
@@ -153,13 +172,13 @@ class Lane {
     // Everything that this turn of the event loop hands in travels together.
     await new Promise((resolve) => setImmediate(resolve))
     for (let failures = 0; this.queue.length > 0; ) {
-      const entries = this.queue.splice(0, MAX_FLUSH)
+      const entries = this.take()
       this.inFlight = entries
       try {
         await this.flush(entries)
         failures = 0
-      } catch {
-        this.queue.unshift(...this.stillWilling(entries))
+      } catch (error) {
+        this.putBack(this.stillWilling(entries, error, failures))
         await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS[Math.min(failures++, RECONNECT_MS.length - 1)]))
       }
       this.inFlight = []
@@ -167,10 +186,28 @@ class Lane {
     this.flushing = undefined
   }
 
+  /** The next flush: at least one entry, and as many more as fit. */
+  private take(): Entry[] {
+    let count = 0
+    let chars = 0
+    for (const entry of this.queue) {
+      if (count > 0 && (count >= MAX_FLUSH || chars + entry.chars > MAX_FLUSH_CHARS)) break
+      chars += entry.chars
+      count++
+    }
+    this.chars -= chars
+    return this.queue.splice(0, count)
+  }
+
+  private putBack(entries: readonly Entry[]): void {
+    this.queue.unshift(...entries)
+    for (const entry of entries) this.chars += entry.chars
+  }
+
   /** Settles every entry, or throws when the database cannot be reached and all may be sent again. */
   private async flush(entries: readonly Entry[]): Promise<void> {
     try {
-      const answer = await this.journal.send(entries.map((entry) => entry.record))
+      const answer = await this.journal.send(entries.flatMap((entry) => entry.rows))
       for (const entry of entries) entry.resolve(answer)
     } catch (error) {
       if (error instanceof LeaseLost) for (const entry of entries) entry.reject(error)
@@ -184,18 +221,25 @@ class Lane {
     }
   }
 
-  /** While the database is away, what is already running waits for it; a caller who wants a run accepted does not wait for ever. */
-  private stillWilling(entries: readonly Entry[]): Entry[] {
+  /**
+   * While the database is away, what is already running waits for it; a caller who wants a run accepted does not wait for ever, and
+   * neither does a process that is stopping: whoever takes its runs over goes on from what is recorded.
+   */
+  private stillWilling(entries: readonly Entry[], error: unknown, failures: number): Entry[] {
     const latest = Date.now() - this.journal.limits.acceptPatienceMs
     return entries.filter((entry) => {
-      const patient = entry.record.kind !== 'accept' || entry.since > latest
-      if (!patient) entry.reject(new JournalUnavailable(runOf(entry.record)))
-      return patient
+      if (this.journal.isClosed && failures >= RECONNECT_MS.length) entry.reject(error)
+      else if (entry.isAccept && entry.since <= latest) entry.reject(new JournalUnavailable(entry.runId))
+      else return true
+      return false
     })
   }
 }
 
-/** True when the database answered that this very data is at fault (classes 22 and 23, and limits of a value: 54). */
+/**
+ * True when sending the same again would be refused again: everything the database answers, but for lost connections (08), conflicts
+ * with other transactions (40), a server that just became a standby (25), and a lack of resources or an operator's doing (53, 55, 57, 58).
+ */
 function isRefusal(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && /^(22|23|54)/.test(error.code ?? '')
+  return error instanceof pg.DatabaseError && !/^(08|25|40|53|55|57|58)/.test(error.code ?? '')
 }
