@@ -92,6 +92,7 @@ export class Attempt {
       signal,
       now: () => host.clock.now(),
       log: (level, message, data) => voice.log(node, level, message, data),
+      mask: (value) => host.mask(plainJson(value)),
       script: (code, extra) => this.code.script(code, extra),
       sleepUntil: (dueAt) => this.wait(() => host.sleep(this.sleep(dueAt, mayPark), signal)),
       waitForSignal: (key, deadline) =>

@@ -50,6 +50,8 @@ export interface StepContext {
   readonly signal: AbortSignal
   readonly now: () => Date
   log(level: LogLevel, message: string, data?: JsonObject): void
+  /** The value without the account's secrets: for whatever a step leaves where it can be read later. */
+  mask(value: Json): Json
   /** Evaluates JavaScript in the sandbox with the run's variables and `extra` on top. Body with `return`, or one expression. */
   script(code: string, extra?: Readonly<Record<string, Json>>): Promise<Json>
   /** Resolves when `at` has come. Survives restarts: the wait is a row. */

@@ -45,6 +45,12 @@ describe('cron', () => {
     expect(await output(params)).toMatchObject({ next_run_time: next })
   })
 
+  it('hands no secret on', async () => {
+    const step = context({ secrets: ['hunter22'] })
+    await run({ schedule: '@daily', payload: { key: 'is hunter22' } }, step)
+    expect((await schedules.list(run1))[0]?.payload).toEqual({ key: 'is ***' })
+  })
+
   it('replaces its schedule on another attempt, and by id', async () => {
     for (const attempt of [1, 2]) await run({ schedule: '0 9 * * *' }, context({ attempt }))
     expect(await schedules.list(run1)).toHaveLength(1)

@@ -33,7 +33,7 @@ const OPERATIONS: Readonly<
       timezone,
       flowId: params.flow_id === undefined || params.flow_id === 'current' ? step.run.flowId : String(params.flow_id),
       node: startNode(params, step),
-      payload: params.payload === undefined ? step.input : params.payload,
+      payload: step.mask(params.payload === undefined ? step.input : params.payload),
     })
     return {
       output: {
@@ -149,7 +149,7 @@ const PARAMS = {
       examples: ['next', 'report'],
     },
     payload: {
-      description: "The scheduled run's input. Absent: the data that came in.",
+      description: "The scheduled run's input, secrets masked. Absent: the data that came in.",
       examples: [{ report: 'daily' }],
     },
     id: {

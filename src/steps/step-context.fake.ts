@@ -12,6 +12,8 @@ import { checkParams } from './params.js'
 export interface FakeStepOptions {
   input?: Json
   runInput?: Json
+  /** The account's secrets. */
+  secrets?: readonly string[]
   /** More variables for scripts. */
   variables?: Readonly<Record<string, Json>>
   nextNode?: string
@@ -39,6 +41,7 @@ export class FakeStepContext implements StepContext {
   readonly sleeps: Date[] = []
   readonly signals = new Map<string, Json>()
   readonly waits: { key: string; deadline?: Date }[] = []
+  private readonly secrets: readonly string[]
   private time: Date
   private readonly variables: Readonly<Record<string, Json>>
 
@@ -50,6 +53,7 @@ export class FakeStepContext implements StepContext {
     this.input = options.input ?? null
     this.runInput = options.runInput ?? null
     this.signal = options.signal ?? new AbortController().signal
+    this.secrets = options.secrets ?? []
     this.variables = options.variables ?? {}
     this.time = options.now ?? new Date('2026-01-01T00:00:00Z')
   }
@@ -58,6 +62,10 @@ export class FakeStepContext implements StepContext {
 
   log(level: LogLevel, message: string, data?: JsonObject): void {
     this.logs.push({ level, message, data })
+  }
+
+  mask(value: Json): Json {
+    return JSON.parse(this.secrets.reduce((text, secret) => text.replaceAll(secret, '***'), JSON.stringify(value)))
   }
 
   async script(code: string, extra: Readonly<Record<string, Json>> = {}): Promise<Json> {

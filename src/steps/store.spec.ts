@@ -72,6 +72,16 @@ describe('store', () => {
     )
   })
 
+  it('keeps no secret', async () => {
+    const careful = new FakeStepContext({ secrets: ['hunter22'] })
+    await run({ operation: 'set', key: 'a', value: { key: 'is hunter22' } }, careful)
+    await run({ operation: 'append', key: 'b', value: 'hunter22' }, careful)
+    expect([await output({ operation: 'get', key: 'a' }), await output({ operation: 'get', key: 'b' })]).toEqual([
+      { key: 'is ***' },
+      ['***'],
+    ])
+  })
+
   it("never shows another account's entries", async () => {
     await run({ operation: 'set', key: 'k', value: 'mine' })
     const stranger = new FakeStepContext({ run: { accountId: 'account_2' } })

@@ -33,7 +33,7 @@ async function get({ entries, step, key }: Call): Promise<StepResult> {
 }
 
 async function set({ entries, params, step, key }: Call): Promise<StepResult> {
-  const value = params.value as Json
+  const value = step.mask(params.value as Json)
   await entries.set(step.run, key, value, expiry(params.ttl, step.now()))
   return { output: value, shared: { [key]: value } }
 }
@@ -73,7 +73,7 @@ const OPERATIONS: Readonly<Record<Operation, (call: Call) => Promise<StepResult>
   },
 
   async append({ entries, params, step, key }) {
-    const value = params.value as Json
+    const value = step.mask(params.value as Json)
     await entries.append(step.run, key, value)
     return { output: { key, appended: value } }
   },
@@ -109,7 +109,10 @@ const PARAMS = {
       description: 'The key of the entry.',
       examples: ['cursor', 'order-${input.order_id}'],
     },
-    value: { description: 'What to store or to append: any JSON.', examples: [{ status: 'paid' }, '${input.body}'] },
+    value: {
+      description: 'What to store or to append: any JSON. Secrets in it are masked.',
+      examples: [{ status: 'paid' }, '${input.body}'],
+    },
     ttl: {
       type: ['string', 'number'],
       format: 'go-duration',

@@ -283,6 +283,36 @@ describe('a secret', () => {
       expect(told).not.toContain(spelling)
   })
 
+  it('is not left behind where it could be read later: in the store, or in what a schedule hands on', async () => {
+    const key = 'left-behind'
+    await user.outcome({
+      start: { type: 'store', params: { operation: 'set', key, value: { key: '${secrets.API_KEY}' } } },
+    })
+    const { result } = await user.outcome({
+      start: { type: 'store', params: { operation: 'get', key }, next: { default: 'end' } },
+      end: script('return { is_secret: input.key === secrets.API_KEY, ...input }'),
+    })
+    expect(result).toEqual({ is_secret: false, key: expect.stringMatching(/^\*+$/) })
+    const flow = await user.flow({
+      start: {
+        type: 'cron',
+        params: { schedule: '* * * * * *', id: key, payload: { key: '${secrets.API_KEY}' }, node_id: 'end' },
+      },
+      end: { type: 'cron', params: { operation: 'delete', id: key } },
+    })
+    const first = await user.ended(await user.start(flow))
+    const fired = await vi.waitFor(
+      async () => {
+        const { body } = await user.get(`/api/v1/executions?flow_id=${flow}`).expect(200)
+        const other = body.executions.find(({ id }: { id: string }) => id !== first.id)
+        if (!other) throw new Error('nothing was started yet')
+        return await user.ended(other.id)
+      },
+      { timeout: 10_000, interval: 100 },
+    )
+    expect(fired.input).toEqual({ key: expect.stringMatching(/^\*+$/) })
+  })
+
   it('is masked in a result', async () => {
     const { result } = await user.outcome({
       start: script('return { key: secrets.API_KEY, length: secrets.API_KEY.length }'),
