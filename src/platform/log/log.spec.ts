@@ -125,11 +125,12 @@ describe("Nest's Logger", () => {
     })
   })
 
-  it('keeps to itself what Nest says of its own wiring', () => {
+  it('keeps to itself what Nest says of its own wiring, and of failures that it throws', () => {
     const { log, lines } = recording()
     Logger.overrideLogger(new NestLog(log))
     new Logger('RouterExplorer').log('Mapped {/api/health, GET} route')
     new Logger('RouterExplorer').warn('two routes of one path')
+    new Logger('ExceptionHandler').error(new Error('thrown as well'))
     expect(lines.map((line) => JSON.parse(line).level)).toEqual(['warn'])
   })
 })

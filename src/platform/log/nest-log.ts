@@ -6,6 +6,9 @@ type Level = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace'
 /** What Nest says of its own start, a line for every module and route: of use only to who looks for a fault in the wiring. */
 const WIRING = new Set(['NestFactory', 'InstanceLoader', 'RoutesResolver', 'RouterExplorer', 'NestApplication'])
 
+/** What Nest says of a failed start before it throws it. Whoever catches it says it. */
+const FAILED_START = new Set(['ExceptionHandler', 'NestApplication'])
+
 /**
  * Lets Nest's `Logger` write to ours. Nest hands over `(what, ...more, context)`: `what` is a sentence, members for the sentence that
  * follows, or an error; for `error` a stack may stand between.
@@ -22,7 +25,7 @@ export class NestLog implements LoggerService {
   }
 
   error(what: unknown, ...more: unknown[]): void {
-    this.write('error', what, more)
+    this.write(FAILED_START.has(String(more.at(-1))) ? 'debug' : 'error', what, more)
   }
 
   warn(what: unknown, ...more: unknown[]): void {
