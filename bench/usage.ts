@@ -1,0 +1,101 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import pg from 'pg'
+
+/** Linux counts processor time in hundredths of a second, whatever the machine. */
+const TICKS_PER_SECOND = 100
+
+/** What Postgres has done so far, and the processor time that processes have used. */
+export interface Usage {
+  at: number
+  serverCpu: number
+  postgresCpu: number
+  ownCpu: number
+  commits: number
+  walBytes: number
+}
+
+/** Reads how much of the machine the server and its Postgres use. */
+export class Meter {
+  private constructor(
+    private readonly client: pg.Client,
+    private readonly database: string,
+    private readonly postgresRoot: number,
+  ) {}
+
+  static async open(url: string): Promise<Meter> {
+    // A database of its own, so that its commits are not counted as the product's.
+    const own = new URL(url)
+    const database = own.pathname.slice(1)
+    own.pathname = '/postgres'
+    const client = new pg.Client({ connectionString: own.href })
+    await client.connect()
+    const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid')
+    return new Meter(client, database, parentOf(rows[0]?.pid ?? 0) ?? 0)
+  }
+
+  async read(serverPid?: number): Promise<Usage> {
+    const { rows } = await this.client.query<{ commits: string; wal: string }>(
+      `select (select xact_commit from pg_stat_database where datname = $1) as commits,
+        pg_current_wal_insert_lsn() - '0/0'::pg_lsn as wal`,
+      [this.database],
+    )
+    const own = process.cpuUsage()
+    return {
+      at: performance.now(),
+      serverCpu: serverPid === undefined ? 0 : cpuOfTree(serverPid),
+      postgresCpu: cpuOfTree(this.postgresRoot),
+      ownCpu: (own.user + own.system) / 1e6,
+      commits: Number(rows[0]?.commits),
+      walBytes: Number(rows[0]?.wal),
+    }
+  }
+
+  /** Backends tell the statistics what they committed at most once a second; this waits until they have. */
+  async settled(serverPid?: number): Promise<Usage> {
+    for (let before = await this.read(serverPid); ; ) {
+      await new Promise((resolve) => setTimeout(resolve, 1_100))
+      const now = await this.read(serverPid)
+      // An idle server still renews its lease and looks for work.
+      if (now.commits - before.commits < 30) return now
+      before = now
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.client.end()
+  }
+}
+
+/** Processor seconds of a process, of its living descendants and of those children that it has seen end. */
+function cpuOfTree(root: number): number {
+  const parents = new Map<number, number[]>()
+  for (const name of readdirSync('/proc')) {
+    const pid = Number(name)
+    const parent = Number.isInteger(pid) ? parentOf(pid) : undefined
+    if (parent !== undefined) parents.set(parent, [...(parents.get(parent) ?? []), pid])
+  }
+  const sum = (pid: number): number =>
+    cpuOf(pid) + (parents.get(pid) ?? []).reduce((seconds, child) => seconds + sum(child), 0)
+  return sum(root)
+}
+
+function cpuOf(pid: number): number {
+  // utime, stime, and the same of children that have ended: fields 14 to 17 of proc(5).
+  const fields = statOf(pid)?.slice(11, 15).map(Number) ?? []
+  return fields.reduce((sum, ticks) => sum + ticks, 0) / TICKS_PER_SECOND
+}
+
+function parentOf(pid: number): number | undefined {
+  const parent = statOf(pid)?.[1]
+  return parent === undefined ? undefined : Number(parent)
+}
+
+/** The fields of /proc/…/stat from the third on: the name before them may hold anything. */
+function statOf(pid: number): string[] | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  } catch {
+    return undefined
+  }
+}
