@@ -3,43 +3,80 @@ import type { Graph } from '../../engine/graph.js'
 import type { Sql, Statement } from '../../platform/database/sql.js'
 import { RevisionUnusable } from './flows.errors.js'
 
-/** Graphs that stay in memory; each is as large as its definition. */
-const KEPT = 500
+/** Characters of the definitions whose graphs stay in memory, where they take some twenty times as many bytes. */
+const KEPT_CHARS = 8 * 1024 * 1024
 
 const FIND: Statement = {
   name: 'flow_revision_definition',
   text: 'select definition from flow_revision where flow_id = $1 and number = $2',
 }
 
+interface Kept {
+  graph: Promise<Graph>
+  chars: number
+}
+
 /** The graphs of flow revisions. A revision never changes, so what is compiled once is right for good. */
 export class CompiledFlows {
-  private readonly kept = new Map<string, Promise<Graph>>()
+  /** In the order of use: what was asked for last stands last. */
+  private readonly kept = new Map<string, Kept>()
+  private chars = 0
 
   constructor(
     private readonly sql: Sql,
     private readonly compile: (definition: string) => Compilation,
+    private readonly keptChars = KEPT_CHARS,
   ) {}
 
   /** Throws when the revision does not exist, or no longer compiles because a step type has gone. */
   get(flowId: string, revision: number): Promise<Graph> {
     const key = `${flowId} ${revision}`
     const known = this.kept.get(key)
-    // The map keeps the order of use: what was asked for last stands last.
+    if (!known) return this.load(key, flowId, revision)
     this.kept.delete(key)
-    const graph = known ?? this.load(flowId, revision)
-    this.kept.set(key, graph)
-    if (!known) {
-      graph.catch(() => this.kept.delete(key))
-      if (this.kept.size > KEPT) this.kept.delete(this.kept.keys().next().value as string)
-    }
+    this.kept.set(key, known)
+    return known.graph
+  }
+
+  /** Spares the first run the compiling of what has just been checked. */
+  put(flowId: string, revision: number, definition: string, graph: Graph): void {
+    const key = `${flowId} ${revision}`
+    this.forget(key)
+    this.kept.set(key, { graph: Promise.resolve(graph), chars: 0 })
+    this.weigh(key, definition)
+  }
+
+  private load(key: string, flowId: string, revision: number): Promise<Graph> {
+    const graph = this.read(flowId, revision, (definition) => this.weigh(key, definition))
+    this.kept.set(key, { graph, chars: 0 })
+    graph.catch(() => this.forget(key))
     return graph
   }
 
-  private async load(flowId: string, revision: number): Promise<Graph> {
+  private async read(flowId: string, revision: number, onRead: (definition: string) => void): Promise<Graph> {
     const [row] = await this.sql.query<{ definition: string }>(FIND, [flowId, revision])
     if (!row) throw new RevisionUnusable(`flow ${flowId} has no revision ${revision}`)
     const compilation = this.compile(row.definition)
-    if (compilation.ok) return compilation.graph
-    throw new RevisionUnusable(`the definition is not valid any more: ${compilation.faults[0]?.detail}`)
+    if (!compilation.ok)
+      throw new RevisionUnusable(`the definition is not valid any more: ${compilation.faults[0]?.detail}`)
+    onRead(row.definition)
+    return compilation.graph
+  }
+
+  /** Counts what is kept now, and lets go of what was not asked for longest. */
+  private weigh(key: string, { length }: string): void {
+    const kept = this.kept.get(key)
+    if (!kept || kept.chars > 0) return
+    kept.chars = length
+    this.chars += length
+    for (const oldest of this.kept.keys()) {
+      if (this.chars <= this.keptChars) return
+      this.forget(oldest)
+    }
+  }
+
+  private forget(key: string): void {
+    this.chars -= this.kept.get(key)?.chars ?? 0
+    this.kept.delete(key)
   }
 }

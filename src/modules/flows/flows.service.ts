@@ -87,7 +87,7 @@ export class FlowsService {
   }
 
   async create(caller: Principal, input: NewFlow): Promise<Flow> {
-    const metadata = this.check(input.definition)
+    const { metadata, graph } = this.check(input.definition)
     const now = this.clock.now()
     const flow: Flow = {
       id: newId('flow'),
@@ -102,7 +102,7 @@ export class FlowsService {
       updatedAt: now,
       deletedAt: null,
     }
-    return await this.database.transaction(async (tx) => {
+    await this.database.transaction(async (tx) => {
       await tx.insert(Flow, flow)
       await this.addRevision(tx, caller, flow, input.definition)
       await this.audit.record(tx, {
@@ -111,27 +111,28 @@ export class FlowsService {
         resource: ['flow', flow.id],
         after: audited(flow),
       })
-      return flow
     })
+    this.compiled.put(flow.id, flow.revision, input.definition, graph)
+    return flow
   }
 
   /** Members left out stay. A definition that differs from the current one becomes the next revision. */
   async update(caller: Principal, id: string, change: FlowChange, expected?: Expected): Promise<Flow> {
-    const metadata = change.definition === undefined ? undefined : this.check(change.definition)
-    return await this.database.transaction(async (tx) => {
+    const checked = change.definition === undefined ? undefined : this.check(change.definition)
+    const flow = await this.database.transaction(async (tx) => {
       const flow = await this.find(tx, caller, id, 'lock')
       requireMatch(expected, flow.updatedAt)
       const before = audited(flow)
       Object.assign(flow, {
         name: change.name ?? flow.name,
-        description: change.description ?? metadata?.description ?? flow.description,
+        description: change.description ?? checked?.metadata.description ?? flow.description,
         tags: change.tags ?? flow.tags,
         updatedAt: changeTime(this.clock.now(), flow.updatedAt),
       })
-      if (change.definition !== undefined && metadata) {
+      if (checked) {
         flow.revision += 1
-        flow.version = metadata.version ?? `v${flow.revision}`
-        await this.addRevision(tx, caller, flow, change.definition)
+        flow.version = checked.metadata.version ?? `v${flow.revision}`
+        await this.addRevision(tx, caller, flow, checked.definition)
       }
       await tx.save(Flow, flow)
       await this.audit.record(tx, {
@@ -143,6 +144,8 @@ export class FlowsService {
       })
       return flow
     })
+    if (checked) this.compiled.put(id, flow.revision, checked.definition, checked.graph)
+    return flow
   }
 
   async remove(caller: Principal, id: string): Promise<void> {
@@ -173,10 +176,10 @@ export class FlowsService {
     return compile(definition, this.types)
   }
 
-  private check(definition: string): Metadata {
+  private check(definition: string): { definition: string; metadata: Metadata; graph: Graph } {
     const compilation = this.compile(definition)
     if (!compilation.ok) throw toDomainError(compilation.faults)
-    return compilation.metadata
+    return { definition, ...compilation }
   }
 
   private async find(tx: EntityManager, caller: Principal, id: string, lock?: 'lock'): Promise<Flow> {
