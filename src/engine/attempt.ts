@@ -11,8 +11,6 @@ import { withGrace } from './stopping.js'
 import { UserCode } from './user-code.js'
 import type { Workbench } from './workbench.js'
 
-export type { ParamsCheck } from './workbench.js'
-
 /** Which attempt at which step, and what it works on. */
 export interface AttemptOf {
   node: GraphNode

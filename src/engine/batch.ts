@@ -3,7 +3,7 @@ import { isJsonObject, type Json, type JsonObject } from '../platform/json.js'
 import type { GraphNode } from './graph.js'
 import type { StepOutcome } from './host.js'
 import { Interruption } from './interruption.js'
-import { type Begun, failed, flowError, succeeded } from './outcomes.js'
+import { type Begun, errorOf, failed, flowError, succeeded } from './outcomes.js'
 import { parametersOf } from './parameters.js'
 import { itemPath, itemsPath } from './path.js'
 import { plainJson } from './plain.js'
@@ -139,10 +139,7 @@ export class BatchVisit {
     const inOrder = [...this.shared].sort(([one], [other]) => one - other)
     const shared =
       inOrder.length > 0 ? Object.fromEntries(inOrder.flatMap(([, members]) => Object.entries(members))) : undefined
-    if (this.failure) {
-      const error = this.failure.error ?? { message: 'the step failed', code: 'step_failed' }
-      return { ...failed(begun, error, this.failure.action, now), shared }
-    }
+    if (this.failure) return { ...failed(begun, errorOf(this.failure), this.failure.action, now), shared }
     const action = this.actions.size === 1 ? [...this.actions][0] : undefined
     return succeeded(begun, { output: this.outputs, action, shared }, now)
   }
@@ -155,7 +152,7 @@ interface KeptItems extends JsonObject {
 }
 
 /** The items of a batch: a list, or the list under `items` or `body` of an object. */
-export function itemsOf(source: Json): Json[] {
+function itemsOf(source: Json): Json[] {
   if (Array.isArray(source)) return source
   if (isJsonObject(source)) {
     if (Array.isArray(source.items)) return source.items

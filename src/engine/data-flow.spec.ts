@@ -122,10 +122,10 @@ describe('the log', () => {
     })
     await interpret(graph, { host, steps: [says] })
     expect(host.events.filter((event) => event.type === 'log')).toMatchObject([
-      { level: 'info', message: 'Execution started', node: 'a', nodeType: 'code' },
+      { level: 'info', message: 'Run started', node: 'a', nodeType: 'code' },
       { level: 'info', message: 'printed', node: 'a' },
       { level: 'debug', message: 'said', node: 'b', data: { n: 1 } },
-      { level: 'info', message: 'Execution completed', node: 'b', nodeType: 'says' },
+      { level: 'info', message: 'Run completed', node: 'b', nodeType: 'says' },
     ])
     expect(host.events.map((event) => event.type).filter((type) => type !== 'log')).toEqual([
       'node_started',
@@ -143,6 +143,6 @@ describe('the log', () => {
         host,
       },
     )
-    expect(host.logs()).toEqual(['Execution started', 'last words', 'x', 'Execution failed'])
+    expect(host.logs()).toEqual(['Run started', 'last words', 'x', 'Run failed'])
   })
 })

@@ -1,13 +1,12 @@
 import { isJsonObject, type Json } from '../platform/json.js'
-import type { ParamsCheck } from './attempt.js'
 import { BatchVisit } from './batch.js'
 import type { Graph, GraphNode } from './graph.js'
 import { History } from './history.js'
-import { type FlowError, type Host, Parked, type RunEnding, type StepOutcome } from './host.js'
+import { type Host, Parked, type RunEnding, type StepOutcome } from './host.js'
 import { Interruption } from './interruption.js'
 import type { Language } from './language.js'
 import { Ledger } from './ledger.js'
-import { failed } from './outcomes.js'
+import { errorOf, failed } from './outcomes.js'
 import { visitPath } from './path.js'
 import { attempts } from './retrying.js'
 import { successor } from './routing.js'
@@ -15,7 +14,7 @@ import { RunMemory } from './run-memory.js'
 import type { RunIdentity, StepRegistry } from './step.js'
 import { Breath, Stop } from './stopping.js'
 import { Voice } from './voice.js'
-import type { Workbench } from './workbench.js'
+import type { ParamsCheck, Workbench } from './workbench.js'
 
 /** A run to interpret, or to go on with: whatever `history` settles is not done again. */
 export interface RunSpec {
@@ -38,7 +37,6 @@ export interface EngineOptions {
 }
 
 const MAX_STEPS = 10_000
-const NO_WORDS: FlowError = { message: 'the step failed', code: 'step_failed' }
 
 /** Interprets runs. Holds no state between them. */
 export class Engine {
@@ -127,7 +125,7 @@ class Interpretation {
         memory.remember(outcome, this.options.registry.get(node.type)?.sharedAs)
         if (next === undefined) return completed(node, outcome)
       } else {
-        const error = outcome.error ?? NO_WORDS
+        const error = errorOf(outcome)
         if (next === undefined) return { state: 'failed', error }
         memory.rememberFailure(outcome, error, language.failure(error))
       }
@@ -145,7 +143,7 @@ class Interpretation {
     const outcome = await this.work(node, path)
     ledger.record(outcome)
     if (outcome.state === 'succeeded') voice.completed(outcome)
-    else voice.log(node, 'error', (outcome.error ?? NO_WORDS).message)
+    else voice.log(node, 'error', errorOf(outcome).message)
     return outcome
   }
 

@@ -46,10 +46,10 @@ describe('durability', () => {
     })
     await vi.waitFor(() => expect(host.handedIn).toHaveLength(2))
     await new Promise(setImmediate)
-    expect([started, ended, host.logs()]).toEqual([['one', 'two'], false, ['Execution started']])
+    expect([started, ended, host.logs()]).toEqual([['one', 'two'], false, ['Run started']])
     host.letGo()
     expect(await ending).toMatchObject({ state: 'completed' })
-    expect(host.logs()).toEqual(['Execution started', 'Execution completed'])
+    expect(host.logs()).toEqual(['Run started', 'Run completed'])
   })
 
   it('comes before the next attempt of an effect', async () => {
@@ -114,7 +114,7 @@ describe('a refused outcome', () => {
     expect(await stopped.promise).toBe('two')
     expect(started).toEqual(['two'])
     expect(host.handedIn.map((outcome) => outcome.path)).toEqual(['one'])
-    expect(host.logs()).toEqual(['Execution started'])
+    expect(host.logs()).toEqual(['Run started'])
   })
 
   it.each(['a', 'each[]', 'each[1]', 'each', 'retry', 'last'])('is met wherever it is: %s', async (path) => {

@@ -39,6 +39,11 @@ export function flowError(node: GraphNode, thrown: unknown, host: Host): FlowErr
   }
 }
 
+/** Why a path failed. The engine records no failure without its words; general ones stand in for them all the same. */
+export function errorOf(outcome: StepOutcome): FlowError {
+  return outcome.error ?? { message: 'the step failed', code: 'step_failed' }
+}
+
 /** The edge that a failure prefers. */
 export function actionOf(thrown: unknown, host: Host): string | undefined {
   return thrown instanceof StepError && thrown.action !== undefined ? host.mask(plainText(thrown.action)) : undefined

@@ -73,7 +73,7 @@ describe('a parked run', () => {
     await interpret(graph, { host })
     const resumed = nextProcess(host)
     await interpret(graph, { host: resumed })
-    expect(host.logs()).toEqual(['Execution started'])
+    expect(host.logs()).toEqual(['Run started'])
     expect(resumed.logs()).toEqual([])
   })
 

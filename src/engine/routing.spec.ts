@@ -39,7 +39,7 @@ describe('where a flow goes after a node', () => {
     })
     const ending = await interpret(graph, { host })
     expect(ending).toMatchObject({ state: 'failed', error: { message, node: 'call', nodeType: 'fail' } })
-    expect(host.logs()).toEqual(['Execution started', message, 'Execution failed'])
+    expect(host.logs()).toEqual(['Run started', message, 'Run failed'])
   })
 
   it('gives the node behind the error edge the failure as input and in `error`', async () => {

@@ -152,7 +152,7 @@ describe('a cancel', () => {
     expect(await ending).toEqual({ state: 'cancelled' })
     end.resolve()
     await new Promise(setImmediate)
-    expect(host.logs()).toEqual(['Execution started'])
+    expect(host.logs()).toEqual(['Run started'])
     expect(host.handedIn).toEqual([])
   })
 
@@ -179,6 +179,6 @@ describe('after its end a run', () => {
     await interpret(graphOf({ a: { type: 'careless' } }), { host, steps: [careless] })
     later.resolve()
     await new Promise(setImmediate)
-    expect(host.logs()).toEqual(['Execution started', 'Execution completed'])
+    expect(host.logs()).toEqual(['Run started', 'Run completed'])
   })
 })

@@ -84,13 +84,13 @@ describe('a run', () => {
     const events = await all(engine.events.follow(id, 0, new AbortController().signal))
     expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1))
     expect(events.map((event) => (event.type === 'log' ? event.message : event.type))).toEqual([
-      'Execution started',
+      'Run started',
       'node_started',
       'hello',
       'node_completed',
       'node_started',
       'node_completed',
-      'Execution completed',
+      'Run completed',
       'ended',
     ])
     expect(events.filter((event) => event.type === 'node_completed').map((event) => event.result)).toEqual([
@@ -100,7 +100,7 @@ describe('a run', () => {
     const logs = await queries.logs(id, 'info', 2, 1)
     expect(logs).toMatchObject({
       total: 3,
-      items: [{ message: 'hello', data: { from: 'say' } }, { message: 'Execution completed' }],
+      items: [{ message: 'hello', data: { from: 'say' } }, { message: 'Run completed' }],
     })
   })
 
