@@ -18,7 +18,10 @@ export interface RunStanding {
 
 /** How long a watcher waits for a hint before it looks again; hints come at once for runs of this process. */
 const LOOK_AGAIN_MS = 500
-const PAGE = 200
+/** Chunks that are read at once; each holds up to 100 events. */
+const CHUNKS = 20
+/** Results that are read at once: each may be megabytes, and a slow watcher holds them. */
+const RESULTS = 8
 
 const STANDING: Statement = {
   name: 'run_standing',
@@ -27,14 +30,17 @@ const STANDING: Statement = {
 
 const EVENTS: Statement = {
   name: 'run_events',
-  text: `select e.event, o.output as result
-    from run_event_chunk c
+  text: `select e.event
+    from (select entries from run_event_chunk where run_id = $1 and last_seq > $2 order by first_seq limit ${CHUNKS}) as c
     cross join lateral json_array_elements(c.entries) as e (event)
-    left join step_outcome o on e.event ->> 'type' = 'node_completed' and o.run_id = c.run_id
-      and o.path = e.event ->> 'path' and o.attempt = (e.event ->> 'attempt')::integer
-    where c.run_id = $1 and c.last_seq > $2 and (e.event ->> 'seq')::integer > $2
-    order by c.first_seq, (e.event ->> 'seq')::integer
-    limit ${PAGE}`,
+    where (e.event ->> 'seq')::integer > $2
+    order by (e.event ->> 'seq')::integer`,
+}
+
+const OUTPUTS: Statement = {
+  name: 'run_event_outputs',
+  text: `select path, attempt, output from step_outcome
+    where run_id = $1 and (path, attempt) in (select * from unnest($2::text[], $3::integer[]))`,
 }
 
 /**
@@ -78,12 +84,13 @@ export class RunEvents {
         const run = await this.standing(runId)
         if (!run) return
         for (;;) {
-          const page = await this.page(runId, seq)
-          for (const event of page) {
+          const events = await this.eventsAfter(runId, seq)
+          for await (const event of this.withResults(runId, events)) {
             yield event
             seq = event.seq
           }
-          if (page.length < PAGE) break
+          // No chunk is empty, so there was none behind these.
+          if (events.length < CHUNKS) break
         }
         if (isFinal(run.state)) {
           yield { seq: seq + 1, type: 'ended', at: run.finishedAt, ...ending(run) }
@@ -114,10 +121,41 @@ export class RunEvents {
     return row && { ...row, finishedAt: (row.finished_at ?? new Date(0)).toISOString() }
   }
 
-  private async page(runId: string, after: number): Promise<(StoredEvent & { result?: Json })[]> {
-    const rows = await this.sql.query<{ event: StoredEvent; result: Json }>(EVENTS, [runId, after])
-    return rows.map(({ event, result }) => (event.type === 'node_completed' ? { ...event, result } : event))
+  private async eventsAfter(runId: string, after: number): Promise<StoredEvent[]> {
+    const rows = await this.sql.query<{ event: StoredEvent }>(EVENTS, [runId, after])
+    return rows.map(({ event }) => event)
   }
+
+  /** The events, each completed node with its output. */
+  private async *withResults(
+    runId: string,
+    events: readonly StoredEvent[],
+  ): AsyncGenerator<StoredEvent & { result?: Json }> {
+    let outputs = new Map<string, Json>()
+    for (const [index, event] of events.entries()) {
+      if (event.type !== 'node_completed') {
+        yield event
+        continue
+      }
+      if (!outputs.has(placeOf(event))) outputs = await this.outputs(runId, events.slice(index))
+      yield { ...event, result: outputs.get(placeOf(event)) ?? null }
+    }
+  }
+
+  /** The outputs of the first few nodes that are completed among these. */
+  private async outputs(runId: string, events: readonly StoredEvent[]): Promise<Map<string, Json>> {
+    const completed = events.filter(({ type }) => type === 'node_completed').slice(0, RESULTS)
+    const rows = await this.sql.query<{ path: string; attempt: number; output: Json }>(OUTPUTS, [
+      runId,
+      completed.map(({ path }) => path),
+      completed.map(({ attempt }) => attempt),
+    ])
+    return new Map(rows.map((row) => [placeOf(row), row.output]))
+  }
+}
+
+function placeOf({ path, attempt }: { path?: string; attempt?: number }): string {
+  return `${attempt} ${path}`
 }
 
 function ending(run: { state: RunState; result: JsonObject | null; error: JsonObject | null }) {
