@@ -3,6 +3,7 @@ import { StepError } from '../engine/step.js'
 import { formatDuration, InvalidDuration, parseDuration } from '../platform/duration.js'
 import type { Json, JsonSchema } from '../platform/json.js'
 import { OutboundError } from '../platform/outbound/errors.js'
+import { invalidParams } from './invalid-params.js'
 
 /** How long a conversation may go on winding up after it was stopped, before it is left to itself. */
 const WIND_UP_MS = 2_000
@@ -89,10 +90,10 @@ export function durationParam(name: string, value: Json, numberUnitMs = 1_000): 
   try {
     const ms = typeof value === 'number' ? value * numberUnitMs : parseDuration(String(value))
     if (ms > 0) return ms
-    throw new StepError(`${name} must be longer than nothing`, { code: 'invalid_params', retryable: false })
+    throw invalidParams(`${name} must be longer than nothing`)
   } catch (error) {
     if (!(error instanceof InvalidDuration)) throw error
-    throw new StepError(`${name}: ${error.message}`, { code: 'invalid_params', retryable: false })
+    throw invalidParams(`${name}: ${error.message}`)
   }
 }
 

@@ -3,6 +3,7 @@ import { Cron } from 'croner'
 import { type StepContext, StepError, type StepResult, type StepType } from '../engine/step.js'
 import type { Json, JsonObject } from '../platform/json.js'
 import { isCron } from './formats.js'
+import { invalidParams } from './invalid-params.js'
 import type { FlowSchedule, FlowSchedules } from './ports.js'
 
 /** Plans further runs of a flow from within a flow, and looks after the plans. */
@@ -76,10 +77,7 @@ function startNode({ node_id = 'next', flow_id = 'current' }: JsonObject, step: 
   if (node_id !== 'next') return String(node_id)
   if (flow_id !== 'current' && flow_id !== step.run.flowId) return undefined
   if (step.nextNode === undefined) {
-    throw new StepError("cron has no next node to start at: give the node a 'default' edge or set node_id", {
-      code: 'invalid_params',
-      retryable: false,
-    })
+    throw invalidParams("cron has no next node to start at: give the node a 'default' edge or set node_id")
   }
   return step.nextNode
 }

@@ -1,11 +1,12 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { DynamoDBDocumentClient } from '@aws-sdk/lib-dynamodb'
-import { type StepContext, StepError, type StepType } from '../engine/step.js'
+import type { StepContext, StepType } from '../engine/step.js'
 import { isJsonObject, type Json, type JsonObject, type JsonSchema } from '../platform/json.js'
 import { converse, type Explanation, timeLimit, timeoutParam } from './conversation.js'
 import { AwsHttpHandler } from './dynamodb/http-handler.js'
 import { DynamoTable, MAX_ITEMS } from './dynamodb/table.js'
 import { DynamoNumber } from './dynamodb/values.js'
+import { invalidParams } from './invalid-params.js'
 import type { Outbound } from './ports.js'
 
 /** Reads and writes items of DynamoDB, or of a server with its API. */
@@ -32,7 +33,7 @@ async function operate(outbound: Outbound, params: JsonObject, step: StepContext
   const service = { name: `DynamoDB at ${new URL(endpoint).host}`, timeoutMs, secrets, explain }
   // Only the flow's own credentials: the account of the machine that runs it is not the author's.
   if (typeof params.access_key !== 'string' || typeof params.secret_key !== 'string') {
-    throw invalid('access_key and secret_key parameters are required')
+    throw invalidParams('access_key and secret_key parameters are required')
   }
   const credentials = {
     accessKeyId: params.access_key,
@@ -81,11 +82,11 @@ function operation(params: JsonObject): Work {
       return (table) => table.scan()
     case 'batch_write':
       if (params.items === undefined && params.delete_keys === undefined) {
-        throw invalid('items parameter is required for batch_write operation')
+        throw invalidParams('items parameter is required for batch_write operation')
       }
       return (table) => table.batchWrite()
     default:
-      throw invalid(`unknown operation: ${String(params.operation)}`)
+      throw invalidParams(`unknown operation: ${String(params.operation)}`)
   }
 }
 
@@ -97,11 +98,7 @@ function keyOf(params: JsonObject): JsonObject {
 function required(params: JsonObject, name: 'item' | 'key'): JsonObject {
   const value = params[name]
   if (isJsonObject(value)) return value
-  throw invalid(`${name} parameter is required for ${String(params.operation)} operation`)
-}
-
-function invalid(message: string): StepError {
-  return new StepError(message, { code: 'invalid_params', retryable: false })
+  throw invalidParams(`${name} parameter is required for ${String(params.operation)} operation`)
 }
 
 const LOGIN = new Set([

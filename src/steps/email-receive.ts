@@ -4,8 +4,9 @@ import type { StepContext, StepType } from '../engine/step.js'
 import { StepError } from '../engine/step.js'
 import type { Json, JsonObject, JsonSchema } from '../platform/json.js'
 import { converse, type Explanation, timeLimit, timeoutParam } from './conversation.js'
+import { invalidParams } from './invalid-params.js'
 import type { Outbound } from './ports.js'
-import { TLS_PARAM, tcpTarget, tlsOptions } from './tcp-target.js'
+import { STARTTLS_PARAM, startTls, TLS_PARAM, tcpTarget, tlsOptions } from './tcp-target.js'
 
 interface Params extends JsonObject {
   imap_host: string
@@ -54,7 +55,7 @@ async function receive(outbound: Outbound, params: Params, step: StepContext): P
       secure,
       doSTARTTLS: secure
         ? undefined
-        : { required: true, never: false, offered: undefined }[starttls(params, target.loopback)],
+        : { required: true, never: false, offered: undefined }[startTls(params.starttls, target)],
       ...(target.servername === undefined ? {} : { servername: target.servername }),
       tls: tlsOptions(target, params.tls as JsonObject | undefined),
       auth: { user: params.username, pass: params.password },
@@ -87,10 +88,6 @@ async function receive(outbound: Outbound, params: Params, step: StepContext): P
       client.close()
     }
   })
-}
-
-function starttls(params: Params, loopback: boolean): 'required' | 'offered' | 'never' {
-  return (params.starttls as 'required' | 'offered' | 'never' | undefined) ?? (loopback ? 'offered' : 'required')
 }
 
 interface Period {
@@ -205,10 +202,7 @@ function instant(params: Params, name: 'since' | 'before'): Date | undefined {
   if (params[name] === undefined) return undefined
   const date = new Date(String(params[name]))
   if (!Number.isNaN(date.getTime())) return date
-  throw new StepError(`${name} is no RFC 3339 date-time, such as 2023-01-01T00:00:00Z`, {
-    code: 'invalid_params',
-    retryable: false,
-  })
+  throw invalidParams(`${name} is no RFC 3339 date-time, such as 2023-01-01T00:00:00Z`)
 }
 
 function explain(
@@ -286,11 +280,7 @@ const PARAMS: JsonSchema = {
       description: 'Cut the text to so many characters; reads it even without `with_body`.',
     },
     secure: { type: 'boolean', description: 'TLS from the start; true by default on port 993.' },
-    starttls: {
-      enum: ['required', 'offered', 'never'],
-      description:
-        'Whether to encrypt a connection that starts in the clear. Required by default; on loopback used when offered.',
-    },
+    starttls: STARTTLS_PARAM,
     tls: TLS_PARAM,
     timeout: timeoutParam('60s'),
   },

@@ -2,11 +2,11 @@ import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import nodemailer from 'nodemailer'
 import type { StepContext, StepType } from '../engine/step.js'
-import { StepError } from '../engine/step.js'
 import type { JsonObject, JsonSchema } from '../platform/json.js'
 import { converse, type Explanation, timeLimit, timeoutParam } from './conversation.js'
+import { invalidParams } from './invalid-params.js'
 import type { Outbound } from './ports.js'
-import { TLS_PARAM, tcpTarget, tlsOptions } from './tcp-target.js'
+import { STARTTLS_PARAM, startTls, TLS_PARAM, tcpTarget, tlsOptions } from './tcp-target.js'
 
 interface Params extends JsonObject {
   smtp_host: string
@@ -48,7 +48,7 @@ async function send(outbound: Outbound, params: Params, step: StepContext): Prom
   const rejected = await converse(service, step, async (signal) => {
     const target = await tcpTarget(outbound, host, port)
     const secure = typeof params.secure === 'boolean' ? params.secure : port === 465
-    const starttls = params.starttls ?? (target.loopback ? 'offered' : 'required')
+    const starttls = startTls(params.starttls, target)
     const transport = nodemailer.createTransport({
       host: target.address,
       port,
@@ -140,7 +140,7 @@ function decoded({ content, encoding, content_type: type = '' }: Attachment): Bu
   const compact = content.replace(/\s+/g, '')
   const bytes = BASE64.test(compact) ? Buffer.from(compact, 'base64') : undefined
   if (encoding === 'base64') {
-    if (!bytes) throw new StepError('an attachment is not valid base64', { code: 'invalid_params', retryable: false })
+    if (!bytes) throw invalidParams('an attachment is not valid base64')
     return bytes
   }
   const mustBeText = /^text\/|json|xml|csv/i.test(type)
@@ -205,11 +205,7 @@ const PARAMS: JsonSchema = {
       examples: [{ 'X-Priority': '1' }],
     },
     secure: { type: 'boolean', description: 'TLS from the start; true by default on port 465.' },
-    starttls: {
-      enum: ['required', 'offered', 'never'],
-      description:
-        'Whether to encrypt a connection that starts in the clear. Required by default; on loopback used when offered.',
-    },
+    starttls: STARTTLS_PARAM,
     tls: TLS_PARAM,
     timeout: timeoutParam('60s'),
   },

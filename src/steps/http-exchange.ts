@@ -3,6 +3,7 @@ import { formatDuration, parseDuration } from '../platform/duration.js'
 import type { Json, JsonObject, JsonSchema } from '../platform/json.js'
 import { OutboundError } from '../platform/outbound/errors.js'
 import { readAnswer } from './http-answer.js'
+import { invalidParams } from './invalid-params.js'
 import type { Outbound } from './ports.js'
 
 /** One HTTP call that a step makes. */
@@ -75,15 +76,16 @@ export function headersOf(value: Json | undefined): Headers {
       try {
         headers.append(name, String(one))
       } catch {
-        // The value is not repeated: it may be a secret.
-        throw new StepError(`the header '${name.slice(0, 100)}' cannot be sent`, {
-          code: 'invalid_params',
-          retryable: false,
-        })
+        throw unsendable(name)
       }
     }
   }
   return headers
+}
+
+/** A header that HTTP does not allow. Its value is not repeated: it may be a secret. */
+export function unsendable(name: string): StepError {
+  return invalidParams(`the header '${name.slice(0, 100)}' cannot be sent`)
 }
 
 /** The text that stands for a body, with its content type unless the author set one. */

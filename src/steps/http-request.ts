@@ -1,4 +1,4 @@
-import { type StepContext, StepError, type StepResult, type StepType } from '../engine/step.js'
+import type { StepContext, StepResult, StepType } from '../engine/step.js'
 import type { Json, JsonObject } from '../platform/json.js'
 import {
   bodyOf,
@@ -9,7 +9,9 @@ import {
   TIMEOUT_PARAM,
   timeoutOf,
   URL_PARAM,
+  unsendable,
 } from './http-exchange.js'
+import { invalidParams } from './invalid-params.js'
 import type { Outbound } from './ports.js'
 
 /** Makes one HTTP request and routes by its status: `success`, `client_error` or `server_error`. */
@@ -31,7 +33,7 @@ async function request(outbound: Outbound, params: JsonObject, step: StepContext
   const body =
     params.form_data === undefined ? bodyOf(params.body, headers) : formOf(params.form_data as JsonObject, headers)
   if (body !== undefined && (method === 'GET' || method === 'HEAD')) {
-    throw new StepError(`a ${method} request cannot have a body`, { code: 'invalid_params', retryable: false })
+    throw invalidParams(`a ${method} request cannot have a body`)
   }
   const url = String(params.url)
   const output = await exchange(
@@ -70,10 +72,7 @@ function setDefault(headers: Headers, name: string, value: string): void {
   try {
     if (!headers.has(name)) headers.set(name, value)
   } catch {
-    throw new StepError(`the header '${name.slice(0, 100)}' cannot be sent`, {
-      code: 'invalid_params',
-      retryable: false,
-    })
+    throw unsendable(name)
   }
 }
 

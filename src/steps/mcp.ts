@@ -3,10 +3,11 @@ import { SSEClientTransport, SseError } from '@modelcontextprotocol/sdk/client/s
 import { StreamableHTTPClientTransport, StreamableHTTPError } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import { McpError } from '@modelcontextprotocol/sdk/types.js'
-import { type StepContext, StepError, type StepType } from '../engine/step.js'
+import type { StepContext, StepType } from '../engine/step.js'
 import { isJsonObject, type Json, type JsonObject, type JsonSchema } from '../platform/json.js'
 import { converse, type Explanation, timeLimit } from './conversation.js'
 import { HEADERS_PARAM, headersOf } from './http-exchange.js'
+import { invalidParams } from './invalid-params.js'
 import { allowedCommand, DEFAULT_ENVIRONMENT } from './mcp/command.js'
 import { perform } from './mcp/operations.js'
 import { ProcessTransport } from './mcp/process-transport.js'
@@ -74,10 +75,7 @@ async function leave(transport: Transport): Promise<void> {
 
 function overHttp(outbound: Outbound, params: JsonObject, timeoutMs: number, signal: AbortSignal): Transport {
   if (typeof params.url !== 'string') {
-    throw new StepError(`url parameter is required for connectionType '${String(params.connectionType)}'`, {
-      code: 'invalid_params',
-      retryable: false,
-    })
+    throw invalidParams(`url parameter is required for connectionType '${String(params.connectionType)}'`)
   }
   const headers = Object.fromEntries(headersOf(params.headers))
   const guarded = (url: string | URL, init: RequestInit = {}) => {
@@ -113,11 +111,10 @@ function explain(error: Error, params: JsonObject, transport: Transport | undefi
     }
   }
   if (error instanceof StreamableHTTPError || error instanceof SseError) {
-    const status = error.code === undefined ? '' : ` with status ${error.code}`
-    const retryable = error.code === undefined || error.code >= 500 || error.code === 429
-    return error.code === undefined
-      ? undefined
-      : { message: `the MCP server refused${status}`, code: 'http_status', retryable }
+    const { code: status } = error
+    if (status === undefined) return undefined
+    const retryable = status >= 500 || status === 429
+    return { message: `the MCP server refused with status ${status}`, code: 'http_status', retryable }
   }
   if (error instanceof McpError)
     return { message: `the MCP server said: ${error.message}`, code: 'mcp_error', retryable: false }

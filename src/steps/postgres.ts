@@ -1,8 +1,8 @@
 import pg from 'pg'
 import type { StepContext, StepType } from '../engine/step.js'
-import { StepError } from '../engine/step.js'
 import { isJsonObject, type Json, type JsonObject, type JsonSchema } from '../platform/json.js'
 import { converse, durationParam, type Explanation, timeLimit, timeoutParam } from './conversation.js'
+import { invalidParams } from './invalid-params.js'
 import type { Outbound } from './ports.js'
 import { insertBatch } from './postgres/batch-insert.js'
 import { KeyValueTable } from './postgres/key-value.js'
@@ -71,13 +71,13 @@ function operation(params: JsonObject): Work {
     case 'batch_insert':
       return (session) => insertBatch(session, params)
     default:
-      throw invalid(`unknown operation: ${String(params.operation)}`)
+      throw invalidParams(`unknown operation: ${String(params.operation)}`)
   }
 }
 
 function ofKey(params: JsonObject, work: (key: string) => Work): Work {
   if (typeof params.key !== 'string')
-    throw invalid(`key parameter is required for ${String(params.operation)} operation`)
+    throw invalidParams(`key parameter is required for ${String(params.operation)} operation`)
   return work(params.key)
 }
 
@@ -90,19 +90,20 @@ function search(params: JsonObject, table: string): Work {
 
 function statement(params: JsonObject): Work {
   const { query, args } = params
-  if (typeof query !== 'string') throw invalid(`query parameter is required for ${String(params.operation)} operation`)
+  if (typeof query !== 'string')
+    throw invalidParams(`query parameter is required for ${String(params.operation)} operation`)
   return async (session) => outcome(await session.query(query, Array.isArray(args) ? args : []))
 }
 
 function transaction(statements: Json | undefined): Work {
   if (!Array.isArray(statements) || statements.length === 0)
-    throw invalid('statements parameter is required for transaction operation')
+    throw invalidParams('statements parameter is required for transaction operation')
   return (session) =>
     session.transaction(async () => {
       const results: Json[] = []
       for (const one of statements) {
         const { query, args } = isJsonObject(one) ? one : {}
-        if (typeof query !== 'string') throw invalid('query parameter is required for statement')
+        if (typeof query !== 'string') throw invalidParams('query parameter is required for statement')
         results.push(outcome(await session.query(query, Array.isArray(args) ? args : [])))
       }
       return { results }
@@ -111,10 +112,6 @@ function transaction(statements: Json | undefined): Work {
 
 function outcome(result: SqlResult): Json {
   return result.returnsRows ? result.rows : { rows_affected: result.rowsAffected }
-}
-
-function invalid(message: string): StepError {
-  return new StepError(message, { code: 'invalid_params', retryable: false })
 }
 
 /** SQLSTATE classes: 28 the login, 3D no such database, 57014 cancelled by the statement timeout, 40 serialisation, 53 resources. */

@@ -7,6 +7,7 @@ import {
   type StepType,
 } from '../engine/step.js'
 import type { Json, JsonObject } from '../platform/json.js'
+import { invalidParams } from './invalid-params.js'
 import { checkParams } from './params.js'
 
 export interface FakeStepOptions {
@@ -94,7 +95,7 @@ export async function runStep(type: StepType, params: JsonObject, step = new Fak
   const faults = checkParams(type, params, { expressions: 'none' })
   if (faults.length > 0) {
     const message = faults.map(({ detail }) => detail).join('; ')
-    throw new StepError(message, { code: 'invalid_params', retryable: false })
+    throw invalidParams(message)
   }
   step.nodeType = type.name
   return await type.run(params, step)

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
-import { StepError } from '../engine/step.js'
 import { isJsonObject, type Json, type JsonObject } from '../platform/json.js'
+import { invalidParams } from './invalid-params.js'
 
 export interface Query {
   filter?: JsonObject
@@ -56,7 +56,7 @@ function conditionsOf(path: string, wanted: Json): Condition[] {
     const matches = Object.hasOwn(MATCHES, name) ? MATCHES[name] : undefined
     if (!matches) {
       const message = `filter: unknown operator '${name}' (known: ${OPERATORS.join(', ')})`
-      throw new StepError(message, { code: 'invalid_params', retryable: false })
+      throw invalidParams(message)
     }
     return { path, matches, wanted: operand }
   })

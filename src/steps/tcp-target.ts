@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
-import type { JsonObject, JsonSchema } from '../platform/json.js'
+import type { Json, JsonObject, JsonSchema } from '../platform/json.js'
 import type { Outbound } from './ports.js'
 
 /** Where a client that connects by address goes, once the guard has agreed. */
@@ -35,6 +35,20 @@ export const TLS_PARAM: JsonSchema = {
   },
   additionalProperties: false,
   examples: [{ ca: '${secrets.MAIL_CA}' }],
+}
+
+/** The `starttls` parameter of steps whose protocol may begin in the clear. */
+export const STARTTLS_PARAM: JsonSchema = {
+  enum: ['required', 'offered', 'never'],
+  description:
+    'Whether to encrypt a connection that starts in the clear. Required by default; on loopback used when offered.',
+}
+
+export type StartTls = 'required' | 'offered' | 'never'
+
+/** What `starttls` says, or its default. */
+export function startTls(given: Json | undefined, target: TcpTarget): StartTls {
+  return (given as StartTls | undefined) ?? (target.loopback ? 'offered' : 'required')
 }
 
 /** Options for `tls.connect`. The certificate must bear the host as written, whatever address it led to. */

@@ -12,6 +12,7 @@ import {
 } from '@aws-sdk/lib-dynamodb'
 import { StepError } from '../../engine/step.js'
 import { isJsonObject, type Json, type JsonObject } from '../../platform/json.js'
+import { invalidParams } from '../invalid-params.js'
 import { itemJson } from './values.js'
 
 /** What one query or scan may gather. */
@@ -67,10 +68,7 @@ export class DynamoTable {
       ? merged(assignments(update), this.expressions('condition'))
       : this.expressions('update', 'condition')
     if (change.UpdateExpression === undefined) {
-      throw new StepError('update or update_expression parameter is required for update operation', {
-        code: 'invalid_params',
-        retryable: false,
-      })
+      throw invalidParams('update or update_expression parameter is required for update operation')
     }
     const command = new UpdateCommand({ TableName: this.name, Key: key, ReturnValues: 'ALL_NEW', ...change })
     return itemJson((await this.client.send(command, this.options)).Attributes ?? {})

@@ -1,6 +1,6 @@
-import { StepError } from '../../engine/step.js'
 import type { JsonObject, JsonSchema } from '../../platform/json.js'
 import { timeoutParam } from '../conversation.js'
+import { invalidParams } from '../invalid-params.js'
 import type { Outbound } from '../ports.js'
 import { askAnthropic } from './anthropic.js'
 import type { ChatAnswer, ChatRequest } from './chat-messages.js'
@@ -16,10 +16,7 @@ export function modelOf(params: JsonObject, timeoutMs: number): Omit<ChatRequest
   const provider = params.provider as ChatRequest['provider']
   const baseUrl = typeof params.base_url === 'string' ? params.base_url : undefined
   if (provider === 'generic' && baseUrl === undefined) {
-    throw new StepError('provider generic needs base_url, the address of an OpenAI-compatible API', {
-      code: 'invalid_params',
-      retryable: false,
-    })
+    throw invalidParams('provider generic needs base_url, the address of an OpenAI-compatible API')
   }
   return {
     provider,

@@ -1,5 +1,5 @@
-import { StepError } from '../../engine/step.js'
 import { isJsonObject, type Json, type JsonObject } from '../../platform/json.js'
+import { invalidParams } from '../invalid-params.js'
 import type { Message } from './chat-messages.js'
 import { fillTemplate } from './template.js'
 
@@ -26,10 +26,7 @@ function written(params: JsonObject): Message[] {
   if (Array.isArray(messages)) return messages as Message[]
   if (typeof prompt === 'string') return [user(prompt)]
   if (typeof template === 'string') return [user(fillTemplate(template, object(params.variables)))]
-  throw new StepError('either messages, prompt, template, or templates parameter is required', {
-    code: 'invalid_params',
-    retryable: false,
-  })
+  throw invalidParams('either messages, prompt, template, or templates parameter is required')
 }
 
 function user(content: string): Message {

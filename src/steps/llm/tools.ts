@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
-import { type StepContext, StepError } from '../../engine/step.js'
+import type { StepContext } from '../../engine/step.js'
 import { isJsonObject, type Json, type JsonObject } from '../../platform/json.js'
 import { readAnswer } from '../http-answer.js'
 import { headersOf } from '../http-exchange.js'
+import { invalidParams } from '../invalid-params.js'
 import type { Outbound } from '../ports.js'
 import { toolDefinition } from './chat.js'
 import { fieldsOf, fillTemplate, plainText } from './template.js'
@@ -26,7 +27,7 @@ export function agentTools(outbound: Outbound, params: JsonObject, step: StepCon
     const definition = toolDefinition(given)
     const { name } = definition.function as { name: string }
     if (tools.has(name)) {
-      throw new StepError(`there are two tools named '${name}'`, { code: 'invalid_params', retryable: false })
+      throw invalidParams(`there are two tools named '${name}'`)
     }
     const code = Object.hasOwn(handlers, name) ? handlers[name] : undefined
     const { url } = given

@@ -1,5 +1,6 @@
 import { StepError } from '../../engine/step.js'
 import type { JsonObject } from '../../platform/json.js'
+import { invalidParams } from '../invalid-params.js'
 import type { ProcessOptions } from './process-transport.js'
 
 /** What a process sees of the environment unless the operator says otherwise. */
@@ -18,7 +19,7 @@ export function allowedCommand(
   environment: Readonly<Record<string, string>>,
 ): ProcessOptions {
   const { command } = params
-  if (typeof command !== 'string') throw invalid("command parameter is required for connectionType 'cmd'")
+  if (typeof command !== 'string') throw invalidParams("command parameter is required for connectionType 'cmd'")
   if (!allowed.includes(command)) {
     throw new StepError(
       `the command '${command.slice(0, 200)}' is not among the MCP commands that this server allows`,
@@ -30,7 +31,7 @@ export function allowedCommand(
   }
   const given = variables(params.env)
   const steering = Object.keys(given).find((name) => STEERING.test(name))
-  if (steering) throw invalid(`the environment variable ${steering} may not be set by a flow`)
+  if (steering) throw invalidParams(`the environment variable ${steering} may not be set by a flow`)
   return { command, args: argumentsOf(params.args), env: { ...environment, ...given } }
 }
 
@@ -42,7 +43,7 @@ function argumentsOf(value: unknown): string[] {
   try {
     return (JSON.parse(value) as unknown[]).map(String)
   } catch {
-    throw invalid('args is neither a list nor words between blanks')
+    throw invalidParams('args is neither a list nor words between blanks')
   }
 }
 
@@ -57,10 +58,6 @@ function variables(value: unknown): Record<string, string> {
           )
       : Object.entries((value ?? {}) as JsonObject).map(([name, one]) => [name, String(one)])
   const faulty = entries.find(([name, one]) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) || one.includes('\0'))
-  if (faulty) throw invalid(`'${faulty[0].slice(0, 100)}' is no name of an environment variable`)
+  if (faulty) throw invalidParams(`'${faulty[0].slice(0, 100)}' is no name of an environment variable`)
   return Object.fromEntries(entries)
-}
-
-function invalid(message: string): StepError {
-  return new StepError(message, { code: 'invalid_params', retryable: false })
 }

@@ -2,6 +2,7 @@ import type { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import type { RequestOptions } from '@modelcontextprotocol/sdk/shared/protocol.js'
 import { StepError } from '../../engine/step.js'
 import { isJsonObject, type Json, type JsonObject } from '../../platform/json.js'
+import { invalidParams } from '../invalid-params.js'
 
 /** Pages of a list; a server that never ends one is cut short. */
 const MAX_PAGES = 100
@@ -25,7 +26,7 @@ export async function perform(client: Client, params: JsonObject, options: Reque
       return json(await client.getPrompt({ name: required(params, 'promptName'), arguments: texts }, options))
     }
     default:
-      throw invalid(`unknown operation: ${String(params.operation)}`)
+      throw invalidParams(`unknown operation: ${String(params.operation)}`)
   }
 }
 
@@ -61,14 +62,14 @@ async function all(member: string, read: (page?: { cursor: string }) => Promise<
 function required(params: JsonObject, name: string): string {
   const value = params[name]
   if (typeof value === 'string' && value !== '') return value
-  throw invalid(`${name} parameter is required for ${String(params.operation)} operation`)
+  throw invalidParams(`${name} parameter is required for ${String(params.operation)} operation`)
 }
 
 function argumentsOf(params: JsonObject, name: string): JsonObject {
   const value = params[name] ?? {}
   const parsed = typeof value === 'string' ? parse(value) : value
   if (isJsonObject(parsed)) return parsed
-  throw invalid(`${name} is neither an object nor the JSON of one`)
+  throw invalidParams(`${name} is neither an object nor the JSON of one`)
 }
 
 function parse(given: string): Json {
@@ -85,8 +86,4 @@ function text(value: Json): string {
 
 function json(value: unknown): Json {
   return JSON.parse(JSON.stringify(value)) as Json
-}
-
-function invalid(message: string): StepError {
-  return new StepError(message, { code: 'invalid_params', retryable: false })
 }

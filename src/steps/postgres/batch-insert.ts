@@ -1,5 +1,5 @@
-import { StepError } from '../../engine/step.js'
 import { isJsonObject, type Json, type JsonObject } from '../../platform/json.js'
+import { invalidParams } from '../invalid-params.js'
 import { quoteIdentifier, quoteTable } from './identifier.js'
 import type { PostgresSession } from './session.js'
 
@@ -9,13 +9,13 @@ import type { PostgresSession } from './session.js'
  */
 export async function insertBatch(session: PostgresSession, params: JsonObject): Promise<JsonObject> {
   const table = params.table ?? params.table_name
-  if (typeof table !== 'string') throw invalid('table parameter is required for batch_insert operation')
-  if (!Array.isArray(params.items)) throw invalid('items parameter is required for batch_insert operation')
+  if (typeof table !== 'string') throw invalidParams('table parameter is required for batch_insert operation')
+  if (!Array.isArray(params.items)) throw invalidParams('items parameter is required for batch_insert operation')
   const items = params.items.map(object)
   if (items.length === 0) return { rows_affected: 0 }
 
   const columns = names(params.columns) ?? [...new Set(items.flatMap((item) => Object.keys(item)))]
-  if (columns.length === 0) throw invalid('the items have no members to insert')
+  if (columns.length === 0) throw invalidParams('the items have no members to insert')
   const quoted = columns.map(quoteIdentifier).join(', ')
   const target = quoteTable(table)
   const { rowsAffected } = await session.query(
@@ -28,7 +28,7 @@ export async function insertBatch(session: PostgresSession, params: JsonObject):
 function onConflict(params: JsonObject, columns: readonly string[]): string {
   const keys = names(params.on_conflict) ?? []
   if (keys.length === 0) {
-    if (params.on_conflict_action === 'update') throw invalid('on_conflict_action update needs on_conflict')
+    if (params.on_conflict_action === 'update') throw invalidParams('on_conflict_action update needs on_conflict')
     return params.on_conflict_action === 'nothing' ? 'ON CONFLICT DO NOTHING' : ''
   }
   const rest = columns.filter((column) => !keys.includes(column)).map(quoteIdentifier)
@@ -44,9 +44,5 @@ function names(value: Json | undefined): string[] | undefined {
 
 function object(item: Json): JsonObject {
   if (isJsonObject(item)) return item
-  throw invalid('every item of batch_insert must be an object')
-}
-
-function invalid(message: string): StepError {
-  return new StepError(message, { code: 'invalid_params', retryable: false })
+  throw invalidParams('every item of batch_insert must be an object')
 }

@@ -1,4 +1,4 @@
-import { StepError } from '../../engine/step.js'
+import { invalidParams } from '../invalid-params.js'
 
 /** PostgreSQL cuts longer names, silently and to the same one. */
 const MAX_BYTES = 63
@@ -6,12 +6,8 @@ const MAX_BYTES = 63
 /** A column's name, quoted so that it can be nothing but a name. */
 export function quoteIdentifier(name: string): string {
   if (name === '' || name.includes('\0') || Buffer.byteLength(name) > MAX_BYTES) {
-    throw new StepError(
+    throw invalidParams(
       `'${name.slice(0, MAX_BYTES).replaceAll('\0', '')}' is no name: 1 to ${MAX_BYTES} bytes, without NUL`,
-      {
-        code: 'invalid_params',
-        retryable: false,
-      },
     )
   }
   return `"${name.replaceAll('"', '""')}"`

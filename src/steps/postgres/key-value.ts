@@ -1,6 +1,7 @@
 import pg from 'pg'
 import { StepError } from '../../engine/step.js'
 import { isJsonObject, type Json, type JsonObject } from '../../platform/json.js'
+import { invalidParams } from '../invalid-params.js'
 import { quoteTable } from './identifier.js'
 import type { PostgresSession, SqlResult } from './session.js'
 
@@ -119,10 +120,7 @@ function condition(found: string, wanted: Json, bind: (value: Json) => string): 
       const operandSql = json()
       return `(jsonb_typeof(${found}) = jsonb_typeof(${operandSql}) AND ${found} ${comparison} ${operandSql})`
     }
-    throw new StepError(`unknown filter operator '${operator}': use $eq, $ne, $gt, $gte, $lt, $lte, $in or $contains`, {
-      code: 'invalid_params',
-      retryable: false,
-    })
+    throw invalidParams(`unknown filter operator '${operator}': use $eq, $ne, $gt, $gte, $lt, $lte, $in or $contains`)
   })
 }
 
