@@ -64,6 +64,21 @@ describe('each dialect', () => {
     })
   })
 
+  it("says execution for what the core calls a run, in FlowRunner's problems alone, and leaves what callers sent", () => {
+    const missing = new DomainError('not_found', 'run-not-found', 'Run not found', 'Run with ID run not found')
+    expect(spelled('flowRunner', missing, '/api/v1/executions/run')).toMatchObject({
+      type: '/problems/run-not-found',
+      title: 'Execution not found',
+      detail: 'Execution with ID run not found',
+      error: { code: 'not_found', message: 'Execution with ID run not found' },
+    })
+    expect(spelled('flwd', missing, '/api/v1/runs/run')).toMatchObject({ detail: 'Run with ID run not found' })
+    const owned = new DomainError('conflict', 'account-in-use', 'In use', 'It owns 1 flow and 2 unfinished runs')
+    expect(spelled('flowRunner', owned, '/')).toMatchObject({ detail: 'It owns 1 flow and 2 unfinished executions' })
+    const flow = new DomainError('not_found', 'flow-not-found', 'Flow not found', 'Flow with ID run not found')
+    expect(spelled('flowRunner', flow, '/')).toMatchObject({ detail: 'Flow with ID run not found' })
+  })
+
   it('answers faults of a body with 400 in flwd', () => {
     expect(spelled('flwd', invalid, '/api/v1/jobs')).toMatchObject({
       status: 400,

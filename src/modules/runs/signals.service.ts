@@ -4,12 +4,15 @@ import { InjectDataSource } from '@nestjs/typeorm'
 import { DataSource } from 'typeorm'
 import type { SignalWait } from '../../engine/host.js'
 import { Sql, type SqlSession, type Statement } from '../../platform/database/sql.js'
+import { InvalidRequest } from '../../platform/http/faults.js'
 import { newId } from '../../platform/ids.js'
 import type { Json } from '../../platform/json.js'
 import { AuditTrail } from '../audit/audit-trail.js'
 
 /** How long a signal that nobody waits for is kept. */
 const KEEP_DAYS = 7
+/** The longest key that a step can wait for. */
+const LONGEST_KEY = 255
 const SWEEP_MS = 600_000
 
 export type WaitState = { delivered: true; data: Json } | { delivered: false; deadline?: Date }
@@ -63,6 +66,7 @@ export class SignalsService {
 
   /** Gives the signal to every run of the caller's account that waits for its key, or keeps it. */
   async deliver(caller: Sender, key: string, data: Json, now: Date): Promise<Delivery> {
+    if (key.length > LONGEST_KEY) throw new InvalidRequest(`The key of a signal has at most ${LONGEST_KEY} characters`)
     const text = JSON.stringify(data)
     const { accountId } = caller
     return await this.database.transaction(async (tx) => {

@@ -7,6 +7,12 @@ import * as examples from './flows.examples.js'
 
 const { DEFINITION, UPDATED_DEFINITION } = examples
 const MY_FLOW = { name: 'My Flow', description: 'A simple flow', definition: DEFINITION, tags: ['production'] }
+const UPDATED_FLOW = {
+  name: 'Updated Flow',
+  description: 'An updated flow',
+  definition: UPDATED_DEFINITION,
+  tags: ['production', 'updated'],
+}
 const ECHO = { start: { type: 'transform', params: { script: 'return input' } } }
 
 let api: ApiUnderTest
@@ -51,13 +57,7 @@ describe('flow management, as the reference shows it', () => {
   })
 
   it('updates a flow, whose version is the one in the YAML', async () => {
-    const change = {
-      name: 'Updated Flow',
-      description: 'An updated flow',
-      definition: UPDATED_DEFINITION,
-      tags: ['production', 'updated'],
-    }
-    const { body } = await user.put(`/api/v1/flows/${id}`, change).expect(200)
+    const { body } = await user.put(`/api/v1/flows/${id}`, UPDATED_FLOW).expect(200)
     expect(likeReference(body)).toEqual(likeReference(examples.updatedFlow))
     expect(Date.parse(body.updated_at)).toBeGreaterThan(Date.parse(body.created_at))
   })
@@ -77,6 +77,27 @@ describe('flow management, as the reference shows it', () => {
     expect(run.body.error).toEqual({ code: 'not_found', message: `Flow with ID ${id} not found` })
     const { body: list } = await user.get('/api/v1/flows').expect(200)
     expect(list).toEqual({ flows: [], total: 0, limit: 10, offset: 0 })
+  })
+
+  it('is published with the same examples', () => {
+    const shown = Object.fromEntries(
+      api.spec.operations
+        .filter(({ operation }) => operation.operationId.startsWith('flowRunner_flows_'))
+        .map(({ operation: { operationId, requestBody, responses } }) => [
+          operationId.replace('flowRunner_flows_', ''),
+          [requestBody, responses[200] ?? responses[201]].map(
+            (part) => Object.values(part?.content?.['application/json']?.examples ?? {})[0]?.value,
+          ),
+        ]),
+    )
+    expect(shown).toEqual({
+      list: [undefined, examples.flowList],
+      get: [undefined, examples.flowDetails],
+      create: [MY_FLOW, examples.flow],
+      update: [UPDATED_FLOW, examples.updatedFlow],
+      delete: [undefined, examples.deletedFlow],
+      run: [{ input: { key: 'value' } }, expect.objectContaining({ execution_id: 'exec-123', status: 'running' })],
+    })
   })
 
   it('says what is wrong with a request', async () => {

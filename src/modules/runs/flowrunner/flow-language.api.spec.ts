@@ -358,6 +358,13 @@ describe('waiting for an event', () => {
   })
 })
 
+it('a signal that no step can wait for is refused', async () => {
+  await user.post(`/api/v1/signals/${'k'.repeat(255)}`, {}).expect(200)
+  await user.post(`/api/v1/signals/${'k'.repeat(256)}`, {}).expect(400)
+  await user.post('/api/v1/signals/k', { data: '\0' }).expect(422)
+  await user.post('/api/v1/signals/k', { payload: 1 }).expect(422)
+})
+
 describe('the store', () => {
   it('keeps values from one execution to the next, of the account alone', async () => {
     const write = { start: { type: 'store', params: { operation: 'set', key: 'cursor', value: '${input}' } } }

@@ -13,7 +13,7 @@ export class FlowRunnerSignal {
 
 /** What sending a signal came to. */
 export class FlowRunnerSignalDelivery {
-  @StringField({ description: 'The key that was sent.', example: 'order-123', maxLength: 200 })
+  @StringField({ description: 'The key that was sent.', example: 'order-123', maxLength: 255 })
   key: string
 
   @IntField({ description: 'How many executions were waiting for it.', example: 1 })
