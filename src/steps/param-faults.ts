@@ -1,4 +1,5 @@
 import type { ErrorObject } from 'ajv/dist/2020.js'
+import { membersOf, pointerTo } from '../platform/json-pointer.js'
 import { FORMATS } from './formats.js'
 
 /** One thing wrong with a node's parameters. */
@@ -82,11 +83,6 @@ export function describeFault(error: ErrorObject, branches: readonly ErrorObject
   return fault(instancePath, words ? words(name, params) : `${name} ${error.message}`)
 }
 
-/** The pointer of a member below `pointer`. */
-export function pointerTo(pointer: string, member: string): string {
-  return `${pointer}/${member.replaceAll('~', '~0').replaceAll('/', '~1')}`
-}
-
 function alternatives({ instancePath, params }: ErrorObject, branches: readonly ErrorObject[]): string {
   if (params.passingSchemas) return `${nameOf(instancePath)} matches several forms of which only one is allowed`
   if (branches.length > 0 && branches.every((one) => one.keyword === 'required' && one.instancePath === instancePath)) {
@@ -99,10 +95,9 @@ function alternatives({ instancePath, params }: ErrorObject, branches: readonly 
 
 /** `/headers/X-Id` is `headers.X-Id`, `/conditions/0/action` is `conditions[0].action`. */
 function nameOf(pointer: string): string {
-  const members = pointer.split('/').slice(1)
+  const members = membersOf(pointer)
   if (members.length === 0) return 'params'
   return members
-    .map((member) => member.replaceAll('~1', '/').replaceAll('~0', '~'))
     .map((member, at) => (at > 0 && /^[0-9]+$/.test(member) ? `[${member}]` : at > 0 ? `.${member}` : member))
     .join('')
 }

@@ -2,8 +2,9 @@ import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.
 import ajvFormats from 'ajv-formats'
 import type { StepType } from '../engine/step.js'
 import { isJsonObject, type Json, type JsonObject } from '../platform/json.js'
+import { pointerTo } from '../platform/json-pointer.js'
 import { FORMATS } from './formats.js'
-import { describeFault, type ParamFault, pointerTo } from './param-faults.js'
+import { describeFault, type ParamFault } from './param-faults.js'
 
 export type { ParamFault } from './param-faults.js'
 

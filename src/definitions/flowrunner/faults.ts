@@ -1,4 +1,5 @@
 import { DomainError } from '../../platform/errors/domain-error.js'
+import { pointerOf } from '../../platform/json-pointer.js'
 
 /** Something wrong with a definition, and where it stands in the text. */
 export interface DefinitionFault {
@@ -41,7 +42,7 @@ export class FaultList {
       this.untold++
       return
     }
-    const pointer = toPointer(path)
+    const pointer = pointerOf(path)
     this.text += pointer.length + detail.length
     this.told.push({ detail, code, path: pointer, offset })
   }
@@ -56,17 +57,6 @@ export class FaultList {
     }
     return faults
   }
-}
-
-/** RFC 6901. */
-export function toPointer(path: readonly string[]): string {
-  return path.map((part) => `/${part.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
-}
-
-export function fromPointer(pointer: string): string[] {
-  if (pointer === '') return []
-  const parts = pointer.replace(/^\//, '').split('/')
-  return parts.map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
 }
 
 /** A name as messages show it: in quotes, cut at 128 characters, control characters escaped. */

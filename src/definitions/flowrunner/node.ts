@@ -1,9 +1,10 @@
 import type { Batch, GraphNode, Hooks, Retry } from '../../engine/graph.js'
 import { isDuration, parseDuration } from '../../platform/duration.js'
 import type { JsonObject } from '../../platform/json.js'
+import { membersOf } from '../../platform/json-pointer.js'
 import type { Cursor } from './cursor.js'
 import { checkExpressions } from './expressions.js'
-import { type FaultList, fromPointer, quote } from './faults.js'
+import { type FaultList, quote } from './faults.js'
 import { isUsable, toJson } from './located.js'
 import type { StepTypes } from './step-types.js'
 
@@ -97,7 +98,7 @@ class NodeReader {
     if (hooks?.exec !== undefined) return params
     for (const { path, detail, code } of types.checkParams(type, isBatch ? withoutItems(params) : params)) {
       if (hooks?.prep !== undefined && suppliable.has(code)) continue
-      node.follow(fromPointer(path)).complain(faults, code, `${this.node}: ${detail}`)
+      node.follow(membersOf(path)).complain(faults, code, `${this.node}: ${detail}`)
     }
     return params
   }

@@ -43,7 +43,7 @@ export class BasicStrategy extends PassportStrategy(HttpBasic, 'basic') {
 }
 
 /** The pair in an `Authorization` header, or undefined where there is none that can be read. */
-export function readBasic(header: string | undefined): { username: string; password: string } | undefined {
+function readBasic(header: string | undefined): { username: string; password: string } | undefined {
   const encoded = /^basic +([A-Za-z0-9+/_-]+={0,2}) *$/i.exec(header ?? '')?.[1]
   if (!encoded) return undefined
   const pair = Buffer.from(encoded, 'base64').toString('utf8')

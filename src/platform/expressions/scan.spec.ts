@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { ExpressionSyntaxError, findExpressions, hasExpression } from './scan.js'
+import { ExpressionSyntaxError, findExpressions } from './scan.js'
 
 const codes = (text: string) => findExpressions(text).map(({ code }) => code)
 
@@ -61,20 +61,4 @@ describe('findExpressions', () => {
       expect(performance.now() - started).toBeLessThan(2_000)
     },
   )
-})
-
-describe('hasExpression', () => {
-  test.each([
-    ['plain', false],
-    ['${a}', true],
-    ['\\${a}', false],
-    ['${ broken', true],
-    [null, false],
-    [3, false],
-    [['a', { b: ['${c}'] }], true],
-    [{ '${key}': 1 }, true],
-    [{ key: { key: 'value' } }, false],
-  ])('%j: %s', (value, expected) => {
-    expect(hasExpression(value)).toBe(expected)
-  })
 })

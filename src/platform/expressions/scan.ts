@@ -1,5 +1,3 @@
-import type { Json } from '../json.js'
-
 /** A `${…}` in a text. */
 export interface Found {
   /** Where its `$` stands. */
@@ -34,14 +32,7 @@ export function findExpressions(text: string): Found[] {
   return pieces(text).filter((piece) => typeof piece !== 'string')
 }
 
-/** True where a value, or anything inside it, keys included, holds an expression. Broken expressions count. */
-export function hasExpression(value: Json): boolean {
-  if (typeof value === 'string') return holdsExpression(value)
-  if (Array.isArray(value)) return value.some(hasExpression)
-  if (typeof value !== 'object' || value === null) return false
-  return Object.entries(value).some(([key, member]) => holdsExpression(key) || hasExpression(member))
-}
-
+/** The whole text, taken apart. */
 export function pieces(text: string): Piece[] {
   const found: Piece[] = []
   let literal = ''
@@ -67,15 +58,6 @@ export function pieces(text: string): Piece[] {
   literal += text.slice(from)
   if (literal !== '') found.push(literal)
   return found
-}
-
-function holdsExpression(text: string): boolean {
-  if (!text.includes('${')) return false
-  try {
-    return findExpressions(text).length > 0
-  } catch {
-    return true
-  }
 }
 
 /** A `/` behind one of these begins a regular expression; behind anything else it divides. */

@@ -1,4 +1,5 @@
 import type { Json, JsonObject } from '../json.js'
+import { pointerTo } from '../json-pointer.js'
 import type { Script } from '../sandbox/evaluation.js'
 import { evaluatePath } from './path.js'
 import { ExpressionSyntaxError, type Piece, pieces } from './scan.js'
@@ -49,7 +50,7 @@ function compile(value: Json, pointer: string, scripts: Script[]): Render {
 /** Where two keys become the same, the later one wins. */
 function compileObject(object: JsonObject, pointer: string, scripts: Script[]): Render {
   const members = Object.entries(object).map(([key, member]) => {
-    const at = `${pointer}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`
+    const at = pointerTo(pointer, key)
     const name = interpolation(piecesOf(key, at), scripts)
     return { name, value: compile(member, at, scripts) }
   })

@@ -13,7 +13,7 @@ export interface ResolvedAddress {
 /** Answers every address of a name; the system's resolver unless a test brings its own. */
 export type Resolver = (host: string) => Promise<readonly ResolvedAddress[]>
 
-export const systemResolver: Resolver = async (host) => {
+const systemResolver: Resolver = async (host) => {
   const found = await dnsLookup(host, { all: true })
   return found.map(({ address, family }) => ({ address, family: family === 6 ? 6 : 4 }))
 }
