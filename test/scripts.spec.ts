@@ -90,7 +90,11 @@ describe.runIf(older && existsSync(join(root, 'node_modules', `node-${process.pl
     })
 
     it('says what is missing where Node 24 is not installed', () => {
-      rmSync(join(project, 'node_modules', `node-${process.platform}-${process.arch}`))
+      // An empty package instead of none, so that folders above are not asked.
+      const name = `node-${process.platform}-${process.arch}`
+      rmSync(join(project, 'node_modules', name))
+      mkdirSync(join(project, 'node_modules', name))
+      writeFileSync(join(project, 'node_modules', name, 'package.json'), JSON.stringify({ name, exports: {} }))
       const { status, stderr } = start(older ?? '')
       expect(status).toBe(1)
       expect(stderr).toMatch(/^Millrace needs Node 24; this is v\d+/)
