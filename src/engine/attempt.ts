@@ -115,11 +115,10 @@ export class Attempt {
   }
 
   private presentable(result: StepResult): StepResult {
-    const { host } = this.bench
-    return {
-      output: host.mask(plainJson(result.output)),
-      action: result.action === undefined ? undefined : host.mask(plainText(result.action)),
-      shared: result.shared && (host.mask(plainJson(result.shared)) as JsonObject),
-    }
+    const { host, budget } = this.bench
+    const output = host.mask(plainJson(result.output))
+    const shared = result.shared && (host.mask(plainJson(result.shared)) as JsonObject)
+    budget.spend(output, shared)
+    return { output, shared, action: result.action === undefined ? undefined : host.mask(plainText(result.action)) }
   }
 }

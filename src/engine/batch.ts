@@ -76,7 +76,9 @@ export class BatchVisit {
         retryable: false,
       })
     const output: KeptItems = { items: masked, exact: isDeepStrictEqual(masked, items) }
-    if (!kept) bench.ledger.record(succeeded({ ...begun, path }, { output }, bench.host.clock.now()))
+    if (kept) return items
+    bench.budget.spend(output)
+    bench.ledger.record(succeeded({ ...begun, path }, { output }, bench.host.clock.now()))
     return items
   }
 
@@ -140,6 +142,7 @@ export class BatchVisit {
     const shared =
       inOrder.length > 0 ? Object.fromEntries(inOrder.flatMap(([, members]) => Object.entries(members))) : undefined
     if (this.failure) return { ...failed(begun, errorOf(this.failure), this.failure.action, now), shared }
+    this.bench.budget.spend(this.outputs, shared)
     const action = this.actions.size === 1 ? [...this.actions][0] : undefined
     return succeeded(begun, { output: this.outputs, action, shared }, now)
   }

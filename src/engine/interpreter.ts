@@ -7,6 +7,7 @@ import { Interruption } from './interruption.js'
 import type { Language } from './language.js'
 import { Ledger } from './ledger.js'
 import { errorOf, failed } from './outcomes.js'
+import { OutputBudget } from './output-budget.js'
 import { visitPath } from './path.js'
 import { attempts } from './retrying.js'
 import { successor } from './routing.js'
@@ -34,9 +35,12 @@ export interface EngineOptions {
   checkParams: ParamsCheck
   /** A run that takes more steps than this fails: the ceiling of a loop that never ends. */
   maxSteps?: number
+  /** A run whose outputs have more characters together fails. */
+  maxOutputChars?: number
 }
 
 const MAX_STEPS = 10_000
+const MAX_OUTPUT_CHARS = 128 * 1024 * 1024
 
 /** Interprets runs. Holds no state between them. */
 export class Engine {
@@ -71,13 +75,15 @@ class Interpretation {
   ) {
     this.stop = new Stop(signal)
     this.maxSteps = options.maxSteps ?? MAX_STEPS
+    const history = [...(spec.history ?? [])]
     this.bench = {
       host,
       language: spec.language,
       checkParams: options.checkParams,
-      history: new History(spec.history),
+      history: new History(history),
       memory: new RunMemory(spec.run, spec.input),
       ledger: new Ledger(host, this.stop),
+      budget: new OutputBudget(options.maxOutputChars ?? MAX_OUTPUT_CHARS, history),
       voice: new Voice(host, this.stop.signal),
     }
   }

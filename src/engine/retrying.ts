@@ -28,8 +28,12 @@ export async function attempts(bench: Workbench, of: Omit<AttemptOf, 'attempt'>)
     } catch (error) {
       if (error instanceof Interruption || signal.aborted) throw error
       const now = host.clock.now()
-      const outcome = failed(begun, flowError(node, error, host), actionOf(error, host), now)
-      if (!mayRetry(node, attempt, error)) return outcome
+      const { output, ...words } = flowError(node, error, host)
+      const isLast = !mayRetry(node, attempt, error)
+      // What a failure carries is for the node behind the error edge, so only the last attempt's is kept.
+      const carried = isLast && bench.budget.affords(output) ? output : undefined
+      const outcome = failed(begun, { ...words, output: carried }, actionOf(error, host), now)
+      if (isLast) return outcome
       const dueAt = new Date(now.getTime() + (node.retry?.waitMs ?? 0))
       ledger.record({ ...outcome, state: 'retrying', dueAt })
       const message = `Attempt ${attempt} of ${node.retry?.maxAttempts} failed: ${outcome.error?.message}`

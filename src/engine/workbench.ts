@@ -3,6 +3,7 @@ import type { History } from './history.js'
 import type { Host } from './host.js'
 import type { Language } from './language.js'
 import type { Ledger } from './ledger.js'
+import type { OutputBudget } from './output-budget.js'
 import type { RunMemory } from './run-memory.js'
 import type { StepType } from './step.js'
 import type { Voice } from './voice.js'
@@ -18,5 +19,6 @@ export interface Workbench {
   readonly history: History
   readonly memory: RunMemory
   readonly ledger: Ledger
+  readonly budget: OutputBudget
   readonly voice: Voice
 }
