@@ -1,0 +1,69 @@
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { placeOfSecret } from '../../src/modules/secrets/sealed-secrets.js'
+import { type Sealed, Sealer } from '../../src/platform/crypto/sealer.js'
+import { testConfig } from '../support/config.js'
+import { type TestDatabase, testDatabase } from '../support/database.js'
+import { runFromSource } from '../support/process.js'
+
+const OLD = `old:${'0d'.repeat(32)}`
+const NEW = `new:${'4e'.repeat(32)}`
+const program = fileURLToPath(new URL('../../src/app/rotate-keys.ts', import.meta.url))
+let database: TestDatabase
+
+beforeAll(async () => {
+  database = await testDatabase()
+  await database.dataSource.query(
+    `insert into account (id, tenant_id, name, email, role, password_hash, created_at, updated_at)
+     values ('account_1', 'default', 'Ann', 'ann@example.com', 'user', '', now(), now())`,
+  )
+  const sealer = new Sealer(testConfig({ ENCRYPTION_KEY: OLD }))
+  for (const key of ['FIRST', 'SECOND']) {
+    const { keyId, sealed } = sealer.seal(`value of ${key}`, placeOfSecret('account_1', key))
+    await database.dataSource.query(`insert into secret values ('account_1', $1, 'default', $2, $3, now(), now())`, [
+      key,
+      keyId,
+      sealed,
+    ])
+  }
+})
+
+afterAll(() => database.drop())
+
+function rotate(keys: string) {
+  return runFromSource([program], {
+    DATABASE_URL: database.url,
+    DATA_DIR: join(tmpdir(), `millrace-rotate-${process.pid}`),
+    JWT_SECRET: 'for tests only, forty characters long...',
+    ENCRYPTION_KEY: keys,
+  }).ended
+}
+
+async function secrets(): Promise<(Sealed & { key: string })[]> {
+  return await database.dataSource.query('select key, key_id as "keyId", sealed from secret order by key')
+}
+
+it('leaves all as it is, and says so, where a key is missing', async () => {
+  const { code, output, errors } = await rotate(NEW)
+  expect({ code, output, errors }).toEqual({
+    code: 1,
+    output: '',
+    errors: "the encryption key 'old' is not configured\n",
+  })
+  expect((await secrets()).map(({ keyId }) => keyId)).toEqual(['old', 'old'])
+})
+
+it('seals every secret under the new key, so that the old one can go', async () => {
+  const { code, output, errors } = await rotate(`${NEW},${OLD}`)
+  expect({ code, output, errors }).toEqual({
+    code: 0,
+    output: 'secret: 2 sealed anew under the key new\n',
+    errors: '',
+  })
+  const sealer = new Sealer(testConfig({ ENCRYPTION_KEY: NEW }))
+  const values = (await secrets()).map(({ key, ...sealed }) => sealer.open(sealed, placeOfSecret('account_1', key)))
+  expect(values).toEqual(['value of FIRST', 'value of SECOND'])
+  expect((await rotate(NEW)).output).toBe('secret: 0 sealed anew under the key new\n')
+})
