@@ -3,6 +3,7 @@ import { Interval } from '@nestjs/schedule'
 import type { RunIdentity } from '../../engine/step.js'
 import { StepError } from '../../engine/step.js'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
+import { LOCKS } from '../../platform/database/advisory-locks.js'
 import { Sql, type SqlSession, type Statement } from '../../platform/database/sql.js'
 import type { Json } from '../../platform/json.js'
 import type { KeyValueStore } from '../../steps/ports.js'
@@ -14,7 +15,7 @@ const GET: Statement = {
 /** Under the lock of changes, so that none of them, having read before, writes over it. */
 const SET: Statement = {
   name: 'kv_set',
-  text: `with locked as materialized (select pg_advisory_xact_lock(7204, hashtext($5)))
+  text: `with locked as materialized (select pg_advisory_xact_lock(${LOCKS.entry}, hashtext($5)))
     insert into kv_entry (account_id, key, value, expires_at) select $1, $2, $3::json, $4::timestamptz from locked
     on conflict (account_id, key) do update set value = excluded.value, expires_at = excluded.expires_at, updated_at = now()`,
 }
@@ -25,7 +26,7 @@ const CHANGE: Statement = {
 }
 const DELETE: Statement = {
   name: 'kv_delete',
-  text: `with locked as materialized (select pg_advisory_xact_lock(7204, hashtext($4)))
+  text: `with locked as materialized (select pg_advisory_xact_lock(${LOCKS.entry}, hashtext($4)))
     delete from kv_entry using locked where account_id = $1 and key = $2
     returning expires_at is null or expires_at > $3 as live`,
 }
@@ -49,9 +50,11 @@ const SWEEP: Statement = {
   text: `delete from kv_entry where account_id = $1 and key = $2 and expires_at <= $3`,
 }
 const SWEEP_ALL: Statement = { name: 'kv_sweep_all', text: 'delete from kv_entry where expires_at <= $1' }
-const SWEEP_MS = 600_000
 /** Held to the end of the transaction: a key that is not there yet has no row to lock. */
-const LOCK: Statement = { name: 'kv_lock', text: 'select pg_advisory_xact_lock(7204, hashtext($1))' }
+const LOCK: Statement = { name: 'kv_lock', text: `select pg_advisory_xact_lock(${LOCKS.entry}, hashtext($1))` }
+
+/** How often entries past their time are removed. */
+const SWEEP_MS = 600_000
 
 /** Key-value entries in Postgres, each account's own, shared by its flows. An entry past its time is never seen. */
 @Injectable()

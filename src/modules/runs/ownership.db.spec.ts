@@ -79,6 +79,26 @@ describe('a process', () => {
     expect(one.hints).toEqual([['run_cancelled', 'run_1']])
   })
 
+  it('that is released while its connection is away does not come back', async () => {
+    const one = await take()
+    const { fence } = one.ownership.writer
+    const [before] = await holdersOf(fence)
+    const inTheWay = database.sql.client()
+    await inTheWay.connect()
+    const has = inTheWay.query('select pg_advisory_lock(7202, $1)', [fence])
+    await vi.waitUntil(async () => (await waitersFor(fence)).length === 1)
+    await database.dataSource.query('select pg_terminate_backend($1)', [before])
+    await has
+    // Cut again while it waits for its lock, it comes once more.
+    const [first] = await vi.waitUntil(() => waitersFor(fence).then((pids) => pids.length === 1 && pids))
+    await database.dataSource.query('select pg_terminate_backend($1)', [first])
+    await vi.waitUntil(async () => ![0, first].includes((await waitersFor(fence))[0] ?? 0), { timeout: 5_000 })
+    await one.ownership.release()
+    await inTheWay.end()
+    await vi.waitUntil(async () => (await leaseConnections()) === 0, { timeout: 5_000 })
+    expect(one).toMatchObject({ lost: 0, errors: [expect.anything()] })
+  })
+
   it('whose connection is cut is told that it is lost when another had taken over meanwhile', async () => {
     const one = await take()
     const [id] = await runs(1, one.ownership.writer.id)
@@ -255,6 +275,22 @@ async function holdersOf(fence: number): Promise<number[]> {
     [fence],
   )
   return rows.map(({ pid }: { pid: number }) => pid)
+}
+
+async function waitersFor(fence: number): Promise<number[]> {
+  const rows = await database.dataSource.query(
+    `select pid from pg_locks where locktype = 'advisory' and classid = 7202 and objid = $1 and not granted`,
+    [fence],
+  )
+  return rows.map(({ pid }: { pid: number }) => pid)
+}
+
+async function leaseConnections(): Promise<number> {
+  const [{ count }] = await database.dataSource.query(
+    `select count(*)::integer as count from pg_stat_activity
+      where datname = current_database() and application_name = 'millrace lease'`,
+  )
+  return count
 }
 
 async function stored(id: string | undefined) {

@@ -1,16 +1,16 @@
 import { hostname } from 'node:os'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Client, Notification } from 'pg'
+import { LOCKS } from '../../platform/database/advisory-locks.js'
 import type { Sql, Statement } from '../../platform/database/sql.js'
 import { newId } from '../../platform/ids.js'
 import type { Writer } from './journal/records.js'
 
-/** First keys of the two advisory locks, both with the instance's fence number as second key. */
-const FENCE = 7201 // shared by each flush; exclusive while an instance is declared lost
-const ALIVE = 7202 // held for as long as the instance's lease connection lives
-
 const LEASE_SECONDS = 15
 const RENEW_MS = 4_000
 const REAP_MS = 1_000
+/** Between attempts to come back after the connection was lost. */
+const RECONNECT_MS = 250
 const REQUEUE_BATCH = 500
 
 /** Messages between processes; hints only, for what they tell of is in the tables. */
@@ -29,10 +29,13 @@ export interface OwnershipEvents {
  * network. Whoever finds a lost instance declares it lost under the fence, then puts its runs back in the queue.
  */
 export class Ownership {
+  /** The lease connection; absent while a new one is on its way. */
   private client?: Client
+  private coming?: Client
   private renewal?: NodeJS.Timeout
   private reaping?: NodeJS.Timeout
-  private lost = false
+  /** Lost or released: nothing is renewed or taken again. */
+  private over = false
 
   private constructor(
     private readonly sql: Sql,
@@ -52,7 +55,7 @@ export class Ownership {
       [id, hostname(), process.pid, LEASE_SECONDS],
     )
     const fence = (rows[0] as { fence: number }).fence
-    await client.query('select pg_advisory_lock($1, $2)', [ALIVE, fence])
+    await client.query('select pg_advisory_lock($1, $2)', [LOCKS.alive, fence])
     await client.query('commit')
     const ownership = new Ownership(sql, events, { id, fence })
     await ownership.watch(client)
@@ -74,33 +77,32 @@ export class Ownership {
 
   /** Leaves in good order: everything handed back, nothing for others to reap. */
   async release(): Promise<void> {
-    clearInterval(this.renewal)
-    clearInterval(this.reaping)
-    const client = this.client
+    this.over = true
+    this.stopTimers()
+    const { client, coming } = this
     this.client = undefined
-    if (!client) return
-    await client.query(FORGET.text, [this.writer.id]).catch(() => {})
-    await client.end().catch(() => {})
+    // Where this fails, or the connection is away, the row stays: others find it without its lock and remove it.
+    await client?.query(FORGET.text, [this.writer.id]).catch(() => {})
+    await client?.end().catch(() => {})
+    if (coming !== client) coming?.end().catch(() => {})
   }
 
   private async watch(client: Client): Promise<void> {
-    this.client = client
-    client.on('error', (error) => void this.reconnect(error))
     client.on('notification', (message: Notification) =>
       this.events.onHint(message.channel as Hint, message.payload ?? ''),
     )
     await client.query('listen run_cancelled')
     await client.query('listen run_due')
+    // Only now: what breaks before concerns whoever waits for this method.
+    client.on('error', (error) => void this.reconnect(error))
+    this.client = client
     this.renewal = setInterval(() => void this.renew(), RENEW_MS)
     this.reaping = setInterval(() => void this.reap().catch((error) => this.events.onError(error)), REAP_MS)
   }
 
   private async renew(): Promise<void> {
     try {
-      const renewed = await this.client?.query(
-        `update engine_instance set lease_until = now() + make_interval(secs => $2) where id = $1 and lost_at is null`,
-        [this.writer.id, LEASE_SECONDS],
-      )
+      const renewed = await this.client?.query(RENEW, [this.writer.id, LEASE_SECONDS])
       if (renewed?.rowCount === 0) this.declareLost()
     } catch (error) {
       this.events.onError(error)
@@ -109,38 +111,38 @@ export class Ownership {
 
   /** The lock went with the connection. It is taken again if nobody noticed; otherwise this instance is over. */
   private async reconnect(error: unknown): Promise<void> {
-    if (!this.client || this.lost) return
+    if (!this.client || this.over) return
     this.client = undefined
-    clearInterval(this.renewal)
-    clearInterval(this.reaping)
+    this.stopTimers()
     this.events.onError(error)
-    for (;;) {
+    while (!this.over) {
       const client = this.sql.client('millrace lease')
+      this.coming = client
       try {
         await client.connect()
-        await client.query('select pg_advisory_lock($1, $2)', [ALIVE, this.writer.fence])
-        const { rowCount } = await client.query(
-          `update engine_instance set lease_until = now() + make_interval(secs => $2) where id = $1 and lost_at is null`,
-          [this.writer.id, LEASE_SECONDS],
-        )
-        if (rowCount === 0) {
-          await client.end()
-          return this.declareLost()
-        }
-        return await this.watch(client)
+        await client.query('select pg_advisory_lock($1, $2)', [LOCKS.alive, this.writer.fence])
+        const { rowCount } = await client.query(RENEW, [this.writer.id, LEASE_SECONDS])
+        if (rowCount !== 0) return await this.watch(client)
+        await client.end()
+        return this.declareLost()
       } catch {
+        // The error that began this was told; the database stays away, or this instance is being released.
         await client.end().catch(() => {})
-        await new Promise((resolve) => setTimeout(resolve, 250))
+        if (!this.over) await delay(RECONNECT_MS)
       }
     }
   }
 
   private declareLost(): void {
-    if (this.lost) return
-    this.lost = true
+    if (this.over) return
+    this.over = true
+    this.stopTimers()
+    this.events.onLost()
+  }
+
+  private stopTimers(): void {
     clearInterval(this.renewal)
     clearInterval(this.reaping)
-    this.events.onLost()
   }
 
   /** Under the exclusive fence no flush of that instance is under way, and each later one sees that it is lost. */
@@ -158,19 +160,22 @@ export class Ownership {
   }
 }
 
+const RENEW =
+  'update engine_instance set lease_until = now() + make_interval(secs => $2) where id = $1 and lost_at is null'
+
 /** Lost: its lease ran out, or nobody holds its session lock. */
 const FIND_LOST: Statement = {
   name: 'engine_find_lost',
   text: `select id, fence from engine_instance e
     where id <> $1 and (lost_at is not null or lease_until < now() or not exists (
-      select 1 from pg_locks l where l.locktype = 'advisory' and l.classid = ${ALIVE} and l.objid = e.fence::oid
+      select 1 from pg_locks l where l.locktype = 'advisory' and l.classid = ${LOCKS.alive} and l.objid = e.fence::oid
         and l.database = (select oid from pg_database where datname = current_database())))
     order by fence limit 20`,
 }
 
 const DECLARE_LOST: Statement = {
   name: 'engine_declare_lost',
-  text: `with fenced as materialized (select pg_advisory_xact_lock(${FENCE}, $2))
+  text: `with fenced as materialized (select pg_advisory_xact_lock(${LOCKS.fence}, $2))
     update engine_instance set lost_at = coalesce(lost_at, now()) from fenced where id = $1`,
 }
 

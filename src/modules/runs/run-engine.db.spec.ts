@@ -311,7 +311,7 @@ describe('a run', () => {
 })
 
 function signals(): SignalsService {
-  return new SignalsService(database.sql, database.dataSource, new AuditTrail())
+  return new SignalsService(database.sql, database.dataSource, new AuditTrail(), systemClock)
 }
 
 function caller(accountId: string) {

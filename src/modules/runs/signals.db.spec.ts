@@ -1,18 +1,21 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type TestDatabase, testDatabase } from '../../../test/support/database.js'
 import type { SignalWait } from '../../engine/host.js'
+import { FakeClock } from '../../platform/clock/clock.fake.js'
 import { newId } from '../../platform/ids.js'
 import { AuditTrail } from '../audit/audit-trail.js'
 import { type Sender, SignalsService } from './signals.service.js'
 
-const NOW = new Date('2030-01-01T00:00:00Z')
+const clock = new FakeClock()
+const NOW = clock.now()
+const DAY_MS = 86_400_000
 
 let database: TestDatabase
 let signals: SignalsService
 
 beforeAll(async () => {
   database = await testDatabase()
-  signals = new SignalsService(database.sql, database.dataSource, new AuditTrail())
+  signals = new SignalsService(database.sql, database.dataSource, new AuditTrail(), clock)
 })
 
 afterAll(() => database.drop())
@@ -135,6 +138,19 @@ describe('a run that is over', () => {
     await signals.deliver(sender, 'after', 2, NOW)
     expect(await signals.await(run, wait('after'), NOW)).toEqual({ delivered: false })
     expect(await signals.await(await runOf(sender.accountId), wait('after'), NOW)).toEqual({ delivered: true, data: 2 })
+  })
+})
+
+describe('a signal that nobody comes for', () => {
+  it('is kept for a week and swept out then', async () => {
+    const { sender } = await account()
+    await signals.deliver(sender, 'k', null, clock.now())
+    clock.advance(7 * DAY_MS - 1)
+    await signals.sweep()
+    expect(await kept(sender)).toBe(1)
+    clock.advance(1)
+    await signals.sweep()
+    expect(await kept(sender)).toBe(0)
   })
 })
 

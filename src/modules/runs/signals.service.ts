@@ -1,8 +1,10 @@
-import { Injectable } from '@nestjs/common'
+import { Inject, Injectable } from '@nestjs/common'
 import { Interval } from '@nestjs/schedule'
 import { InjectDataSource } from '@nestjs/typeorm'
 import { DataSource } from 'typeorm'
 import type { SignalWait } from '../../engine/host.js'
+import { CLOCK, type Clock } from '../../platform/clock/clock.js'
+import { LOCKS } from '../../platform/database/advisory-locks.js'
 import { Sql, type SqlSession, type Statement } from '../../platform/database/sql.js'
 import { InvalidRequest } from '../../platform/http/faults.js'
 import { newId } from '../../platform/ids.js'
@@ -13,6 +15,7 @@ import { AuditTrail } from '../audit/audit-trail.js'
 const KEEP_DAYS = 7
 /** The longest key that a step can wait for. */
 const LONGEST_KEY = 255
+/** How often signals that nobody came for are removed. */
 const SWEEP_MS = 600_000
 
 export type WaitState = { delivered: true; data: Json } | { delivered: false; deadline?: Date }
@@ -42,12 +45,13 @@ export class SignalsService {
     private readonly sql: Sql,
     @InjectDataSource() private readonly database: DataSource,
     private readonly audit: AuditTrail,
+    @Inject(CLOCK) private readonly clock: Clock,
   ) {}
 
   /** Removes signals that nobody came for. */
   @Interval(SWEEP_MS)
   async sweep(): Promise<void> {
-    await this.sql.query(SWEEP, [new Date()])
+    await this.sql.query(SWEEP, [this.clock.now()])
   }
 
   /** The state of a step's wait, which begins now unless it is recorded already. The first deadline holds. */
@@ -106,7 +110,7 @@ export class SignalsService {
 
 const SWEEP: Statement = { name: 'signal_sweep', text: 'delete from signal where expires_at <= $1' }
 
-const MEET: Statement = { name: 'signal_meet', text: 'select pg_advisory_xact_lock(7203, hashtext($1))' }
+const MEET: Statement = { name: 'signal_meet', text: `select pg_advisory_xact_lock(${LOCKS.signal}, hashtext($1))` }
 
 const BEGIN_WAIT: Statement = {
   name: 'signal_begin_wait',

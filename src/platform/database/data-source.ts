@@ -1,10 +1,8 @@
 import pg from 'pg'
 import { AbstractLogger, type DataSource, type DataSourceOptions } from 'typeorm'
 import { migrations } from '../../migrations/index.js'
+import { LOCKS } from './advisory-locks.js'
 import { SnakeNaming } from './naming.js'
-
-/** Any number that no other part of the program takes as an advisory lock. */
-const MIGRATION_LOCK = 7_261_102
 
 export interface Connection {
   url: string
@@ -59,14 +57,14 @@ export function connectionSettings({ url, poolSize, applicationName }: Connectio
 export async function migrate(dataSource: DataSource, say: (line: string) => void = () => {}): Promise<string[]> {
   const holder = dataSource.createQueryRunner()
   try {
-    await holder.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
+    await holder.query('select pg_advisory_lock($1)', [LOCKS.migrations])
     try {
       if (!(await dataSource.showMigrations())) return []
       say('migrating the database')
       const ran = await dataSource.runMigrations({ transaction: 'each' })
       return ran.map(({ name }) => name)
     } finally {
-      await holder.query('select pg_advisory_unlock($1)', [MIGRATION_LOCK])
+      await holder.query('select pg_advisory_unlock($1)', [LOCKS.migrations])
     }
   } finally {
     await holder.release()

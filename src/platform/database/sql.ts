@@ -53,7 +53,10 @@ export class Sql implements SqlSession {
   /** A connection outside the pool, not yet open, for what lasts: LISTEN, a lease, an advisory lock. Its user ends it. */
   client(applicationName?: string): pg.Client {
     const { max: _, ...settings } = this.settings
-    return new pg.Client({ ...settings, ...(applicationName ? { application_name: applicationName } : {}) })
+    const client = new pg.Client({ ...settings, ...(applicationName ? { application_name: applicationName } : {}) })
+    // A break is met by the query that it breaks, or by a listener of the user's; without any the event would end the process.
+    client.on('error', () => {})
+    return client
   }
 
   async close(): Promise<void> {

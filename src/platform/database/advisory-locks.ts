@@ -1,0 +1,16 @@
+/**
+ * The numbers of the program's advisory locks, so that no two mean the same by accident. Each but `migrations` is the first of two
+ * keys; the second says which process, signal or entry. The functions in `0003-runs.ts` spell out the number of the fence.
+ */
+export const LOCKS = {
+  /** A process's fence: shared by each of its flushes and claims, exclusive while it is declared lost. */
+  fence: 7201,
+  /** Held for as long as a process's lease connection lives. */
+  alive: 7202,
+  /** Waits and deliveries of one signal key meet under it. */
+  signal: 7203,
+  /** Changes of one key-value entry, which may have no row yet. */
+  entry: 7204,
+  /** Migrating: one process at a time. */
+  migrations: 7_261_102,
+} as const
