@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
-import type { Sql, Statement } from '../../platform/database/sql.js'
+import { Injectable } from '@nestjs/common'
+import { Sql, type Statement } from '../../platform/database/sql.js'
 import type { Json, JsonObject } from '../../platform/json.js'
 import type { StoredEvent } from './journal/records.js'
 import { isFinal, type RunState } from './run-state.js'
@@ -8,13 +9,6 @@ import { isFinal, type RunState } from './run-state.js'
 export type WatchedEvent =
   | (StoredEvent & { result?: Json })
   | { seq: number; type: 'ended'; at: string; state: RunState; result?: JsonObject; error?: JsonObject }
-
-/** Where a run stands, told to a watcher before any event. */
-export interface RunStanding {
-  id: string
-  state: RunState
-  createdAt: Date
-}
 
 /** How long a watcher waits for a hint before it looks again; hints come at once for runs of this process. */
 const LOOK_AGAIN_MS = 500
@@ -47,6 +41,7 @@ const OUTPUTS: Statement = {
  * The event sequence of each run, read from the tables: what a watcher is told is durable, whoever runs the run. Publishers in this
  * process only wake the watchers.
  */
+@Injectable()
 export class RunEvents {
   private readonly wakes = new EventEmitter().setMaxListeners(0)
 

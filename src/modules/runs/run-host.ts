@@ -6,6 +6,7 @@ import type { SecretMasker } from '../../platform/masking/secret-masker.js'
 import type { Journal } from './journal/journal.js'
 import type { StoredEvent } from './journal/records.js'
 import type { RunEvents } from './run-events.js'
+import { LeaseLost } from './runs.errors.js'
 import type { SignalsService } from './signals.service.js'
 import type { TakenRun } from './taken-run.js'
 
@@ -24,6 +25,7 @@ export interface RunHostParts {
   evaluate(evaluation: Evaluation, signal: AbortSignal): Promise<EvaluationResult>
   secrets: Readonly<Record<string, string>>
   masker: SecretMasker
+  onError(error: unknown): void
 }
 
 /** What the engine asks of its surroundings, for one run that this process owns. */
@@ -101,8 +103,9 @@ export class RunHost implements Host {
     try {
       await this.parts.journal.write({ kind: 'events', runId: this.run.id, events })
       this.parts.events.published(this.run.id)
-    } catch {
-      // Whoever takes the run over numbers on from what is recorded.
+    } catch (error) {
+      // Whoever has taken the run over numbers on from what is recorded.
+      if (!(error instanceof LeaseLost)) this.parts.onError(error)
     }
   }
 

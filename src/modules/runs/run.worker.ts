@@ -180,7 +180,8 @@ export class RunWorker {
   private async work(run: TakenRun, active: Active): Promise<void> {
     const { engine, clock, journal, events, supplies } = this.parts
     const [compiled, parts] = await Promise.all([supplies.compiled(run.flowId, run.revision), supplies.hostParts(run)])
-    const host = new RunHost(run, { clock, journal, events, ...parts })
+    const onError = (error: unknown) => this.parts.onError(error, run.id)
+    const host = new RunHost(run, { clock, journal, events, onError, ...parts })
     active.host = host
     const ending = await engine.interpret(
       {

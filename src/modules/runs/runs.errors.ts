@@ -34,7 +34,7 @@ export class JournalFull extends DomainError {
 
 /** The database could not be reached in time; whether the run was accepted is not known. */
 export class JournalUnavailable extends DomainError {
-  constructor(readonly runId: string) {
+  constructor() {
     super('unavailable', 'database-unavailable', 'Database unavailable', 'The run could not be recorded; try again', {
       retryAfter: 2,
     })

@@ -1,7 +1,6 @@
 import { Module, type OnModuleInit } from '@nestjs/common'
 import { Engine } from '../../engine/interpreter.js'
 import { StepRegistry } from '../../engine/step.js'
-import { Sql } from '../../platform/database/sql.js'
 import { SandboxModule } from '../../platform/sandbox/sandbox.module.js'
 import { checkParams } from '../../steps/params.js'
 import { AccountDependents } from '../accounts/account-dependents.js'
@@ -23,8 +22,8 @@ import { RunSuppliesFromModules } from './supplies.js'
 @Module({
   imports: [AccountsModule, AuditModule, FlowsModule, SchedulesModule, SandboxModule, SecretsModule, StepsModule],
   providers: [
-    { provide: RunEvents, inject: [Sql], useFactory: (sql: Sql) => new RunEvents(sql) },
-    { provide: RunsQueries, inject: [Sql], useFactory: (sql: Sql) => new RunsQueries(sql) },
+    RunEvents,
+    RunsQueries,
     SignalsService,
     {
       provide: Engine,

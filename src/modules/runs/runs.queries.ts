@@ -1,7 +1,8 @@
+import { Injectable } from '@nestjs/common'
 import type { EntityManager } from 'typeorm'
 import type { FlowError } from '../../engine/host.js'
 import type { LogLevel } from '../../engine/step.js'
-import type { Sql, Statement } from '../../platform/database/sql.js'
+import { Sql, type Statement } from '../../platform/database/sql.js'
 import type { Json, JsonObject } from '../../platform/json.js'
 import { LIVE_STATES, type RunState } from './run-state.js'
 
@@ -80,7 +81,11 @@ const LOGS: Statement = {
         select entry, seq from line order by seq limit $3 offset $4) as page), '[]') as entries`,
 }
 
-/** Reads of runs: by id, by page, and their logs. Every read is the caller's account's own. */
+/**
+ * The table of runs as callers meet it: by id, by page, by their logs, and their cancel. An account finds its own runs only; `logs` is
+ * for a run that was found before.
+ */
+@Injectable()
 export class RunsQueries {
   constructor(private readonly sql: Sql) {}
 

@@ -229,7 +229,7 @@ class Lane {
     const latest = Date.now() - this.journal.limits.acceptPatienceMs
     return entries.filter((entry) => {
       if (this.journal.isClosed && failures >= RECONNECT_MS.length) entry.reject(error)
-      else if (entry.isAccept && entry.since <= latest) entry.reject(new JournalUnavailable(entry.runId))
+      else if (entry.isAccept && entry.since <= latest) entry.reject(new JournalUnavailable())
       else return true
       return false
     })
