@@ -50,8 +50,9 @@ function faultOf(error: ValidationError, pointer: string): Fault {
   return { pointer, detail: chosen?.detail ?? `${label} is invalid`, code: chosen?.code ?? 'invalid' }
 }
 
-/** `flow_id` and `flowId` → `Flow id`. */
+/** `flow_id` and `flowId` → `Flow id`; the place in a list → `Item 0`. */
 function inWords(property: string): string {
+  if (/^\d+$/.test(property)) return `Item ${property}`
   const words = property
     .replace(/([a-z0-9])([A-Z])/g, '$1 $2')
     .replaceAll('_', ' ')

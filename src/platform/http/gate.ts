@@ -15,7 +15,7 @@ const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/
 export function gate(routes: () => RouteTable, readJson: RequestHandler): RequestHandler {
   return (request, response, next) => {
     const path = pathOf(request.url)
-    const methods = decodable(request.url) ? routes().find(path) : undefined
+    const methods = routes().find(path)
     const route = methods?.get(request.method) ?? (request.method === 'HEAD' ? methods?.get('GET') : undefined)
     const context: RequestContext = {
       requestId: requestIdOf(request),

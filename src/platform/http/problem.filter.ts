@@ -34,6 +34,10 @@ export class ProblemFilter implements ExceptionFilter {
     if (status >= 500) this.logger.error({ err: error.cause ?? error, requestId }, error.title)
     // The stream's own error spelling failed, or the answer broke off: nothing sane can be added to it.
     if (response.headersSent) return void response.destroy()
+    // RFC 9110 wants a challenge with every 401. The guard has set the one that fits; a login that failed has none of its own.
+    if (status === 401 && !response.hasHeader('WWW-Authenticate')) {
+      response.setHeader('WWW-Authenticate', 'Bearer realm="millrace"')
+    }
     if (error instanceof MethodNotAllowed) response.setHeader('Allow', error.allowed.join(', '))
     if (error.retryAfter !== undefined) response.setHeader('Retry-After', error.retryAfter)
     const problem = (dialect?.problem ?? plainProblem)(error, { status, instance, requestId })

@@ -1,12 +1,11 @@
 import { HttpException } from '@nestjs/common'
 import { DomainError } from '../errors/domain-error.js'
 import { InvalidRequest } from './faults.js'
-import { BodyTooLarge, InternalError, Unavailable, UnknownPath, UnsupportedMediaType } from './refusals.js'
+import { InternalError, Unavailable, UnknownPath } from './refusals.js'
 
 /** Whatever was thrown, as the error that a caller may read. Only this function knows what libraries throw. */
 export function asDomainError(error: unknown, path: string): DomainError {
   if (error instanceof DomainError) return error
-  if (isBodyParserError(error)) return fromBodyParser(error)
   if (error instanceof HttpException) return fromNest(error, path)
   const { code } = driverErrorOf(error)
   if (code === '22021' || code === '22P05')
@@ -16,29 +15,11 @@ export function asDomainError(error: unknown, path: string): DomainError {
   return new InternalError(error)
 }
 
-/** Connection exceptions (class 08), shutdown (57P), too many connections (53300), and what sockets say. */
-const DATABASE_IS_GONE = /^(08\w{3}|57P0[1-4]|53300|ECONNREFUSED|ECONNRESET|EPIPE|ENOENT|ETIMEDOUT)$/
+/** Connections that fail (class 08), are refused (28, 3D000, 53300) or ended (57P), read-only servers (25006), and what sockets say. */
+const DATABASE_IS_GONE =
+  /^(08\w{3}|28000|28P01|3D000|25006|57P0[1-5]|53300|ECONNREFUSED|ECONNRESET|EPIPE|ENOENT|ETIMEDOUT)$/
 const CONNECTION_WAS_LOST =
   /^(Connection terminated|Client has encountered a connection error|timeout exceeded when trying to connect|Driver not Connected)/
-
-interface BodyParserError {
-  type: string
-  limit?: number
-}
-
-function fromBodyParser(error: BodyParserError): DomainError {
-  switch (error.type) {
-    case 'entity.too.large':
-      return new BodyTooLarge(error.limit ?? 0)
-    case 'encoding.unsupported':
-    case 'charset.unsupported':
-      return new UnsupportedMediaType(['application/json'])
-    case 'entity.parse.failed':
-      return new InvalidRequest('The body is not valid JSON')
-    default:
-      return new InvalidRequest('The body could not be read')
-  }
-}
 
 function fromNest(error: HttpException, path: string): DomainError {
   const status = error.getStatus()
@@ -46,12 +27,6 @@ function fromNest(error: HttpException, path: string): DomainError {
   if (status === 503) return new Unavailable(error)
   if (status >= 400 && status < 500) return new InvalidRequest('The request cannot be understood')
   return new InternalError(error)
-}
-
-function isBodyParserError(error: unknown): error is BodyParserError {
-  return (
-    error instanceof Error && 'type' in error && /^(entity|encoding|charset|request|stream)\./.test(String(error.type))
-  )
 }
 
 /** TypeORM wraps what the driver threw; pools throw it bare. */

@@ -28,6 +28,13 @@ export function IsTimeOfDay(): PropertyDecorator {
   })
 }
 
+/** An object whose members are all text. */
+export function HoldsTextOnly(): PropertyDecorator {
+  const holds = (value: unknown) =>
+    typeof value === 'object' && value !== null && Object.values(value).every((member) => typeof member === 'string')
+  return constraint('holdsTextOnly', holds, { message: 'must hold text only', context: { code: 'type' } })
+}
+
 function isRfc3339(value: unknown): boolean {
   if (typeof value !== 'string' || !RFC_3339.test(value)) return false
   const [year = 0, month = 0, day = 0] = value.slice(0, 10).split('-').map(Number)

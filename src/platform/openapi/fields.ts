@@ -1,6 +1,6 @@
 import { applyDecorators, type Type as Class } from '@nestjs/common'
 import { ApiProperty, type ApiPropertyOptions } from '@nestjs/swagger'
-import { Transform, Type } from 'class-transformer'
+import { Transform } from 'class-transformer'
 import {
   Allow,
   ArrayMaxSize,
@@ -22,7 +22,7 @@ import {
   ValidateIf,
   ValidateNested,
 } from 'class-validator'
-import { HoldsNoNul, IsRfc3339, IsTimeOfDay } from './constraints.js'
+import { HoldsNoNul, HoldsTextOnly, IsRfc3339, IsTimeOfDay } from './constraints.js'
 
 /**
  * One decorator per field: what class-validator checks on the way in and what the document says, together. A field is required
@@ -152,7 +152,7 @@ export function ObjectField(options: FieldOptions & { type?: () => Class<unknown
   const { type } = options
   return field(options, type ? { type: () => type() } : { type: 'object', additionalProperties: true }, [
     IsObject({ message: 'must be an object', context: { code: 'type' } }),
-    ...(type ? [ValidateNested(), Type(type)] : [asSent()]),
+    ...(type ? [ValidateNested(), ofClass(type)] : []),
   ])
 }
 
@@ -162,17 +162,13 @@ export function TextMapField(options: FieldOptions & { maxLength?: number }): Pr
   return field(
     options,
     { type: 'object', additionalProperties: { type: 'string', maxLength }, maxProperties: 1000 } as never,
-    [
-      IsObject({ message: 'must be an object', context: { code: 'type' } }),
-      IsString({ each: true, message: 'must hold text only', context: { code: 'type' } }),
-      asSent(),
-    ],
+    [IsObject({ message: 'must be an object', context: { code: 'type' } }), HoldsTextOnly()],
   )
 }
 
 /** Any JSON value. */
 export function JsonField(options: FieldOptions): PropertyDecorator {
-  return field({ ...options, nullable: false }, { 'x-any-json': true } as never, [Allow(), asSent()])
+  return field({ ...options, nullable: false }, { 'x-any-json': true } as never, [Allow()])
 }
 
 type ItemOptions =
@@ -219,13 +215,12 @@ export function ArrayField(
     return field(options, { type: 'array', items: { type: 'object' }, minItems, maxItems } as never, [
       ...checks,
       IsObject({ each: true, message: 'must hold objects only', context: { code: 'type' } }),
-      asSent(),
     ])
   }
   return field(options, { type: () => [of()], minItems, maxItems } as never, [
     ...checks,
     ValidateNested({ each: true, message: 'must hold objects only', context: { code: 'type' } }),
-    Type(of),
+    ofClass(of),
   ])
 }
 
@@ -267,9 +262,15 @@ export function OffsetField(): PropertyDecorator {
   return QueryIntField({ description: 'How many to skip.', example: 0, default: 0, optional: true, min: 0 })
 }
 
-/** Free-form JSON is handed on as it came: class-transformer would copy it member by member. */
-function asSent(): PropertyDecorator {
-  return Transform(({ obj, key }) => obj[key])
+const CLASS = Symbol('class of a field')
+
+function ofClass(type: () => Class<unknown>): PropertyDecorator {
+  return (target, key) => Reflect.defineMetadata(CLASS, type, target, key)
+}
+
+/** The class of a field's object, or of its list's items; undefined where the field holds something else. */
+export function classOfField(owner: Class<unknown>, field: string): Class<unknown> | undefined {
+  return (Reflect.getMetadata(CLASS, owner.prototype, field) as (() => Class<unknown>) | undefined)?.()
 }
 
 function wholeNumber(value: unknown): unknown {
