@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type TestDatabase, testDatabase } from '../../../test/support/database.js'
+import { LOCKS } from '../../platform/database/advisory-locks.js'
 import { newId } from '../../platform/ids.js'
 import { type Hint, Ownership } from './ownership.js'
 import { claimDueRuns, retakeRuns } from './taken-run.js'
@@ -85,7 +86,7 @@ describe('a process', () => {
     const [before] = await holdersOf(fence)
     const inTheWay = database.sql.client()
     await inTheWay.connect()
-    const has = inTheWay.query('select pg_advisory_lock(7202, $1)', [fence])
+    const has = inTheWay.query('select pg_advisory_lock($1, $2)', [LOCKS.alive, fence])
     await vi.waitUntil(async () => (await waitersFor(fence)).length === 1)
     await database.dataSource.query('select pg_terminate_backend($1)', [before])
     await has
@@ -250,7 +251,7 @@ async function gone(id: string, lease: string, locked?: 'locked'): Promise<(() =
   if (!locked) return undefined
   const client = database.sql.client()
   await client.connect()
-  await client.query('select pg_advisory_lock(7202, $1)', [fence])
+  await client.query('select pg_advisory_lock($1, $2)', [LOCKS.alive, fence])
   return () => client.end()
 }
 
@@ -269,18 +270,20 @@ async function instances(): Promise<{ id: string; lost_at: Date | null }[]> {
   return await database.dataSource.query('select * from engine_instance order by fence')
 }
 
-async function holdersOf(fence: number): Promise<number[]> {
-  const rows = await database.dataSource.query(
-    `select pid from pg_locks where locktype = 'advisory' and classid = 7202 and objid = $1 and granted`,
-    [fence],
-  )
-  return rows.map(({ pid }: { pid: number }) => pid)
+function holdersOf(fence: number): Promise<number[]> {
+  return sessionsAt(fence, true)
 }
 
-async function waitersFor(fence: number): Promise<number[]> {
+function waitersFor(fence: number): Promise<number[]> {
+  return sessionsAt(fence, false)
+}
+
+/** The sessions that have an instance's lock, or wait for it. Other databases of the server have instances of the same number. */
+async function sessionsAt(fence: number, granted: boolean): Promise<number[]> {
   const rows = await database.dataSource.query(
-    `select pid from pg_locks where locktype = 'advisory' and classid = 7202 and objid = $1 and not granted`,
-    [fence],
+    `select pid from pg_locks where locktype = 'advisory' and classid = $1 and objid = $2 and granted = $3
+      and database = (select oid from pg_database where datname = current_database())`,
+    [LOCKS.alive, fence, granted],
   )
   return rows.map(({ pid }: { pid: number }) => pid)
 }
