@@ -67,6 +67,7 @@ export class RunHost implements Host {
     const key = timerKey(timer)
     let dueAt = this.due.get(key)
     if (!dueAt) {
+      if (timer.dueAt <= this.clock.now()) return
       dueAt = timer.dueAt
       this.due.set(key, dueAt)
       await this.parts.journal.write({ kind: 'timer', runId: this.run.id, timer })
