@@ -1,5 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm'
 
+/** What flows keep beyond their runs: key-value entries, and schedules of further runs. */
 export class KvAndSchedules0000000000004 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`

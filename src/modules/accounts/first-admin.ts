@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { Inject, Injectable, type OnApplicationBootstrap, Optional } from '@nestjs/common'
 import { InjectDataSource } from '@nestjs/typeorm'
 import { DataSource } from 'typeorm'
+import { DEFAULT_TENANT } from '../../platform/auth/principal.js'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
 import { Config } from '../../platform/config/config.js'
 import { PasswordHasher } from '../../platform/crypto/password-hasher.js'
@@ -14,7 +15,6 @@ export const SHOW_PASSWORD = Symbol('shows a generated password')
 
 export type ShowPassword = (text: string) => void
 
-const TENANT = 'default'
 const EMAIL = 'admin@millrace.local'
 
 /**
@@ -47,18 +47,18 @@ export class FirstAdmin implements OnApplicationBootstrap {
   }
 
   private async hasAccounts(): Promise<boolean> {
-    return await this.database.manager.existsBy(Account, { tenantId: TENANT })
+    return await this.database.manager.existsBy(Account, { tenantId: DEFAULT_TENANT })
   }
 
   /** Processes that start together take turns by the tenant's row. False for all but one of them. */
   private async make(email: string, passwordHash: string): Promise<boolean> {
     return await this.database.transaction(async (tx) => {
-      await tx.query('select from tenant where id = $1 for no key update', [TENANT])
-      if (await tx.existsBy(Account, { tenantId: TENANT })) return false
+      await tx.query('select from tenant where id = $1 for no key update', [DEFAULT_TENANT])
+      if (await tx.existsBy(Account, { tenantId: DEFAULT_TENANT })) return false
       const now = this.clock.now()
       const account: Account = {
         id: newId('account'),
-        tenantId: TENANT,
+        tenantId: DEFAULT_TENANT,
         name: 'Admin',
         email,
         role: 'admin',
@@ -69,7 +69,7 @@ export class FirstAdmin implements OnApplicationBootstrap {
       }
       await tx.insert(Account, account)
       await this.audit.record(tx, {
-        actor: { tenantId: TENANT },
+        actor: { tenantId: DEFAULT_TENANT },
         action: 'account.create',
         resource: ['account', account.id],
         after: { name: account.name, email, role: account.role },

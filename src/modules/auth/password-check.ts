@@ -2,7 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto'
 import { Injectable } from '@nestjs/common'
 import { InjectDataSource } from '@nestjs/typeorm'
 import { DataSource } from 'typeorm'
-import type { Role } from '../../platform/auth/principal.js'
+import { DEFAULT_TENANT, type Role } from '../../platform/auth/principal.js'
 import { PasswordHasher } from '../../platform/crypto/password-hasher.js'
 import { Sql, type Statement } from '../../platform/database/sql.js'
 import { AuditTrail } from '../audit/audit-trail.js'
@@ -25,7 +25,7 @@ const BY_EMAIL: Statement = {
   text: `
     select id, tenant_id as "tenantId", email, name, role, password_hash as "passwordHash"
     from account where lower(email) = lower($1) and deleted_at is null
-    order by tenant_id <> 'default', id limit 1`,
+    order by tenant_id <> '${DEFAULT_TENANT}', id limit 1`,
 }
 
 const REMEMBERED = 1_000
@@ -91,7 +91,7 @@ export class PasswordCheck {
   /** The name that was typed is not kept: it may be a password in the wrong field. */
   private async recordFailure(account: Known | undefined): Promise<void> {
     await this.audit.record(this.database.manager, {
-      actor: { tenantId: account?.tenantId ?? 'default' },
+      actor: { tenantId: account?.tenantId ?? DEFAULT_TENANT },
       action: 'auth.login',
       resource: ['account', account?.id],
       outcome: 'failure',

@@ -25,7 +25,7 @@ interface Parts {
  */
 @Injectable()
 export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  private readonly logger = new Logger('RunEngine')
+  private readonly logger = new Logger(RunEngine.name)
   private parts?: Parts
   private beginning?: Promise<void>
   private stopped = false
@@ -155,6 +155,6 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
   }
 
   private report(error: unknown, runId?: string): void {
-    this.logger.error({ err: error, runId }, 'engine')
+    this.logger.error({ err: error, runId }, 'the engine met an error')
   }
 }

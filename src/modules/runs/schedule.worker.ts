@@ -9,7 +9,7 @@ const LOOK_MS = 1_000
 /** Fires the schedules that are due. Every process does; each slot is taken by one of them. */
 @Injectable()
 export class ScheduleWorker implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  private readonly logger = new Logger('ScheduleWorker')
+  private readonly logger = new Logger(ScheduleWorker.name)
   private running = false
   private looking?: Promise<void>
 
@@ -40,7 +40,7 @@ export class ScheduleWorker implements OnApplicationBootstrap, BeforeApplication
       const fired = await this.schedules.fire()
       if (fired > 0) this.engine.lookForWork()
     } catch (error) {
-      this.logger.error({ err: error }, 'schedules')
+      this.logger.error({ err: error }, 'the schedules that are due could not be fired')
     }
   }
 }

@@ -3,6 +3,9 @@ export const ROLES = ['admin', 'editor', 'user', 'viewer'] as const
 
 export type Role = (typeof ROLES)[number]
 
+/** Where accounts are that no other tenant was named for; the migrations make it. */
+export const DEFAULT_TENANT = 'default'
+
 /** Who is calling, as read from the database for this very request, and by which credential. */
 export interface Principal {
   accountId: string

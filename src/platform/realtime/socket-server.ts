@@ -25,7 +25,7 @@ const FAREWELL_MS = 1_000
 /** The WebSocket paths of this process, beside Nest's HTTP routes on the same port. */
 @Injectable()
 export class SocketServer implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  private readonly logger = new Logger('SocketServer')
+  private readonly logger = new Logger(SocketServer.name)
   private readonly routes: { pattern: RegExp; names: string[]; handle: SocketHandler }[] = []
   private readonly sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_INCOMING, perMessageDeflate: false })
 
@@ -62,7 +62,7 @@ export class SocketServer implements OnApplicationBootstrap, BeforeApplicationSh
     this.sockets.handleUpgrade(request, socket, head, (connection) => {
       const live = new LiveSocket(connection)
       opening.handle(live, opening.opening).catch((error: unknown) => {
-        this.logger.error({ err: error, path: opening.opening.path }, 'socket')
+        this.logger.error({ err: error, path: opening.opening.path }, 'a WebSocket ended with an error of ours')
         live.close(1011, 'internal error')
       })
     })
