@@ -55,6 +55,7 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
     const parts = this.parts
     this.parts = undefined
     if (!parts) return
+    parts.journal.refuseRuns()
     await parts.worker.stop(graceMs)
     await parts.journal.close()
     await parts.ownership.release()

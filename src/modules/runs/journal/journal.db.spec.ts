@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type TestDatabase, testDatabase } from '../../../../test/support/database.js'
 import type { StepOutcome } from '../../../engine/host.js'
+import { Sql } from '../../../platform/database/sql.js'
 import { newId } from '../../../platform/ids.js'
 import { JournalFull, LeaseLost } from '../runs.errors.js'
 import { Journal } from './journal.js'
@@ -136,6 +137,17 @@ describe('a journal', () => {
     expect(refused.length).toBeGreaterThan(0)
     expect(refused.length).toBeLessThan(20)
     expect(refused.every((result) => result.reason instanceof JournalFull)).toBe(true)
+  })
+
+  it('gives up what it cannot write once it takes no more runs, so that a process can stop while the database is away', async () => {
+    const away = new Sql({ connectionString: database.url.replace(/:\d+\//, ':1/'), max: 2 })
+    const journal = new Journal(away, await writer())
+    const outcomes = journal.write({ kind: 'outcome', runId: newId('run'), outcome: outcome({}) })
+    journal.refuseRuns()
+    await expect(outcomes).rejects.toThrow('ECONNREFUSED')
+    await journal.close()
+    await expect(journal.accept(newRun())).rejects.toThrow(JournalFull)
+    await away.close()
   })
 
   it('refuses runs when too much waits, and takes the rest once it is written', async () => {

@@ -99,9 +99,14 @@ export class Journal {
     return answer.finished?.includes(runId) ?? false
   }
 
-  /** Refuses further runs and resolves when all that was handed in is durable. */
-  async close(): Promise<void> {
+  /** Takes no more runs, and from now on does not wait for ever for a database that is away. */
+  refuseRuns(): void {
     this.isClosed = true
+  }
+
+  /** Resolves when all that was handed in is durable, or given up. */
+  async close(): Promise<void> {
+    this.refuseRuns()
     await Promise.all(this.lanes.map((lane) => lane.drained()))
   }
 
