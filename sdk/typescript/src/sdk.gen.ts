@@ -98,7 +98,7 @@ export class Accounts extends HeyApiClient {
     /**
      * Delete an account
      *
-     * Ends its sessions and removes its secrets. Refused for the last admin, and while the account owns flows.
+     * Ends its sessions and removes its secrets. Refused for the last admin, and while the account owns flows or has executions that have not ended.
      */
     public delete<ThrowOnError extends boolean = false>(options: Options<FlowRunnerAccountsDeleteData, ThrowOnError>): RequestResult<FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsDeleteErrors, ThrowOnError> {
         return (options.client ?? this.client).delete<FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsDeleteErrors, ThrowOnError>({

@@ -60,7 +60,12 @@ const parameters: Record<RequestHeader, Parameter> = {
 }
 
 const securitySchemes: Record<string, unknown> = {
-  bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'A token as a login answers it.' },
+  bearer: {
+    type: 'http',
+    scheme: 'bearer',
+    bearerFormat: 'JWT',
+    description: 'A token as a login answers it, signed and checked as RFC8725 asks.',
+  },
   basic: { type: 'http', scheme: 'basic', description: "The account's e-mail and password." },
 }
 

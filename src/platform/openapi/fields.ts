@@ -150,7 +150,7 @@ export function EnumField(values: readonly string[], options: FieldOptions & { n
 /** An object of a class of ours; without a class, an object with members of the caller's choosing. */
 export function ObjectField(options: FieldOptions & { type?: () => Class<unknown> }): PropertyDecorator {
   const { type } = options
-  return field(options, type ? { type: () => type() } : { type: 'object', additionalProperties: true }, [
+  return field(options, type ? { type: () => type() } : ({ type: 'object' } as never), [
     IsObject({ message: 'must be an object', context: { code: 'type' } }),
     ...(type ? [ValidateNested(), ofClass(type)] : []),
   ])
