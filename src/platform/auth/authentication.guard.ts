@@ -2,6 +2,7 @@ import type { CanActivate, ExecutionContext } from '@nestjs/common'
 import { Injectable } from '@nestjs/common'
 import type { Request, Response } from 'express'
 import passport, { type Strategy } from 'passport'
+import { DomainError } from '../errors/domain-error.js'
 import { Dialects } from '../http/dialects.js'
 import { requestContext } from '../http/request-context.js'
 import { isPublic, surfaceOf } from '../openapi/operations.js'
@@ -59,7 +60,7 @@ export class AuthenticationGuard implements CanActivate {
       if (!scheme || !accepted.includes(scheme)) throw new Unauthenticated()
       return await ask(this.strategies[scheme], request, response)
     } catch (error) {
-      if (error instanceof Unauthenticated) challenge(response, scheme, accepted)
+      if (error instanceof DomainError && error.kind === 'unauthenticated') challenge(response, scheme, accepted)
       throw error
     }
   }

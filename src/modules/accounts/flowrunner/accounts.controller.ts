@@ -14,6 +14,7 @@ import {
   toAccount,
   toAccountList,
 } from './accounts.dto.js'
+import * as examples from './accounts.examples.js'
 
 @SurfaceController({ surface: 'flowRunner', path: 'api/v1/accounts', resource: 'Accounts' })
 @PathParam('id', "The account's id.", 'account-123')
@@ -22,14 +23,14 @@ export class FlowRunnerAccountsController {
 
   @Get()
   @Summary('List accounts', 'All accounts for an admin, oldest first; for others only their own.')
-  @Answers(FlowRunnerAccountList, { description: 'One page of accounts' })
+  @Answers(FlowRunnerAccountList, { description: 'One page of accounts', example: examples.accountList })
   async list(@Caller() caller: Principal, @Query() query: FlowRunnerAccountsQuery): Promise<FlowRunnerAccountList> {
     return toAccountList(await this.accounts.page(caller, query), query)
   }
 
   @Get(':id')
   @Summary('Get an account', 'The account. To those who are no admin, all but their own do not exist.')
-  @Answers(FlowRunnerAccount, { description: 'The account', version: 'updated_at' })
+  @Answers(FlowRunnerAccount, { description: 'The account', version: 'updated_at', example: examples.account })
   async get(@Caller() caller: Principal, @Param('id') id: string): Promise<FlowRunnerAccount> {
     return toAccount(await this.accounts.get(caller, id))
   }
@@ -41,6 +42,7 @@ export class FlowRunnerAccountsController {
     description: 'The account',
     location: '/api/v1/accounts/{id}',
     version: 'updated_at',
+    example: examples.newAccount,
   })
   @Problems('forbidden', 'conflict')
   async create(@Caller() caller: Principal, @Body() body: FlowRunnerNewAccount): Promise<FlowRunnerAccount> {
@@ -52,7 +54,7 @@ export class FlowRunnerAccountsController {
     'Update an account',
     'What is left out stays as it is. Only admins change roles, and one admin is always left. A new password ends every session of the account.',
   )
-  @Answers(FlowRunnerAccount, { description: 'The account', version: 'updated_at' })
+  @Answers(FlowRunnerAccount, { description: 'The account', version: 'updated_at', example: examples.updatedAccount })
   @Problems('forbidden', 'conflict')
   async update(
     @Caller() caller: Principal,
@@ -66,9 +68,9 @@ export class FlowRunnerAccountsController {
   @Delete(':id')
   @Summary(
     'Delete an account',
-    'Ends its sessions and removes its secrets. Refused for the last admin, and while the account owns flows.',
+    'Ends its sessions and removes its secrets. Refused for the last admin, and while the account owns flows or has executions that have not ended.',
   )
-  @Answers(FlowRunnerAccountMessage, { description: 'The account is deleted' })
+  @Answers(FlowRunnerAccountMessage, { description: 'The account is deleted', example: examples.deletedAccount })
   @Problems('conflict')
   async delete(@Caller() caller: Principal, @Param('id') id: string): Promise<FlowRunnerAccountMessage> {
     await this.accounts.remove(caller, id)

@@ -11,6 +11,7 @@ import {
   FlowRunnerSecretMessage,
   toSecret,
 } from './secrets.dto.js'
+import * as examples from './secrets.examples.js'
 
 @SurfaceController({ surface: 'flowRunner', path: 'api/v1/accounts/:account_id/secrets', resource: 'Secrets' })
 @PathParam('account_id', "The account's id. Those who are no admin may only name their own.", 'account-123')
@@ -20,16 +21,7 @@ export class FlowRunnerSecretsController {
 
   @Get()
   @Summary("List an account's secrets", 'Their keys and times, never their values.')
-  @Answers(FlowRunnerSecretList, {
-    description: 'The secrets',
-    example: {
-      secrets: ['API_KEY', 'DATABASE_URL'].map((key) => ({
-        key,
-        created_at: '2023-01-01T12:00:00Z',
-        updated_at: '2023-01-01T12:00:00Z',
-      })),
-    },
-  })
+  @Answers(FlowRunnerSecretList, { description: 'The secrets', example: examples.secretList })
   async list(@Caller() caller: Principal, @Param('account_id') accountId: string): Promise<FlowRunnerSecretList> {
     return { secrets: (await this.secrets.list(caller, accountId)).map(toSecret) }
   }
@@ -43,6 +35,7 @@ export class FlowRunnerSecretsController {
     status: 201,
     also: { status: 200, description: 'The secret, with its new value' },
     description: 'The new secret',
+    example: examples.secret,
     location: '/api/v1/accounts/{account_id}/secrets/{key}',
   })
   async create(
@@ -58,7 +51,7 @@ export class FlowRunnerSecretsController {
 
   @Delete(':key')
   @Summary('Delete a secret', 'Executions that start afterwards fail where they use it.')
-  @Answers(FlowRunnerSecretMessage, { description: 'The secret is deleted' })
+  @Answers(FlowRunnerSecretMessage, { description: 'The secret is deleted', example: examples.deletedSecret })
   async delete(
     @Caller() caller: Principal,
     @Param('account_id') accountId: string,
