@@ -1,7 +1,7 @@
 import { type BeforeApplicationShutdown, Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common'
 import { Engine } from '../../engine/interpreter.js'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
-import { CONFIG, type Config } from '../../platform/config/config.js'
+import { Config } from '../../platform/config/config.js'
 import { Sql } from '../../platform/database/sql.js'
 import { Journal } from './journal/journal.js'
 import type { Accepted, NewRun } from './journal/records.js'
@@ -36,7 +36,7 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
     private readonly events: RunEvents,
     @Inject(RUN_SUPPLIES) private readonly supplies: RunSupplies,
     @Inject(CLOCK) private readonly clock: Clock,
-    @Inject(CONFIG) private readonly config: Pick<Config, 'shutdownGraceMs'>,
+    @Inject(Config) private readonly config: Pick<Config, 'shutdownGraceMs'>,
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {

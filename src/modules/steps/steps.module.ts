@@ -1,6 +1,6 @@
 import { Inject, Module, type OnApplicationShutdown } from '@nestjs/common'
 import { StepRegistry } from '../../engine/step.js'
-import { CONFIG, type Config } from '../../platform/config/config.js'
+import { Config } from '../../platform/config/config.js'
 import { GuardedOutbound } from '../../platform/outbound/guarded-outbound.js'
 import { coreSteps } from '../../steps/core.js'
 import { externalSteps } from '../../steps/external.js'
@@ -15,13 +15,13 @@ import { SchedulesService } from '../schedules/schedules.service.js'
   providers: [
     {
       provide: GuardedOutbound,
-      inject: [CONFIG],
+      inject: [Config],
       useFactory: (config: Config) =>
         new GuardedOutbound({ allow: config.outboundAllow.join(','), maxResponseBytes: config.httpMaxResponseBytes }),
     },
     {
       provide: StepRegistry,
-      inject: [CONFIG, GuardedOutbound, KvStore, SchedulesService],
+      inject: [Config, GuardedOutbound, KvStore, SchedulesService],
       useFactory: (config: Config, outbound: GuardedOutbound, keyValues: KvStore, schedules: SchedulesService) =>
         new StepRegistry([
           ...coreSteps({ outbound, keyValues, schedules }),

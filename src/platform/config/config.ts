@@ -3,7 +3,7 @@ import { type EncryptionKey, encryptionKeys } from './encryption-keys.js'
 import { generatedKey } from './generated-keys.js'
 import { missing, type Variables, variables } from './variables.js'
 
-/** What the operator decided, read once. Secrets do not show when it is printed. */
+/** What the operator decided, read once; Nest provides it under its class. Secrets do not show when it is printed. */
 export class Config {
   readonly production: boolean
   readonly port: number
@@ -88,9 +88,6 @@ export class Config {
     return this.toJSON()
   }
 }
-
-/** Where Nest finds the configuration; constructors may as well just name the class. */
-export const CONFIG = Config
 
 /** The configuration cannot be used. Lists everything that is wrong with it. */
 export class ConfigError extends Error {

@@ -1,7 +1,7 @@
 import { Global, Module, type OnApplicationShutdown } from '@nestjs/common'
 import { TypeOrmModule } from '@nestjs/typeorm'
 import { DataSource } from 'typeorm'
-import { CONFIG, type Config } from '../config/config.js'
+import { Config } from '../config/config.js'
 import type { Log } from '../log/log.js'
 import { LOG } from '../log/log.module.js'
 import { type Connection, connectionSettings, dataSourceOptions } from './data-source.js'
@@ -12,7 +12,7 @@ import { Sql } from './sql.js'
   providers: [
     {
       provide: DatabaseServer,
-      inject: [CONFIG, LOG],
+      inject: [Config, LOG],
       useFactory: (config: Config, log: Log) => {
         const child = log.child({ context: 'Database' })
         return DatabaseServer.open(config, {
@@ -36,7 +36,7 @@ class DatabaseServerModule {}
     DatabaseServerModule,
     TypeOrmModule.forRootAsync({
       imports: [DatabaseServerModule],
-      inject: [DatabaseServer, CONFIG],
+      inject: [DatabaseServer, Config],
       useFactory: (server: DatabaseServer, config: Config) => ({
         ...dataSourceOptions(connectionTo(server, config)),
         autoLoadEntities: true,
@@ -46,7 +46,7 @@ class DatabaseServerModule {}
   providers: [
     {
       provide: Sql,
-      inject: [DatabaseServer, CONFIG],
+      inject: [DatabaseServer, Config],
       useFactory: (server: DatabaseServer, config: Config) => new Sql(connectionSettings(connectionTo(server, config))),
     },
   ],

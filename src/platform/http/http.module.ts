@@ -1,7 +1,7 @@
 import { Global, Module } from '@nestjs/common'
 import { APP_FILTER, APP_INTERCEPTOR, APP_PIPE, DiscoveryModule } from '@nestjs/core'
 import { systemClock } from '../clock/clock.js'
-import { CONFIG, type Config } from '../config/config.js'
+import { Config } from '../config/config.js'
 import { DocsController } from '../openapi/docs.controller.js'
 import { AnswerHeadersInterceptor } from './answer-headers.interceptor.js'
 import { ProblemFilter } from './problem.filter.js'
@@ -19,7 +19,7 @@ import { InputPipe } from './validation.pipe.js'
     RateLimitGuard,
     {
       provide: RateCounter,
-      inject: [CONFIG],
+      inject: [Config],
       useFactory: (config: Config) => new MemoryRateCounter(config.rateLimit, systemClock),
     },
     { provide: APP_PIPE, useClass: InputPipe },

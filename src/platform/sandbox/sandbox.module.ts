@@ -1,5 +1,5 @@
 import { Inject, Module, type OnApplicationShutdown } from '@nestjs/common'
-import { CONFIG, type Config } from '../config/config.js'
+import { Config } from '../config/config.js'
 import { Sandbox } from './sandbox.js'
 
 /** The sandbox for user code, closed once nothing runs any more. */
@@ -7,7 +7,7 @@ import { Sandbox } from './sandbox.js'
   providers: [
     {
       provide: Sandbox,
-      inject: [CONFIG],
+      inject: [Config],
       useFactory: (config: Config) =>
         new Sandbox({ timeoutMs: config.scriptTimeoutMs, memoryMb: config.scriptMemoryMb }),
     },
