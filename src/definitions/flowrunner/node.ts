@@ -39,6 +39,7 @@ export function readNode(name: string, cursor: Cursor, reading: NodeReading): Gr
   return next && { name, type, params, next, ...(batch && { batch }), ...(retry && { retry }), ...(hooks && { hooks }) }
 }
 
+/** Reads the parts of one node, and complains of them in its name. */
 class NodeReader {
   private readonly node: string
 

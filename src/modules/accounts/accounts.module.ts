@@ -7,6 +7,7 @@ import { AccountDependents } from './account-dependents.js'
 import { AccountsService } from './accounts.service.js'
 import { FirstAdmin } from './first-admin.js'
 
+/** Accounts, and the first of them. */
 @Module({
   imports: [TypeOrmModule.forFeature([Account]), AuditModule],
   providers: [AccountsService, AccountDependents, FirstAdmin, PasswordHasher],

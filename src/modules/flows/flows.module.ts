@@ -9,6 +9,7 @@ import { Flow } from './flow.entity.js'
 import { FlowRevision } from './flow-revision.entity.js'
 import { FlowsService } from './flows.service.js'
 
+/** Flows and their revisions. An account that has flows cannot be deleted. */
 @Module({
   imports: [TypeOrmModule.forFeature([Flow, FlowRevision]), AccountsModule, AuditModule, StepsModule],
   providers: [FlowsService],

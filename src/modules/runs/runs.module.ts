@@ -19,6 +19,7 @@ import { ScheduleWorker } from './schedule.worker.js'
 import { SignalsService } from './signals.service.js'
 import { RunSuppliesFromModules } from './supplies.js'
 
+/** Runs: accepted, interpreted, recorded, watched. This process's engine, and what fires schedules. */
 @Module({
   imports: [AccountsModule, AuditModule, FlowsModule, SchedulesModule, SandboxModule, SecretsModule, StepsModule],
   providers: [

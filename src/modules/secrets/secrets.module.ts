@@ -6,6 +6,7 @@ import { AuditModule } from '../audit/audit.module.js'
 import { Secret } from './secret.entity.js'
 import { SecretsService } from './secrets.service.js'
 
+/** Accounts' secrets, sealed. */
 @Module({
   imports: [TypeOrmModule.forFeature([Secret]), AccountsModule, AuditModule],
   providers: [SecretsService, Sealer],

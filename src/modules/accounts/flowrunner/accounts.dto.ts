@@ -68,6 +68,7 @@ export class FlowRunnerAccountChange {
   password?: string
 }
 
+/** Which accounts to list. */
 export class FlowRunnerAccountsQuery {
   @EnumField(ROLES, { description: 'Only accounts with this role.', example: 'admin', optional: true })
   role?: Role

@@ -90,6 +90,7 @@ export class FlowRunnerFlowDetails extends FlowRunnerFlow {
   definition: string
 }
 
+/** Which flows to list. */
 export class FlowRunnerFlowsQuery {
   @StringField({ description: 'Only flows with this tag.', example: 'production', maxLength: 100, optional: true })
   tag?: string
@@ -101,6 +102,7 @@ export class FlowRunnerFlowsQuery {
   offset = 0
 }
 
+/** One page of flows. */
 export class FlowRunnerFlowList {
   @ArrayField({ of: () => FlowRunnerFlow, description: 'This page, oldest first.' })
   flows: FlowRunnerFlow[]
@@ -115,6 +117,7 @@ export class FlowRunnerFlowList {
   offset: number
 }
 
+/** That the flow is gone. */
 export class FlowRunnerFlowMessage {
   @StringField({ description: 'What was done.', example: 'Flow deleted successfully' })
   message: string

@@ -34,6 +34,7 @@ export function statesOf(status: string | undefined): RunState[] | undefined {
   return (Object.keys(toStatus) as RunState[]).filter((state) => toStatus[state] === word)
 }
 
+/** What an execution is started with. */
 export class FlowRunnerRunRequest {
   @ObjectField({
     description: "The execution's input; the start node sees it as `input`.",
@@ -112,6 +113,7 @@ export class FlowRunnerExecution extends FlowRunnerExecutionSummary {
   result?: JsonObject
 }
 
+/** Which executions to list. */
 export class FlowRunnerExecutionsQuery {
   @IdField({ description: 'Only executions of this flow.', example: 'flow-123', optional: true })
   flow_id?: string
@@ -130,6 +132,7 @@ export class FlowRunnerExecutionsQuery {
   offset = 0
 }
 
+/** One page of executions. */
 export class FlowRunnerExecutionList {
   @ArrayField({ of: () => FlowRunnerExecutionSummary, description: 'This page, newest first.' })
   executions: FlowRunnerExecutionSummary[]
@@ -146,6 +149,7 @@ export class FlowRunnerExecutionList {
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
 
+/** Which lines of a log to show. */
 export class FlowRunnerLogsQuery {
   @EnumField(LOG_LEVELS, { description: 'Only lines of exactly this level.', example: 'info', optional: true })
   level?: (typeof LOG_LEVELS)[number]
@@ -187,6 +191,7 @@ export class FlowRunnerLogEntry {
   data?: JsonObject
 }
 
+/** One page of an execution's log. */
 export class FlowRunnerLogs {
   @ArrayField({ of: () => FlowRunnerLogEntry, description: 'This page, oldest first.' })
   logs: FlowRunnerLogEntry[]
@@ -201,6 +206,7 @@ export class FlowRunnerLogs {
   offset: number
 }
 
+/** That the execution is cancelled. */
 export class FlowRunnerExecutionMessage {
   @StringField({ description: 'What was done.', example: 'Execution cancelled successfully' })
   message: string

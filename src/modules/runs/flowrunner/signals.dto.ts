@@ -2,6 +2,7 @@ import type { Json } from '../../../platform/json.js'
 import { BooleanField, IntField, JsonField, StringField } from '../../../platform/openapi/fields.js'
 import type { Delivery } from '../signals.service.js'
 
+/** What a signal carries. */
 export class FlowRunnerSignal {
   @JsonField({
     description: 'Handed to the waiting nodes as `data`.',
