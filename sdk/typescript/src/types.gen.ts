@@ -1946,10 +1946,6 @@ export type FlowRunnerFlowsRunErrors = {
      */
     404: FlowRunnerProblem;
     /**
-     * Conflict with the present state.
-     */
-    409: FlowRunnerProblem;
-    /**
      * The body is too large.
      */
     413: FlowRunnerProblem;
@@ -2044,10 +2040,6 @@ export type FlowRunnerSignalsSendErrors = {
      * Authentication is required.
      */
     401: FlowRunnerProblem;
-    /**
-     * Flow not found.
-     */
-    404: FlowRunnerProblem;
     /**
      * The body is too large.
      */

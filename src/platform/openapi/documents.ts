@@ -13,6 +13,7 @@ import {
   answerOf,
   headersOf,
   isPublic,
+  type PathParam,
   pathParamsOf,
   problemsOf,
   type SurfaceControllerOptions,
@@ -194,9 +195,9 @@ function problems({ handler, controller, dialect }: Handler, path: string, hasBo
     'invalid',
     ...(open ? [] : (['unauthenticated'] as const)),
     ...(rolesOf(handler, controller) ? (['forbidden'] as const) : []),
-    ...(path.includes('{') ? (['not_found'] as const) : []),
+    ...(namesSomething(path, pathParamsOf(handler, controller)) ? (['not_found'] as const) : []),
     ...(hasBody ? (['too_large', 'unsupported_media_type', 'unprocessable'] as const) : []),
-    ...(headers.includes('Idempotency-Key') ? (['conflict', 'unprocessable'] as const) : []),
+    ...(headers.includes('Idempotency-Key') ? (['unprocessable'] as const) : []),
     ...(headers.includes('If-Match') ? (['precondition_failed'] as const) : []),
     'rate_limited',
     'internal',
@@ -209,6 +210,12 @@ function problems({ handler, controller, dialect }: Handler, path: string, hasBo
     responses[dialect.status(kind)] ??= { $ref: `#/components/responses/${problemName(dialect, kind)}` }
   }
   return responses
+}
+
+/** Whether a parameter of the path names a thing, which may be missing. */
+function namesSomething(path: string, params: readonly PathParam[]): boolean {
+  const names = [...path.matchAll(/\{([^}]+)\}/g)].map((match) => match[1])
+  return names.some((name) => !params.find((param) => param.name === name)?.anyValue)
 }
 
 function requiresMembers(schema: Schema, schemas: Readonly<Record<string, Schema>>): boolean {

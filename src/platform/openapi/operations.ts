@@ -108,14 +108,21 @@ export interface PathParam {
   name: string
   description: string
   example: string
+  /** Any value will do: it names nothing that could be missing, so it is no reason for a 404. */
+  anyValue?: boolean
 }
 
 /** A parameter of the path: what it names, and an example. On the controller it holds for every handler that has the parameter. */
-export function PathParam(name: string, description: string, example: string): MethodDecorator & ClassDecorator {
+export function PathParam(
+  name: string,
+  description: string,
+  example: string,
+  options: Pick<PathParam, 'anyValue'> = {},
+): MethodDecorator & ClassDecorator {
   return (target: object, _key?: string | symbol, descriptor?: PropertyDescriptor) => {
     const at = descriptor?.value ?? target
     const known: PathParam[] = Reflect.getMetadata(PATH_PARAMS, at) ?? []
-    Reflect.defineMetadata(PATH_PARAMS, [...known, { name, description, example }], at)
+    Reflect.defineMetadata(PATH_PARAMS, [...known, { name, description, example, ...options }], at)
   }
 }
 

@@ -7,7 +7,7 @@ import { FlowRunnerSignal, FlowRunnerSignalDelivery, toDelivery } from './signal
 
 /** How the event that a `wait` node with a key waits for comes in. The reference names the node and leaves the way open. */
 @SurfaceController({ surface: 'flowRunner', path: 'api/v1/signals', resource: 'Signals' })
-@PathParam('key', 'The key that `wait` nodes name.', 'order-123')
+@PathParam('key', 'The key that `wait` nodes name.', 'order-123', { anyValue: true })
 export class FlowRunnerSignalsController {
   constructor(private readonly runs: RunsService) {}
 
