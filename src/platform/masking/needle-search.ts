@@ -85,9 +85,12 @@ function follow(needle: Needle, haystack: string, start: number, found: (start: 
 
 /** How much of the text's end is a proper prefix of the needle. */
 function overhang(needle: Needle, text: string): number {
+  const first = needle.text[0] as string
+  let at = text.indexOf(first, Math.max(0, text.length - needle.text.length + 1))
   let matched = 0
-  for (let i = Math.max(0, text.length - needle.text.length + 1); i < text.length; i++) {
-    matched = step(needle, matched, text.charCodeAt(i))
+  while (at >= 0 && at < text.length) {
+    matched = step(needle, matched, text.charCodeAt(at++))
+    if (matched === 0) at = text.indexOf(first, at)
   }
   return matched
 }
