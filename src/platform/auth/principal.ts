@@ -3,6 +3,9 @@ export const ROLES = ['admin', 'editor', 'user', 'viewer'] as const
 
 export type Role = (typeof ROLES)[number]
 
+/** Roles that may change things. A viewer only looks, but for its own account. */
+export const WRITERS: readonly Role[] = ['admin', 'editor', 'user']
+
 /** Where accounts are that no other tenant was named for; the migrations make it. */
 export const DEFAULT_TENANT = 'default'
 

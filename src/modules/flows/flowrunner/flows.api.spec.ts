@@ -187,6 +187,22 @@ describe('a list of flows', () => {
 describe('a definition', () => {
   const create = (definition: unknown) => user.post('/api/v1/flows', { name: 'Spec', definition })
 
+  it('is only looked at by a viewer, from the moment that an account is one', async () => {
+    const author = await user.colleague('author@example.com')
+    const id = await author.flow({ start: { type: 'transform', params: { mapping: {} } } })
+    await user.put(`/api/v1/accounts/${author.accountId}`, { role: 'viewer' }).expect(200)
+    await author.get(`/api/v1/flows/${id}`).expect(200)
+    await author.get('/api/v1/executions').expect(200)
+    const refused = [
+      author.post('/api/v1/flows', { name: 'More', definition: 'x' }),
+      author.put(`/api/v1/flows/${id}`, { name: 'Other' }),
+      author.delete(`/api/v1/flows/${id}`),
+      author.post(`/api/v1/flows/${id}/run`, {}),
+      author.post('/api/v1/signals/key', {}),
+    ]
+    for (const request of refused) expect((await request.expect(403)).body.error.code).toBe('forbidden')
+  })
+
   it('is refused with all of its faults at once, each with its place in the text', async () => {
     const definition = [
       'metadata:',

@@ -1,6 +1,7 @@
 import { Body, Delete, Get, Param, Post, Put, Query } from '@nestjs/common'
 import { Caller } from '../../../platform/auth/caller.js'
-import type { Principal } from '../../../platform/auth/principal.js'
+import { type Principal, WRITERS } from '../../../platform/auth/principal.js'
+import { Roles } from '../../../platform/auth/roles.js'
 import { type Expected, IfMatch } from '../../../platform/http/headers.js'
 import { Answers, PathParam, Summary, SurfaceController } from '../../../platform/openapi/operations.js'
 import { FlowsService } from '../flows.service.js'
@@ -42,6 +43,7 @@ export class FlowRunnerFlowsController {
   }
 
   @Post()
+  @Roles(...WRITERS)
   @Summary(
     'Create a flow',
     'Checks the definition and keeps it as the first revision. An invalid one is refused with every fault, each with its place in the text.',
@@ -58,6 +60,7 @@ export class FlowRunnerFlowsController {
   }
 
   @Put(':id')
+  @Roles(...WRITERS)
   @Summary(
     'Update a flow',
     'What is left out stays as it is. A definition becomes a new revision; running executions stay with theirs.',
@@ -73,6 +76,7 @@ export class FlowRunnerFlowsController {
   }
 
   @Delete(':id')
+  @Roles(...WRITERS)
   @Summary('Delete a flow', 'Nothing starts it any more. Executions that run go on to their end and stay readable.')
   @Answers(FlowRunnerFlowMessage, { description: 'The flow is deleted', example: examples.deletedFlow })
   async delete(@Caller() caller: Principal, @Param('id') id: string): Promise<FlowRunnerFlowMessage> {

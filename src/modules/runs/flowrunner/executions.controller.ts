@@ -1,6 +1,7 @@
 import { Delete, Get, Param, Query } from '@nestjs/common'
 import { Caller } from '../../../platform/auth/caller.js'
-import type { Principal } from '../../../platform/auth/principal.js'
+import { type Principal, WRITERS } from '../../../platform/auth/principal.js'
+import { Roles } from '../../../platform/auth/roles.js'
 import { Answers, PathParam, Problems, Summary, SurfaceController } from '../../../platform/openapi/operations.js'
 import { RunsService } from '../runs.service.js'
 import {
@@ -38,6 +39,7 @@ export class FlowRunnerExecutionsController {
   }
 
   @Delete(':id')
+  @Roles(...WRITERS)
   @Summary(
     'Cancel an execution',
     'Ends it at once: requests in flight are aborted and scripts are stopped. An execution that has ended is a conflict.',

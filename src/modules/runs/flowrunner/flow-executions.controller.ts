@@ -1,6 +1,7 @@
 import { Body, Param, Post } from '@nestjs/common'
 import { Caller } from '../../../platform/auth/caller.js'
-import type { Principal } from '../../../platform/auth/principal.js'
+import { type Principal, WRITERS } from '../../../platform/auth/principal.js'
+import { Roles } from '../../../platform/auth/roles.js'
 import { IdempotencyKey } from '../../../platform/http/headers.js'
 import { Answers, PathParam, Summary, SurfaceController } from '../../../platform/openapi/operations.js'
 import { RunsService } from '../runs.service.js'
@@ -13,6 +14,7 @@ export class FlowRunnerFlowExecutionsController {
   constructor(private readonly runs: RunsService) {}
 
   @Post(':id/run')
+  @Roles(...WRITERS)
   @Summary(
     'Run a flow',
     'Accepts an execution and answers at once. Once answered it is durable: it survives restarts and ends in exactly one final status. With an Idempotency-Key that was used for this flow before, answers with that execution.',

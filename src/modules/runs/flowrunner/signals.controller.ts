@@ -1,6 +1,7 @@
 import { Body, Param, Post } from '@nestjs/common'
 import { Caller } from '../../../platform/auth/caller.js'
-import type { Principal } from '../../../platform/auth/principal.js'
+import { type Principal, WRITERS } from '../../../platform/auth/principal.js'
+import { Roles } from '../../../platform/auth/roles.js'
 import { Answers, PathParam, Summary, SurfaceController } from '../../../platform/openapi/operations.js'
 import { RunsService } from '../runs.service.js'
 import { FlowRunnerSignal, FlowRunnerSignalDelivery, toDelivery } from './signals.dto.js'
@@ -12,6 +13,7 @@ export class FlowRunnerSignalsController {
   constructor(private readonly runs: RunsService) {}
 
   @Post(':key')
+  @Roles(...WRITERS)
   @Summary(
     'Send a signal',
     "Continues every execution of the caller's flows that waits for this key. One that nobody waits for yet is kept for the next wait.",
