@@ -1490,6 +1490,10 @@ export type FlowRunnerExecutionsCancelErrors = {
      */
     401: FlowRunnerProblem;
     /**
+     * Not permitted.
+     */
+    403: FlowRunnerProblem;
+    /**
      * Flow not found.
      */
     404: FlowRunnerProblem;
@@ -1706,6 +1710,10 @@ export type FlowRunnerFlowsCreateErrors = {
      */
     401: FlowRunnerProblem;
     /**
+     * Not permitted.
+     */
+    403: FlowRunnerProblem;
+    /**
      * The body is too large.
      */
     413: FlowRunnerProblem;
@@ -1763,6 +1771,10 @@ export type FlowRunnerFlowsDeleteErrors = {
      * Authentication is required.
      */
     401: FlowRunnerProblem;
+    /**
+     * Not permitted.
+     */
+    403: FlowRunnerProblem;
     /**
      * Flow not found.
      */
@@ -1870,6 +1882,10 @@ export type FlowRunnerFlowsUpdateErrors = {
      */
     401: FlowRunnerProblem;
     /**
+     * Not permitted.
+     */
+    403: FlowRunnerProblem;
+    /**
      * Flow not found.
      */
     404: FlowRunnerProblem;
@@ -1941,6 +1957,10 @@ export type FlowRunnerFlowsRunErrors = {
      * Authentication is required.
      */
     401: FlowRunnerProblem;
+    /**
+     * Not permitted.
+     */
+    403: FlowRunnerProblem;
     /**
      * Flow not found.
      */
@@ -2040,6 +2060,10 @@ export type FlowRunnerSignalsSendErrors = {
      * Authentication is required.
      */
     401: FlowRunnerProblem;
+    /**
+     * Not permitted.
+     */
+    403: FlowRunnerProblem;
     /**
      * The body is too large.
      */
