@@ -993,6 +993,10 @@ export type FlowRunnerSecretsCreateErrors = {
      */
     401: FlowRunnerProblem;
     /**
+     * Not permitted.
+     */
+    403: FlowRunnerProblem;
+    /**
      * Flow not found.
      */
     404: FlowRunnerProblem;
@@ -1062,6 +1066,10 @@ export type FlowRunnerSecretsDeleteErrors = {
      * Authentication is required.
      */
     401: FlowRunnerProblem;
+    /**
+     * Not permitted.
+     */
+    403: FlowRunnerProblem;
     /**
      * Flow not found.
      */

@@ -198,7 +198,10 @@ describe('a definition', () => {
       author.put(`/api/v1/flows/${id}`, { name: 'Other' }),
       author.delete(`/api/v1/flows/${id}`),
       author.post(`/api/v1/flows/${id}/run`, {}),
+      author.delete('/api/v1/executions/run_of_theirs'),
       author.post('/api/v1/signals/key', {}),
+      author.post(`/api/v1/accounts/${author.accountId}/secrets`, { key: 'KEY', value: 'value' }),
+      author.delete(`/api/v1/accounts/${author.accountId}/secrets/KEY`),
     ]
     for (const request of refused) expect((await request.expect(403)).body.error.code).toBe('forbidden')
   })

@@ -1,7 +1,8 @@
 import { Body, Delete, Get, Param, Post, Res } from '@nestjs/common'
 import type { Response } from 'express'
 import { Caller } from '../../../platform/auth/caller.js'
-import type { Principal } from '../../../platform/auth/principal.js'
+import { type Principal, WRITERS } from '../../../platform/auth/principal.js'
+import { Roles } from '../../../platform/auth/roles.js'
 import { Answers, PathParam, Summary, SurfaceController } from '../../../platform/openapi/operations.js'
 import { SecretsService } from '../secrets.service.js'
 import {
@@ -27,6 +28,7 @@ export class FlowRunnerSecretsController {
   }
 
   @Post()
+  @Roles(...WRITERS)
   @Summary(
     'Create a secret',
     'A key that is there already gets the new value and keeps its `created_at`; the answer is then 200. Executions that start afterwards use it.',
@@ -50,6 +52,7 @@ export class FlowRunnerSecretsController {
   }
 
   @Delete(':key')
+  @Roles(...WRITERS)
   @Summary('Delete a secret', 'Executions that start afterwards fail where they use it.')
   @Answers(FlowRunnerSecretMessage, { description: 'The secret is deleted', example: examples.deletedSecret })
   async delete(
