@@ -348,3 +348,30 @@ describe('a list that had to be computed', () => {
     expect(journal.paths()).toEqual(['each'])
   })
 })
+
+describe('a batch that asks for too much', () => {
+  const input = (count: number) => ({ input: numbers(count) })
+  const quick = stepType('call', async () => ({ output: null }))
+
+  it('has no more than 1,000 items at the same time', async () => {
+    let inFlight = 0
+    let most = 0
+    const call = stepType('call', async () => {
+      most = Math.max(most, ++inFlight)
+      await new Promise((resolve) => setImmediate(resolve))
+      inFlight--
+      return { output: null }
+    })
+    const graph = callsOf({ strategy: 'parallel', maxParallel: 1e9 })
+    expect(await interpret(graph, { ...input(3_000), steps: [call] })).toMatchObject({ state: 'completed' })
+    expect(most).toBe(1_000)
+  })
+
+  it('fails above 100,000 items, before any of them starts', async () => {
+    const graph = callsOf({ strategy: 'parallel', maxParallel: 64 })
+    expect(await interpret(graph, { ...input(100_001), steps: [quick] })).toMatchObject({
+      state: 'failed',
+      error: { message: 'a batch may have at most 100000 items, not 100001', code: 'batch_items' },
+    })
+  })
+})

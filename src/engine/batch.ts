@@ -13,6 +13,11 @@ import { Breath, Stop } from './stopping.js'
 import { UserCode } from './user-code.js'
 import type { Workbench } from './workbench.js'
 
+/** Items of one batch. Each leaves an outcome, which is kept until the run's end; 100,000 are some 100 MB. */
+const MOST_ITEMS = 100_000
+/** Items at the same time, whatever the flow's author asks for: what each holds on to is taken from everybody. */
+const MOST_AT_ONCE = 1_000
+
 /**
  * One visit to a batch node: its step for every item, at most `maxParallel` at a time, outputs in the items' order. Each item settles
  * under a path of its own, so that an interrupted batch goes on with the others. The first failure fails the node: no further item
@@ -44,6 +49,11 @@ export class BatchVisit {
     const begun = { node: this.node, path: this.path, attempt: 1, startedAt: host.clock.now() }
     try {
       const items = await this.items(begun)
+      if (items.length > MOST_ITEMS)
+        throw new StepError(`a batch may have at most ${MOST_ITEMS} items, not ${items.length}`, {
+          code: 'batch_items',
+          retryable: false,
+        })
       await this.settle(items)
       return this.outcome(begun)
     } catch (error) {
@@ -98,7 +108,7 @@ export class BatchVisit {
         await this.breath.take()
       }
     }
-    const lanes = this.serial ? 1 : Math.max(1, this.node.batch?.maxParallel ?? 1)
+    const lanes = this.serial ? 1 : Math.min(MOST_AT_ONCE, Math.max(1, this.node.batch?.maxParallel ?? 1))
     await Promise.all(Array.from({ length: Math.min(lanes, open.length) }, lane))
     this.signal.throwIfAborted()
     if (this.broken) throw this.broken.error
