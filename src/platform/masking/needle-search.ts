@@ -1,6 +1,22 @@
 /** Needles are found by their first four characters, so none is shorter. */
 const WINDOW = 4
 
+/** Comparisons that one value may cost, some half a second: hundreds of times what any came to that was not made for it. */
+const MOST_COMPARISONS = 100_000_000
+
+/** What one search may still cost, over all its texts. */
+export class Effort {
+  constructor(private left = MOST_COMPARISONS) {}
+
+  get isSpent(): boolean {
+    return this.left < 0
+  }
+
+  spend(comparisons: number): void {
+    this.left -= comparisons
+  }
+}
+
 interface Needle {
   text: string
   /** For each prefix length, the length of its longest proper prefix that is also its suffix (Knuth, Morris, Pratt). Made on demand. */
@@ -17,8 +33,8 @@ export class NeedleSearch {
   private readonly mayBegin = new Uint8Array(1 << 16)
   private readonly byBeginning = new Map<number, number[]>()
 
-  constructor(texts: readonly string[]) {
-    this.needles = texts.filter((text) => text.length >= WINDOW).map((text) => ({ text }))
+  constructor(texts: Iterable<string>) {
+    this.needles = [...texts].filter((text) => text.length >= WINDOW).map((text) => ({ text }))
     for (const [index, { text }] of this.needles.entries()) {
       let word = 0
       for (let i = 0; i < WINDOW; i++) word = shift(word, text.charCodeAt(i))
@@ -31,12 +47,8 @@ export class NeedleSearch {
     return this.needles.length === 0
   }
 
-  includes(character: string): boolean {
-    return this.needles.some(({ text }) => text.includes(character))
-  }
-
-  /** Calls back for every occurrence, overlapping ones too. */
-  each(haystack: string, found: (start: number, end: number) => void): void {
+  /** Calls back for every occurrence, overlapping ones too. False where the effort was spent before all of it was searched. */
+  each(haystack: string, effort: Effort, found: (start: number, end: number) => void): boolean {
     let word = 0
     let followed: Map<number, number> | undefined
     for (let i = 0; i < haystack.length; i++) {
@@ -45,11 +57,15 @@ export class NeedleSearch {
       const start = i - WINDOW + 1
       for (const index of this.byBeginning.get(word) ?? []) {
         followed ??= new Map()
-        if (start >= (followed.get(index) ?? 0)) {
-          followed.set(index, follow(this.needles[index] as Needle, haystack, start, found))
-        }
+        effort.spend(1)
+        if (effort.isSpent) return false
+        if (start < (followed.get(index) ?? 0)) continue
+        const end = follow(this.needles[index] as Needle, haystack, start, found)
+        effort.spend(end - start)
+        followed.set(index, end)
       }
     }
+    return true
   }
 
   /** Where the end of the text may be the beginning of a needle: the earliest such place, or the text's length. */

@@ -24,11 +24,33 @@ const inAsciiJson = (text: string) =>
   inJson(text).replace(/[^\x20-\x7e]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
 const inForm = (text: string) => new URLSearchParams({ v: text }).toString().slice(2)
 
+const codePoints = (text: string, spell: (code: number) => string) =>
+  [...text].map((character) => spell(character.codePointAt(0) as number)).join('')
+const inHtml = (text: string) =>
+  text.replace(
+    /[&<>"']/g,
+    (character) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[character] ?? '&#39;',
+  )
+
 const SPELLINGS: Record<string, (secret: string) => string> = {
   raw: (secret) => secret,
   json: inJson,
   'json of json': (secret) => inJson(inJson(secret)),
   'ascii json': inAsciiJson,
+  'json of json of json': (secret) => inJson(inJson(inJson(secret))),
+  'json of json of json of json': (secret) => inJson(inJson(inJson(inJson(secret)))),
+  'uri component three times': (secret) => encodeURIComponent(encodeURIComponent(encodeURIComponent(secret))),
+  escape: (secret) => escape(secret),
+  html: inHtml,
+  'html in json': (secret) => inJson(inHtml(secret)),
+  'html, decimal': (secret) => codePoints(secret, (code) => `&#${code};`),
+  'html, hexadecimal': (secret) => codePoints(secret, (code) => `&#x${code.toString(16)};`),
+  'a source text with \\x': (secret) =>
+    inAsciiJson(secret).replace(/[a-z](?![0-9a-f]{4})/g, (letter, at, all) =>
+      all[at - 1] === '\\' || /\\u[0-9a-f]{0,3}$/.test(all.slice(0, at))
+        ? letter
+        : `\\x${letter.charCodeAt(0).toString(16)}`,
+    ),
   'json with escaped slashes': (secret) => inJson(secret).replaceAll('/', '\\/'),
   uri: encodeURI,
   'uri component': encodeURIComponent,
@@ -127,6 +149,25 @@ describe('SecretMasker', () => {
     ).toEqual({ a: [{ b: 'is ***' }, null, true, '***', 7], 'key-***': 1, '***#2': 2, '***': 3 })
   })
 
+  it('hides numbers that hold a secret, however it is written', () => {
+    const masker = new SecretMasker(['48151623', '0042.50', '12345678901234567890', '0000'])
+    const shown = [-48151623, 48151623.5, 1481516230, 42.5, Number('12345678901234567890'), 0, 4815162, 425]
+    expect(masker.mask(shown)).toEqual([MASK, MASK, MASK, MASK, MASK, 0, 4815162, 425])
+  })
+
+  it('keeps all of many names that hide the same', () => {
+    const secret = 'abcdefghijklmno'
+    const spelled = (bits: number) =>
+      secret.replace(/./g, (letter, at) => ((bits >> at) & 1 ? everyByte(letter) : letter))
+    const object = Object.fromEntries(Array.from({ length: 1 << secret.length }, (_, bits) => [spelled(bits), bits]))
+    const started = performance.now()
+    const masked = Object.entries(new SecretMasker([secret]).mask(object))
+    expect(masked.map(([, bits]) => bits)).toEqual(Object.values(object))
+    expect(masked.map(([name]) => name)).toEqual(masked.map((_, index) => (index ? `${MASK}#${index + 1}` : MASK)))
+    // One search from the start for each name would be 10^9 look-ups.
+    expect(performance.now() - started).toBeLessThan(5_000)
+  })
+
   it('keeps a member named __proto__ a member', () => {
     const masked = new SecretMasker(['hunter22']).mask(JSON.parse('{"__proto__": {"x": "hunter22"}}'))
     expect(JSON.stringify(masked)).toBe('{"__proto__":{"x":"***"}}')
@@ -148,6 +189,31 @@ describe('SecretMasker', () => {
     expect(masker.maskText(`${'a'.repeat(300_000)}b`)).toBe('***b')
     // Quadratic work would be some 10^10 comparisons, a minute at least.
     expect(performance.now() - started).toBeLessThan(15_000)
+  })
+
+  it.each([
+    ['escapes of every kind', '%5C%2541+\\u0025&amp;'],
+    ['escapes of escapes', '%5c%5c+\\\\%2525'],
+    ['ampersands and percents that are no escapes', '&amp%4&#%zz\\q'],
+  ])('takes no longer over %s than a moment per megabyte', (_, unit) => {
+    const masker = new SecretMasker(['hunter22 and more'])
+    const text = unit.repeat(4_000_000 / unit.length)
+    const started = performance.now()
+    expect(masker.maskText(`${text} hunter22 and more`).endsWith(' ***')).toBe(true)
+    expect(performance.now() - started).toBeLessThan(4_000)
+  })
+
+  it('hides a text whole that would take far too much work', () => {
+    const masker = new SecretMasker(
+      Array.from({ length: 1_000 }, (_, index) => `${'a'.repeat(3 + (index % 40))}${index}`),
+    )
+    const started = performance.now()
+    expect(masker.mask({ much: 'a'.repeat(2_000_000), little: 'harmless', also: 'aaa7' })).toEqual({
+      much: MASK,
+      little: 'harmless',
+      also: MASK,
+    })
+    expect(performance.now() - started).toBeLessThan(8_000)
   })
 })
 
