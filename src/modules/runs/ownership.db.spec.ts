@@ -3,7 +3,7 @@ import { type TestDatabase, testDatabase } from '../../../test/support/database.
 import { LOCKS } from '../../platform/database/advisory-locks.js'
 import { newId } from '../../platform/ids.js'
 import { type Hint, Ownership } from './ownership.js'
-import { claimDueRuns, retakeRuns } from './taken-run.js'
+import { claimDueRuns, ownedRunIds, retakeRuns } from './taken-run.js'
 
 let database: TestDatabase
 const taken: Watched[] = []
@@ -185,7 +185,7 @@ describe('a process that is lost', () => {
     await database.dataSource.query('update engine_instance set lost_at = now()')
     expect(await claimDueRuns(database.sql, ownership.writer, 10, new Date())).toEqual([])
     const [mine] = await runs(1, ownership.writer.id)
-    expect(await retakeRuns(database.sql, ownership.writer, 10, () => false)).toEqual([])
+    expect(await retakeRuns(database.sql, ownership.writer, [mine as string])).toEqual([])
     expect(await stored(mine)).toMatchObject({ epoch: 0 })
   })
 })
@@ -220,10 +220,13 @@ describe('due runs', () => {
 })
 
 describe('a run whose accept or claim was answered to a broken connection', () => {
-  it('is taken up by the process that has it by the table, unless it works on it', async () => {
+  it('is taken up by the process that has it by the table, and no other', async () => {
     const { ownership } = await take()
     const [known, unknown] = await runs(2, ownership.writer.id)
-    const retaken = await retakeRuns(database.sql, ownership.writer, 10, (id) => id === known)
+    const [foreign] = await runs(1, 'engine_other')
+    const owned = await ownedRunIds(database.sql, ownership.writer)
+    expect(new Set(owned)).toEqual(new Set([known, unknown]))
+    const retaken = await retakeRuns(database.sql, ownership.writer, [unknown as string, foreign as string])
     expect(retaken.map(({ id, epoch }) => ({ id, epoch }))).toEqual([{ id: unknown, epoch: 1 }])
     expect(await stored(known)).toMatchObject({ epoch: 0 })
     expect(await stored(unknown)).toMatchObject({ epoch: 1, recoveries: 1, state: 'running' })

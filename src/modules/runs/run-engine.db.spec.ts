@@ -133,6 +133,14 @@ describe('a run', () => {
     expect(counted.get(id)).toBeUndefined()
   })
 
+  it('is stopped soon after its cancel, also when nobody tells its process', async () => {
+    const { engine } = await process()
+    const id = await start(engine, { hold: { type: 'hold' } })
+    const step = await vi.waitUntil(() => held.get(id))
+    await database.dataSource.transaction((tx) => queries.cancel(tx, 'account_a', id, new Date()))
+    await vi.waitUntil(() => step.signal.aborted, { timeout: 10_000 })
+  })
+
   it('is told to watchers as it goes on', async () => {
     const { engine, events } = await process()
     const id = await start(engine, { hold: { type: 'hold' } })

@@ -11,15 +11,15 @@ import type { Ending, Writer } from './journal/records.js'
 import type { RunEvents } from './run-events.js'
 import { RunHost, type RunHostParts } from './run-host.js'
 import { LeaseLost } from './runs.errors.js'
-import { claimDueRuns, nextDueAt, retakeRuns, type TakenRun } from './taken-run.js'
+import { claimDueRuns, nextDueAt, ownedRunIds, retakeRuns, type TakenRun } from './taken-run.js'
 
 /** Runs that one process interprets at the same time; the rest waits in the queue. */
 const MAX_ACTIVE = 500
 const CLAIM_BATCH = 100
 /** How often the queue is looked at without a hint. */
 const LOOK_MS = 1_000
-/** How often this process looks for runs that are its own and that it does not know of. */
-const RETAKE_MS = 2_000
+/** How often this process compares what it works on with what is its own by the table. */
+const COMPARE_MS = 2_000
 /** How long events may stay unwritten while a run goes on. */
 const WRITE_EVENTS_MS = 1_000
 
@@ -62,7 +62,7 @@ export class RunWorker {
   private stopping = false
   private claiming?: Promise<void>
   private again = false
-  private retakeAt = 0
+  private compareAt = 0
   private forgetWake = () => {}
   private readonly look: NodeJS.Timeout
   private readonly writeEvents: NodeJS.Timeout
@@ -147,7 +147,7 @@ export class RunWorker {
   }
 
   private async claim(): Promise<void> {
-    await this.retake()
+    await this.compare()
     do {
       this.again = false
       const room = Math.min(CLAIM_BATCH, this.room)
@@ -159,13 +159,19 @@ export class RunWorker {
     await this.wakeWhenDue()
   }
 
-  /** Part of claiming, for a run whose claim is under way is not known yet either. */
-  private async retake(): Promise<void> {
+  /**
+   * Sets right what was lost on the way: a run that is this process's by the table and that it does not know is taken up, and work on one
+   * that is not any more is stopped, whose cancel was not heard of. Part of claiming, for a run whose claim is under way is not known yet.
+   */
+  private async compare(): Promise<void> {
     const { sql, owner, journal } = this.parts
-    if (performance.now() < this.retakeAt) return
-    this.retakeAt = performance.now() + RETAKE_MS
-    const isKnown = (id: string) => this.active.has(id) || journal.holds(id)
-    for (const run of await retakeRuns(sql, owner, CLAIM_BATCH, isKnown)) this.start(run)
+    if (performance.now() < this.compareAt) return
+    this.compareAt = performance.now() + COMPARE_MS
+    const before = [...this.active.keys()]
+    const owned = new Set(await ownedRunIds(sql, owner))
+    for (const id of before) if (!owned.has(id)) this.cancel(id)
+    const unknown = [...owned].filter((id) => !this.active.has(id) && !journal.holds(id))
+    for (const run of await retakeRuns(sql, owner, unknown.slice(0, CLAIM_BATCH))) this.start(run)
   }
 
   /** The next timer is met on time, not at the next look. */

@@ -72,20 +72,16 @@ const RETAKE: Statement = {
     returning id, tenant_id, account_id, flow_id, revision, epoch, start_node, input, recoveries`,
 }
 
-/**
- * Takes up to `limit` runs that are this process's by the table and that it knows nothing of: their accept or claim was committed, but
- * the answer was lost with its connection.
- */
-export async function retakeRuns(
-  sql: Sql,
-  owner: Writer,
-  limit: number,
-  isKnown: (id: string) => boolean,
-): Promise<TakenRun[]> {
-  const owned = await sql.query<{ id: string }>(OWNED, [owner.id])
-  const unknown = owned.filter(({ id }) => !isKnown(id)).slice(0, limit)
-  if (unknown.length === 0) return []
-  return await withPast(sql, await sql.query<RunRow>(RETAKE, [owner.id, unknown.map(({ id }) => id)]))
+/** The runs that are this process's by the table. */
+export async function ownedRunIds(sql: Sql, owner: Writer): Promise<string[]> {
+  const rows = await sql.query<{ id: string }>(OWNED, [owner.id])
+  return rows.map(({ id }) => id)
+}
+
+/** Takes up runs again that this process owns and knows nothing of: their accept or claim was committed, but its answer was lost. */
+export async function retakeRuns(sql: Sql, owner: Writer, ids: readonly string[]): Promise<TakenRun[]> {
+  if (ids.length === 0) return []
+  return await withPast(sql, await sql.query<RunRow>(RETAKE, [owner.id, ids]))
 }
 
 /** When the next run that nobody has falls due. */
