@@ -51,6 +51,14 @@ describe('a WebSocket path', () => {
     },
   )
 
+  it('leaves requests alone that offer to upgrade to something else, as Java’s HTTP client does', async () => {
+    http.on('request', (_, response) => response.end('an ordinary answer'))
+    const raw = await rawSocket()
+    const offer = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n'
+    raw.write(`GET /api/v1/flows HTTP/1.1\r\nHost: a\r\n${offer}\r\n`)
+    expect(String((await once(raw, 'data'))[0])).toMatch(/^HTTP\/1\.1 200 [^]*an ordinary answer$/)
+  })
+
   it('that a client resets while it is refused harms nothing', async () => {
     sockets.route('/ws/things/:id', async (socket) => socket.close(1000, ''))
     for (let round = 0; round < 20; round++) {

@@ -17,6 +17,9 @@ export interface Opening {
 
 export type SocketHandler = (socket: LiveSocket, opening: Opening) => Promise<void>
 
+/** Node takes this as an option of `createServer`, and keeps it in the property of that name; Nest makes the server without it. */
+type UpgradableServer = Server & Pick<ServerOptions, 'shouldUpgradeCallback'>
+
 /** What clients may send on a connection that only listens. */
 const MAX_INCOMING = 4_096
 /** How long clients may take to say goodbye when the server stops. */
@@ -38,8 +41,11 @@ export class SocketServer implements OnApplicationBootstrap, BeforeApplicationSh
   }
 
   onApplicationBootstrap(): void {
-    const server: Server | undefined = this.adapter.httpAdapter?.getHttpServer()
-    server?.on('upgrade', (request, socket, head) => this.upgrade(request, socket, head))
+    const server: UpgradableServer | undefined = this.adapter.httpAdapter?.getHttpServer()
+    if (!server) return
+    // Java's HttpClient offers `Upgrade: h2c` with every request: what is not for WebSockets is answered as if it had not asked.
+    server.shouldUpgradeCallback = ({ headers }) => headers.upgrade?.toLowerCase() === 'websocket'
+    server.on('upgrade', (request, socket, head) => this.upgrade(request, socket, head))
   }
 
   /** Before the port closes, which waits for every connection. A client that does not answer the close is cut off. */
