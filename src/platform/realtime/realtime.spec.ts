@@ -56,7 +56,7 @@ describe('a WebSocket path', () => {
     const raw = await rawSocket()
     const offer = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n'
     raw.write(`GET /api/v1/flows HTTP/1.1\r\nHost: a\r\n${offer}\r\n`)
-    expect(String((await once(raw, 'data'))[0])).toMatch(/^HTTP\/1\.1 200 [^]*an ordinary answer$/)
+    expect(String((await once(raw, 'data'))[0])).toMatch(/^HTTP\/1\.1 200 /)
   })
 
   it('that a client resets while it is refused harms nothing', async () => {

@@ -18,7 +18,7 @@ export interface Opening {
 export type SocketHandler = (socket: LiveSocket, opening: Opening) => Promise<void>
 
 /** Node takes this as an option of `createServer`, and keeps it in the property of that name; Nest makes the server without it. */
-type UpgradableServer = Server & Pick<ServerOptions, 'shouldUpgradeCallback'>
+type UpgradableServer = Server & { shouldUpgradeCallback?: (request: IncomingMessage) => boolean }
 
 /** What clients may send on a connection that only listens. */
 const MAX_INCOMING = 4_096
