@@ -131,6 +131,25 @@ describe('a value of the wrong kind', () => {
   })
 })
 
+describe('too much', () => {
+  const large = 'x'.repeat(5_000_000)
+
+  it('is neither set nor appended to a list, and leaves what was there', async () => {
+    await expect(store.set(run, 'k', large + large)).rejects.toThrow("the value of 'k' is larger than 8388608")
+    await store.append(run, 'list', large)
+    await expect(store.append(run, 'list', large)).rejects.toThrow("the value of 'list' is larger than 8388608")
+    expect(await store.get(run, 'list')).toEqual([large])
+    expect(await store.keys(run)).toEqual(['list'])
+  })
+
+  it('is not read at once, while single keys and other accounts are', async () => {
+    for (let index = 0; index < 14; index++) await store.set(run, `k${index}`, large)
+    await expect(store.entries(run)).rejects.toThrow('the entries are larger than 67108864 bytes together')
+    expect(await store.get(run, 'k7')).toBe(large)
+    expect(await store.entries(runOf(newId('account')))).toEqual([])
+  })
+})
+
 function runOf(accountId: string): RunIdentity {
   return { id: newId('run'), flowId: 'flow_f', tenantId: 'default', accountId }
 }

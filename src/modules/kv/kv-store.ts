@@ -35,6 +35,12 @@ const ENTRIES: Statement = {
   text: `select key, value from kv_entry where account_id = $1 and (expires_at is null or expires_at > $2)
     order by key collate "C"`,
 }
+/** Tells how much that would be before it is read. */
+const SIZE: Statement = {
+  name: 'kv_size',
+  text: `select coalesce(sum(octet_length(value::text)), 0)::float8 as bytes from kv_entry
+    where account_id = $1 and (expires_at is null or expires_at > $2)`,
+}
 const KEYS: Statement = {
   name: 'kv_keys',
   text: `select key from kv_entry where account_id = $1 and (expires_at is null or expires_at > $2)
@@ -52,6 +58,11 @@ const SWEEP: Statement = {
 const SWEEP_ALL: Statement = { name: 'kv_sweep_all', text: 'delete from kv_entry where expires_at <= $1' }
 /** Held to the end of the transaction: a key that is not there yet has no row to lock. */
 const LOCK: Statement = { name: 'kv_lock', text: `select pg_advisory_xact_lock(${LOCKS.entry}, hashtext($1))` }
+
+/** Characters of one value, as JSON: as many as a script may answer with. A list that grows for ever ends here. */
+const MOST_VALUE_CHARS = 8 * 1024 * 1024
+/** Bytes that are read at once, when a flow asks for all entries of its account. */
+const MOST_READ_BYTES = 64 * 1024 * 1024
 
 /** How often entries past their time are removed. */
 const SWEEP_MS = 600_000
@@ -75,7 +86,7 @@ export class KvStore implements KeyValueStore {
   }
 
   async set(run: RunIdentity, key: string, value: Json, expiresAt?: Date): Promise<void> {
-    await this.sql.query(SET, [run.accountId, key, JSON.stringify(value), expiresAt ?? null, lockOf(run, key)])
+    await this.sql.query(SET, [run.accountId, key, storable(key, value), expiresAt ?? null, lockOf(run, key)])
   }
 
   async delete(run: RunIdentity, key: string): Promise<boolean> {
@@ -89,7 +100,13 @@ export class KvStore implements KeyValueStore {
   }
 
   async entries(run: RunIdentity): Promise<{ key: string; value: Json }[]> {
-    return await this.sql.query<{ key: string; value: Json }>(ENTRIES, [run.accountId, this.clock.now()])
+    const now = this.clock.now()
+    const [size] = await this.sql.query<{ bytes: number }>(SIZE, [run.accountId, now])
+    if ((size?.bytes ?? 0) > MOST_READ_BYTES)
+      throw new StepError(`the entries are larger than ${MOST_READ_BYTES} bytes together: get single keys`, {
+        retryable: false,
+      })
+    return await this.sql.query<{ key: string; value: Json }>(ENTRIES, [run.accountId, now])
   }
 
   async keys(run: RunIdentity): Promise<string[]> {
@@ -131,7 +148,7 @@ export class KvStore implements KeyValueStore {
       await tx.query(LOCK, [lockOf(run, key)])
       await tx.query(SWEEP, [run.accountId, key, this.clock.now()])
       const value = next(await this.read(tx, run, key))
-      await tx.query(CHANGE, [run.accountId, key, JSON.stringify(value)])
+      await tx.query(CHANGE, [run.accountId, key, storable(key, value)])
       return value
     })
   }
@@ -144,4 +161,12 @@ export class KvStore implements KeyValueStore {
 
 function lockOf(run: RunIdentity, key: string): string {
   return `${run.accountId} ${key}`
+}
+
+function storable(key: string, value: Json): string {
+  const text = JSON.stringify(value)
+  if (text.length <= MOST_VALUE_CHARS) return text
+  throw new StepError(`the value of '${key}' is larger than ${MOST_VALUE_CHARS} characters of JSON`, {
+    retryable: false,
+  })
 }
