@@ -58,9 +58,9 @@ export interface Attempt {
 export class LoginAttempts {
   constructor(private readonly sql: Sql) {}
 
-  /** Throws `TooManyAttempts`, with the seconds until the window ends. */
-  async begin(username: string, address: string): Promise<Attempt> {
-    const account = subject('account', username.toLowerCase())
+  /** `name` is the same in all its spellings. Throws `TooManyAttempts`, with the seconds until the window ends. */
+  async begin(name: string, address: string): Promise<Attempt> {
+    const account = subject('account', name)
     const network = subject('address', callerNetwork(address))
     const counted = await this.sql.query<Counted>(COUNT, [[account, network]])
     const waits = counted

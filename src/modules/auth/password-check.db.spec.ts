@@ -27,6 +27,7 @@ beforeAll(async () => {
   await database.dataSource.query(`insert into tenant (id, name) values ('other', 'Other')`)
   await insert('account_1', 'other', 'both@example.com', 'of other', '2020-01-01')
   await insert('account_2', 'default', 'Both@Example.com', 'of default', '2021-01-01')
+  await insert('account_4', 'default', 'victim@example.com', 'of the victim', '2022-01-01')
   await insert('account_3', 'other', 'other@example.com', 'of other', '2022-01-01')
 })
 
@@ -99,6 +100,19 @@ it('counts for all processes together', async () => {
   expect(reasons.filter((reason) => reason === 'InvalidLogin')).toHaveLength(5)
   expect(reasons.filter((reason) => reason === 'TooManyAttempts')).toHaveLength(25)
 })
+
+it.each(['vİctim@example.com', 'nobodİ@example.com'])(
+  'counts together what is one name to the database: %s',
+  async (name) => {
+    const [{ folded }] = await database.dataSource.query('select lower($1) as folded', [name])
+    for (const spelling of [name, name.toUpperCase(), name, folded, name]) {
+      await expect(check.check(spelling, 'x', ADDRESS)).rejects.toThrow(InvalidLogin)
+    }
+    for (const spelling of [folded, name]) {
+      await expect(check.check(spelling, 'x', ADDRESS)).rejects.toThrow(TooManyAttempts)
+    }
+  },
+)
 
 it('says how long the wait is, and begins anew after it', async () => {
   const guess = () => check.check('other@example.com', 'x', ADDRESS)

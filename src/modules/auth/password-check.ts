@@ -19,13 +19,25 @@ export interface Known {
   passwordHash: string
 }
 
-/** An address may have an account in several tenants. The default tenant's comes first, then the oldest. */
-const BY_EMAIL: Statement = {
-  name: 'account_by_email',
+/**
+ * The name as the database folds it, which has its own opinion of letters such as İ, and whose it is. An address may have an account in
+ * several tenants. The default tenant's comes first, then the oldest.
+ */
+const BY_NAME: Statement = {
+  name: 'account_by_name',
   text: `
-    select id, tenant_id as "tenantId", email, name, role, password_hash as "passwordHash"
-    from account where lower(email) = lower($1) and deleted_at is null
-    order by tenant_id <> '${DEFAULT_TENANT}', id limit 1`,
+    select lower($1) as folded, account.*
+    from (select) as always left join lateral (
+      select id, tenant_id as "tenantId", email, name, role, password_hash as "passwordHash"
+      from account where lower(email) = lower($1) and deleted_at is null
+      order by tenant_id <> '${DEFAULT_TENANT}', id limit 1
+    ) as account on true`,
+}
+
+/** Who says to be there: the name, folded so that all its spellings are one, and the account that has it. */
+interface Claimed {
+  name: string
+  account?: Known
 }
 
 const REMEMBERED = 1_000
@@ -51,7 +63,7 @@ export class PasswordCheck {
 
   /** Throws `InvalidLogin` and `TooManyAttempts`. */
   async check(username: string, password: string, address: string): Promise<Known> {
-    return await this.verify(username, await this.find(username), password, address)
+    return await this.verify(await this.find(username), password, address)
   }
 
   /**
@@ -59,21 +71,16 @@ export class PasswordCheck {
    * same password hash, which is read each time. It is no attempt at guessing and costs no hashing.
    */
   async checkAgain(username: string, password: string, address: string): Promise<Known> {
-    const account = await this.find(username)
-    const pair = account && this.keyed(account, password)
-    if (pair && this.right.has(pair)) return account
-    const verified = await this.verify(username, account, password, address)
+    const claimed = await this.find(username)
+    const { account } = claimed
+    if (account && this.right.has(this.keyed(account, password))) return account
+    const verified = await this.verify(claimed, password, address)
     this.remember(this.keyed(verified, password))
     return verified
   }
 
-  private async verify(
-    username: string,
-    account: Known | undefined,
-    password: string,
-    address: string,
-  ): Promise<Known> {
-    const attempt = await this.attempts.begin(username, address)
+  private async verify({ name, account }: Claimed, password: string, address: string): Promise<Known> {
+    const attempt = await this.attempts.begin(name, address)
     const matches = await this.hasher.verify(account?.passwordHash, password)
     if (!matches || !account) {
       await this.recordFailure(account)
@@ -83,9 +90,11 @@ export class PasswordCheck {
     return account
   }
 
-  private async find(username: string): Promise<Known | undefined> {
-    const [account] = await this.sql.query<Known & Record<string, unknown>>(BY_EMAIL, [username])
-    return account
+  private async find(username: string): Promise<Claimed> {
+    const [row] = await this.sql.query<{ folded: string } & (Known | { id: null })>(BY_NAME, [username])
+    if (!row) throw new Error('a name that is folded is there')
+    const { folded: name, ...account } = row
+    return account.id === null ? { name } : { name, account }
   }
 
   /** The name that was typed is not kept: it may be a password in the wrong field. */
