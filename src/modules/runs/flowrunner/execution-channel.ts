@@ -22,7 +22,7 @@ export const executionChannel: ChannelOptions = {
   name: 'executionUpdates',
   summary: 'An execution as it happens',
   description:
-    "First an `execution_update` says how the execution stands. Then each of its events comes once and in order, from the first one on, whenever the connection was made. After `execution_completed`, `execution_failed` or the `execution_update` that says `cancelled` the server closes with 1000. 4401: the token is missing or not valid. 4404: no such execution, or not the caller's. 1013: the messages were not read in time; connect again. 1001: the server is stopping.",
+    "First an `execution_update` says how the execution stands. Then each of its events comes once and in order, from the first one on, whenever the connection was made. After `execution_completed`, `execution_failed` or the `execution_update` that says `cancelled` the server closes with 1000. 4401: the token is missing or not valid, or not valid any more. 4404: no such execution, or not the caller's. 1013: the messages were not read in time; connect again. 1001: the server is stopping. 4503: the database cannot be reached; connect again.",
   params: { execution_id: { description: "The execution's id.", example: 'exec-123' } },
   messages: [
     {

@@ -251,6 +251,28 @@ describe('a connection', () => {
     expect((await refused(`/ws/executions/${id}?token=${leaver.token}`)).code).toBe(4401)
   })
 
+  it('is told nothing more once its token has ended, and closed with 4401', async () => {
+    const leaver = await user.colleague('leaving-early@example.com')
+    const tick = { type: 'delay', params: { duration: '100ms' } }
+    const id = await leaver.start(
+      await leaver.flow({
+        start: { ...tick, next: { default: 'tick' } },
+        tick: { ...tick, next: { default: 'tock' } },
+        tock: { ...tick, next: { default: 'tick' } },
+      }),
+    )
+    const watcher = leaver.watch(id)
+    await watcher.message(({ node_id }) => node_id === 'tick')
+    const again = await FlowRunnerUser.login(api, {
+      email: 'leaving-early@example.com',
+      password: 'correct horse battery',
+    })
+    await leaver.post('/api/v1/auth/logout').expect(200)
+    expect(await watcher.closed()).toBe(4401)
+    expect((await again.execution(id)).status).toBe('running')
+    await again.delete(`/api/v1/executions/${id}`).expect(200)
+  })
+
   it("to what does not exist, or is another's, is told the same and closed with 4404", async () => {
     const stranger = await user.colleague('watcher@example.com')
     const as = { authorization: stranger.authorization }

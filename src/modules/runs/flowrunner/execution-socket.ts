@@ -14,6 +14,9 @@ import { RunsService } from '../runs.service.js'
 import { executionChannel } from './execution-channel.js'
 import { eventMessage, standingMessage } from './execution-messages.js'
 
+/** A token that has ended since the connection was made is told nothing more, give or take this long. */
+const RECHECK_MS = 1_000
+
 /**
  * `/ws/executions/:execution_id`: how an execution stands, then each of its events once and in order, from the first; closes after the
  * last. The token comes as `Authorization: Bearer` or, since browsers cannot set headers, as `?token=`. What the caller may not see looks
@@ -40,8 +43,15 @@ export class ExecutionSocket implements OnModuleInit {
       const caller = await this.caller(opening)
       const run = await this.runs.get(caller, opening.params.execution_id ?? '')
       await socket.send(standingMessage(run, this.clock.now()))
-      for await (const event of this.events.follow(run.id, 0, socket.gone))
+      let checkedAt = this.clock.now()
+      for await (const event of this.events.follow(run.id, 0, socket.gone)) {
+        const now = this.clock.now()
+        if (now.getTime() - checkedAt.getTime() >= RECHECK_MS) {
+          await this.caller(opening)
+          checkedAt = now
+        }
         await socket.send(eventMessage(run.id, event))
+      }
       socket.close(CLOSE.done, 'the execution has ended')
     } catch (error) {
       const refusal = asDomainError(error, opening.path)
