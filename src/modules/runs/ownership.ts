@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Client, Notification } from 'pg'
+import { crashPoint } from '../../platform/crash-point/crash-point.js'
 import { LOCKS } from '../../platform/database/advisory-locks.js'
 import type { Sql, Statement } from '../../platform/database/sql.js'
 import { newId } from '../../platform/ids.js'
@@ -148,6 +149,7 @@ export class Ownership {
   /** Under the exclusive fence no flush of that instance is under way, and each later one sees that it is lost. */
   private async takeOver(instance: { id: string; fence: number }): Promise<number> {
     await this.sql.query(DECLARE_LOST, [instance.id, instance.fence])
+    crashPoint('takeover')
     let released = 0
     for (;;) {
       const batch = await this.sql.query(REQUEUE, [instance.id])

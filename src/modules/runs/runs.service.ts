@@ -5,6 +5,7 @@ import { DataSource } from 'typeorm'
 import type { LogLevel } from '../../engine/step.js'
 import type { Principal } from '../../platform/auth/principal.js'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
+import { crashPoint } from '../../platform/crash-point/crash-point.js'
 import { requestContext } from '../../platform/http/request-context.js'
 import { newId } from '../../platform/ids.js'
 import type { Json } from '../../platform/json.js'
@@ -106,6 +107,7 @@ export class RunsService {
       if (cancelled) await this.audit.record(tx, { actor: caller, action: 'run.cancel', resource: ['run', id] })
       else throw new RunAlreadyFinished(id, (await this.get(caller, id)).state)
     })
+    crashPoint('cancel')
     await this.engine.cancelled(id)
   }
 }

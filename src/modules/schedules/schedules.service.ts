@@ -3,6 +3,7 @@ import { Cron } from 'croner'
 import type { RunIdentity } from '../../engine/step.js'
 import { StepError } from '../../engine/step.js'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
+import { crashPoint } from '../../platform/crash-point/crash-point.js'
 import { Sql, type Statement } from '../../platform/database/sql.js'
 import { newId } from '../../platform/ids.js'
 import type { Json, JsonObject } from '../../platform/json.js'
@@ -137,6 +138,7 @@ export class SchedulesService implements FlowSchedules {
         for (const row of due) {
           const input = JSON.stringify(row.payload ?? {})
           const started = await tx.query(START, [newId('run'), row.flow_id, row.id, row.node, input, now])
+          crashPoint('schedule')
           if (started.length > 0) {
             await tx.query(ADVANCE, [row.account_id, row.id, slotAfter(row, now), now])
             fired++
