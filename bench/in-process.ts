@@ -4,7 +4,7 @@ import { Engine } from '../src/engine/interpreter.js'
 import { StepRegistry, type StepType } from '../src/engine/step.js'
 import { rowsOf } from '../src/modules/runs/journal/flush.js'
 import { Journal } from '../src/modules/runs/journal/journal.js'
-import { type JournalRecord, runOf } from '../src/modules/runs/journal/records.js'
+import { type JournalRecord, runOf, type Writer } from '../src/modules/runs/journal/records.js'
 import { Ownership } from '../src/modules/runs/ownership.js'
 import { RunWorker } from '../src/modules/runs/run.worker.js'
 import { RunEvents } from '../src/modules/runs/run-events.js'
@@ -40,6 +40,13 @@ export function lightFlow(steps: number, type: 'pure' | 'effect'): Graph {
 class CommitPerRecord extends Journal {
   private readonly tails = new Map<string, Promise<unknown>>()
 
+  constructor(
+    private readonly pool: Sql,
+    writer: Writer,
+  ) {
+    super(pool, writer)
+  }
+
   override async accept(...[run]: Parameters<Journal['accept']>) {
     await this.commit({ kind: 'accept', run })
     return { id: run.id, createdAt: run.createdAt, repeated: false }
@@ -57,11 +64,12 @@ class CommitPerRecord extends Journal {
 
   override async close() {
     await Promise.all(this.tails.values())
+    await super.close()
   }
 
   private commit(record: JournalRecord): Promise<unknown> {
     const runId = runOf(record)
-    const written = (this.tails.get(runId) ?? Promise.resolve()).then(() => this.send(rowsOf(record)))
+    const written = (this.tails.get(runId) ?? Promise.resolve()).then(() => this.send(rowsOf(record), this.pool))
     this.tails.set(runId, written)
     return written
   }
@@ -124,7 +132,7 @@ export class InProcess {
     }
     await this.journal.accept({ ...run, state: 'running' })
     const ended = new Promise<void>((resolve) => this.ended.set(run.id, resolve))
-    this.worker.start({ ...run, epoch: 0, history: [], timers: [], lastSeq: 0, untold: [] })
+    this.worker.start({ ...run, epoch: 0, history: [], timers: [], opens: [], lastSeq: 0, untold: [] })
     await ended
   }
 

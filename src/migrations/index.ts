@@ -3,6 +3,7 @@ import { Identity0000000000001 } from './0001-identity.js'
 import { Flows0000000000002 } from './0002-flows.js'
 import { Runs0000000000003 } from './0003-runs.js'
 import { KvAndSchedules0000000000004 } from './0004-kv-and-schedules.js'
+import { Engine0000000000005 } from './0005-engine.js'
 
 /**
  * The one ordered history of the schema. Append only: a migration that has been published is never edited, renamed or moved.
@@ -15,4 +16,5 @@ export const migrations: (new () => MigrationInterface)[] = [
   Flows0000000000002,
   Runs0000000000003,
   KvAndSchedules0000000000004,
+  Engine0000000000005,
 ]

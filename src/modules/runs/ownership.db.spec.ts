@@ -183,7 +183,7 @@ describe('a process that is lost', () => {
     const { ownership } = await take()
     await runs(5, null, 'queued')
     await database.dataSource.query('update engine_instance set lost_at = now()')
-    expect(await claimDueRuns(database.sql, ownership.writer, 10, new Date())).toEqual([])
+    expect(await claimDueRuns(database.sql, ownership.writer, claim(10))).toEqual([])
     const [mine] = await runs(1, ownership.writer.id)
     expect(await retakeRuns(database.sql, ownership.writer, [mine as string])).toEqual([])
     expect(await stored(mine)).toMatchObject({ epoch: 0 })
@@ -197,7 +197,7 @@ describe('due runs', () => {
     const claimed: string[] = []
     for (let more = true; more; ) {
       const batches = await Promise.all(
-        owners.map(({ ownership }) => claimDueRuns(database.sql, ownership.writer, 20, new Date())),
+        owners.map(({ ownership }) => claimDueRuns(database.sql, ownership.writer, claim(20))),
       )
       claimed.push(...batches.flat().map(({ id }) => id))
       more = batches.some((batch) => batch.length > 0)
@@ -214,7 +214,7 @@ describe('due runs', () => {
     const [forSignal] = await runs(1, null, 'waiting')
     await database.dataSource.query('update run set wake_at = null where id = $1', [forSignal])
     await runs(1, null, 'cancelled')
-    const claimed = await claimDueRuns(database.sql, ownership.writer, 10, new Date())
+    const claimed = await claimDueRuns(database.sql, ownership.writer, claim(10))
     expect(claimed.map(({ id, epoch }) => ({ id, epoch }))).toEqual([{ id: due, epoch: 1 }])
   })
 })
@@ -232,6 +232,10 @@ describe('a run whose accept or claim was answered to a broken connection', () =
     expect(await stored(unknown)).toMatchObject({ epoch: 1, recoveries: 1, state: 'running' })
   })
 })
+
+function claim(limit: number) {
+  return { limit, now: new Date(), tags: ['default'], suspects: 1 }
+}
 
 async function take(): Promise<Watched> {
   const watched: Omit<Watched, 'ownership'> = { lost: 0, hints: [], errors: [] }

@@ -69,7 +69,7 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
     try {
       const accepted = await parts.journal.accept({ ...run, state: place ? 'running' : 'queued' })
       if (accepted.repeated) return accepted
-      if (place) parts.worker.start({ ...run, epoch: 0, history: [], timers: [], lastSeq: 0, untold: [] })
+      if (place) parts.worker.start({ ...run, epoch: 0, history: [], timers: [], opens: [], lastSeq: 0, untold: [] })
       else parts.worker.lookForWork()
       return accepted
     } catch (error) {

@@ -35,6 +35,10 @@ export class RunHost implements Host {
   wakeAt: Date | null = null
   private seq: number
   private unwritten: StoredEvent[] = []
+  /** Settles when the last outcome is durable. */
+  private recorded = Promise.resolve()
+  /** Resolves when the last events are. */
+  private writing = Promise.resolve()
   private readonly due = new Map<string, Date>()
 
   constructor(
@@ -60,7 +64,8 @@ export class RunHost implements Host {
   }
 
   record(outcome: StepOutcome): Promise<void> {
-    return this.parts.journal.write({ kind: 'outcome', runId: this.run.id, outcome })
+    this.recorded = this.parts.journal.write({ kind: 'outcome', runId: this.run.id, outcome })
+    return this.recorded
   }
 
   async sleep(timer: Timer, signal: AbortSignal): Promise<void> {
@@ -100,8 +105,19 @@ export class RunHost implements Host {
   /** Writes the events that are kept back. */
   async flushEvents(): Promise<void> {
     const events = this.takeEvents()
-    if (events.length === 0) return
+    if (events.length > 0) this.writing = Promise.all([this.writing, this.write(events)]).then(() => {})
+    await this.writing
+  }
+
+  /** Resolves once the events that were handed on are written. */
+  async eventsWritten(): Promise<void> {
+    await this.writing
+  }
+
+  private async write(events: StoredEvent[]): Promise<void> {
     try {
+      // They tell of outcomes, and travel on another connection: what watchers are told of is durable.
+      await this.recorded
       await this.parts.journal.write({ kind: 'events', runId: this.run.id, events })
       this.parts.events.published(this.run.id)
     } catch (error) {

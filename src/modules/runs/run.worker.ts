@@ -152,7 +152,12 @@ export class RunWorker {
       this.again = false
       const room = Math.min(CLAIM_BATCH, this.room)
       if (room <= 0) return
-      const runs = await claimDueRuns(this.parts.sql, this.parts.owner, room, this.parts.clock.now())
+      const runs = await claimDueRuns(this.parts.sql, this.parts.owner, {
+        limit: room,
+        now: this.parts.clock.now(),
+        tags: ['default'],
+        suspects: 1,
+      })
       for (const run of runs) this.start(run)
       if (runs.length === room) this.again = true
     } while (this.again && !this.stopping)
@@ -235,6 +240,8 @@ export class RunWorker {
     } else if (ending.state === 'cancelled') {
       await host.flushEvents()
     } else {
+      // Its log is whole before anyone sees it ended.
+      await host.eventsWritten()
       await journal.finish(run.id, run.epoch, toEnding(ending, clock.now()), host.takeEvents())
     }
     events.published(run.id)

@@ -1,7 +1,7 @@
 import type { FlowError, StepOutcome } from '../../engine/host.js'
 import type { Sql, Statement } from '../../platform/database/sql.js'
 import type { Json, JsonObject } from '../../platform/json.js'
-import type { TimerRecord, Writer } from './journal/records.js'
+import type { OpenStep, TimerRecord, Writer } from './journal/records.js'
 
 /** A run that this process owns, with all that its interpretation needs. */
 export interface TakenRun {
@@ -15,6 +15,8 @@ export interface TakenRun {
   input: Json
   history: StepOutcome[]
   timers: TimerRecord[]
+  /** Attempts that began and may not be repeated. */
+  opens: OpenStep[]
   /** The last event that is recorded; 0 when none is. */
   lastSeq: number
   /** Nodes that had completed, and whose watchers were not told before their process was lost; in the order of their completion. */
@@ -51,12 +53,25 @@ interface OutcomeRow {
 
 const CLAIM: Statement = {
   name: 'run_claim',
-  text: `select id, tenant_id, account_id, flow_id, revision, epoch, start_node, input, recoveries from run_claim($1, $2, $3, $4)`,
+  text: `select id, tenant_id, account_id, flow_id, revision, epoch, start_node, input, recoveries from run_claim($1, $2, $3, $4, $5, $6)`,
 }
 
-/** Takes up to `limit` runs that are due and that nobody has, with all that they have done so far. */
-export async function claimDueRuns(sql: Sql, owner: Writer, limit: number, now: Date): Promise<TakenRun[]> {
-  return await withPast(sql, await sql.query<RunRow>(CLAIM, [owner.id, owner.fence, limit, now]))
+export interface Claim {
+  limit: number
+  now: Date
+  /** Runs with other worker tags are left to others. */
+  tags: readonly string[]
+  /** How many of those runs that may be what ends their processes. */
+  suspects: number
+}
+
+/** Takes runs that are due and that nobody has, with all that they have done so far. */
+export async function claimDueRuns(
+  sql: Sql,
+  owner: Writer,
+  { limit, now, tags, suspects }: Claim,
+): Promise<TakenRun[]> {
+  return await withPast(sql, await sql.query<RunRow>(CLAIM, [owner.id, owner.fence, limit, now, tags, suspects]))
 }
 
 const OWNED: Statement = {
@@ -84,11 +99,11 @@ export async function retakeRuns(sql: Sql, owner: Writer, ids: readonly string[]
   return await withPast(sql, await sql.query<RunRow>(RETAKE, [owner.id, ids]))
 }
 
-/** When the next run that nobody has falls due. */
+/** When the next parked run falls due. */
 export async function nextDueAt(sql: Sql): Promise<Date | undefined> {
   const rows = await sql.query<{ at: Date | null }>({
     name: 'run_next_due',
-    text: `select min(wake_at) as at from run where state in ('queued', 'waiting')`,
+    text: `select min(wake_at) as at from run where state = 'waiting' and wake_at is not null`,
   })
   return rows[0]?.at ?? undefined
 }
@@ -111,6 +126,13 @@ async function withPast(sql: Sql, runs: RunRow[]): Promise<TakenRun[]> {
     },
     [ids],
   )
+  const opens = await sql.query<{ run_id: string; path: string; attempt: number; started_at: Date }>(
+    {
+      name: 'run_opens',
+      text: 'select run_id, path, attempt, started_at from step_open where run_id = any ($1)',
+    },
+    [ids],
+  )
   const events = await sql.query<{ run_id: string; last: number }>(
     {
       name: 'run_last_event',
@@ -124,6 +146,7 @@ async function withPast(sql: Sql, runs: RunRow[]): Promise<TakenRun[]> {
   )
   const historyOf = Map.groupBy(outcomes, (row) => row.run_id)
   const timersOf = Map.groupBy(timers, (row) => row.run_id)
+  const opensOf = Map.groupBy(opens, (row) => row.run_id)
   const lastSeqOf = new Map(events.map((row) => [row.run_id, row.last]))
   return runs.map((run) => {
     const history = (historyOf.get(run.id) ?? []).map(toOutcome)
@@ -142,6 +165,11 @@ async function withPast(sql: Sql, runs: RunRow[]): Promise<TakenRun[]> {
         attempt: row.attempt,
         ordinal: row.ordinal,
         dueAt: row.due_at,
+      })),
+      opens: (opensOf.get(run.id) ?? []).map((row) => ({
+        path: row.path,
+        attempt: row.attempt,
+        startedAt: row.started_at,
       })),
       lastSeq: lastSeqOf.get(run.id) ?? 0,
       untold: run.recoveries > 0 ? untold(history, toldIn.get(run.id) ?? new Set()) : [],

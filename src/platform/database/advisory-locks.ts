@@ -1,6 +1,6 @@
 /**
  * The numbers of the program's advisory locks, so that no two mean the same by accident. Each but `migrations` is the first of two
- * keys; the second says which process, signal or entry. The functions in `0003-runs.ts` spell out the number of the fence.
+ * keys; the second says which process, signal or entry. The functions in `0005-engine.ts` spell out their numbers.
  */
 export const LOCKS = {
   /** A process's fence: shared by each of its flushes and claims, exclusive while it is declared lost. */
@@ -11,6 +11,10 @@ export const LOCKS = {
   signal: 7203,
   /** Changes of one key-value entry, which may have no row yet. */
   entry: 7204,
+  /** Runs are admitted to the slots of one concurrency key. */
+  slots: 7205,
+  /** Partitions are made or dropped. */
+  partitions: 7206,
   /** Migrating: one process at a time. */
   migrations: 7_261_102,
 } as const

@@ -2,7 +2,7 @@ import type { JournalRecord, StoredEvent } from './records.js'
 
 /** A record as it travels: rows in JSON, by the list of the flush that they go into. */
 export interface Row {
-  list: 'accepts' | 'outcomes' | 'timers' | 'events' | 'releases' | 'finishes'
+  list: 'accepts' | 'opens' | 'outcomes' | 'timers' | 'events' | 'releases' | 'finishes'
   json: string
 }
 
@@ -32,6 +32,10 @@ export function rowsOf(record: JournalRecord): Row[] {
           trigger: run.trigger,
           start_node: run.startNode,
           input: text(run.input),
+          priority: run.priority,
+          tag: run.tag,
+          concurrency_key: run.concurrency?.key,
+          concurrency_limit: run.concurrency?.limit,
           idempotency_key: run.idempotencyKey,
           request_hash: run.requestHash,
           created_at: run.createdAt,
@@ -63,6 +67,15 @@ export function rowsOf(record: JournalRecord): Row[] {
         }),
       ]
     }
+    case 'open':
+      return [
+        row('opens', {
+          run_id: record.runId,
+          path: record.open.path,
+          attempt: record.open.attempt,
+          started_at: record.open.startedAt,
+        }),
+      ]
     case 'timer':
       return [
         row('timers', {

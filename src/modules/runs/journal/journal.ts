@@ -1,5 +1,6 @@
 import pg from 'pg'
-import type { Sql, Statement } from '../../../platform/database/sql.js'
+import type { LastingConnection } from '../../../platform/database/lasting-connection.js'
+import type { Sql, SqlSession, Statement } from '../../../platform/database/sql.js'
 import { JournalFull, JournalUnavailable, LeaseLost } from '../runs.errors.js'
 import { flushDocument, type Row, rowsOf } from './flush.js'
 import {
@@ -30,6 +31,7 @@ const DEFAULT_LIMITS: JournalLimits = {
 /** Records of one flush, and characters of its rows: enough to make the commit's price vanish, few enough that one statement stays short. */
 const MAX_FLUSH = 2_000
 const MAX_FLUSH_CHARS = 8 * 1024 * 1024
+/** Lanes for what decides how a run goes on; events have one more, so that long logs hold nothing up. */
 const LANES = 2
 
 const WRITE: Statement = { name: 'journal_write', text: 'select journal_write($1, $2, $3) as answer' }
@@ -53,24 +55,28 @@ interface Entry {
 }
 
 /**
- * What happened, made durable. Records queue in two lanes, by run, so that a run's records are written in order; a lane flushes all it
+ * What happened, made durable. Records queue in two lanes, by run, so that a run's records are written in order, and its events in a
+ * third. Each lane has a connection of its own and flushes all it
  * holds in one statement and one commit, and starts the next flush the moment the last returns: an idle process pays one commit of
  * latency, a busy one shares each commit among hundreds of records. Every write may be repeated, so a flush whose answer was lost is
  * sent again. A record that the database refuses is found by halving and fails alone.
  */
 export class Journal {
-  private readonly lanes = Array.from({ length: LANES }, () => new Lane(this))
+  private readonly lanes: readonly Lane[]
+  private readonly log: Lane
   private readonly onLost: () => void
   isClosed = false
   readonly limits: JournalLimits
 
   constructor(
-    private readonly sql: Sql,
+    sql: Sql,
     private readonly writer: Writer,
     options: Partial<JournalLimits> & { onLost?: () => void } = {},
   ) {
     this.limits = { ...DEFAULT_LIMITS, ...options }
     this.onLost = options.onLost ?? (() => {})
+    this.lanes = Array.from({ length: LANES }, () => new Lane(this, sql.lasting('millrace journal')))
+    this.log = new Lane(this, sql.lasting('millrace log'))
   }
 
   /** Resolves once the run is durable. Throws `JournalFull` or `JournalUnavailable` when it cannot be taken now. */
@@ -90,7 +96,7 @@ export class Journal {
 
   /** Resolves once durable; rejects with `LeaseLost` when another process has taken over. */
   async write(record: Exclude<JournalRecord, { kind: 'accept' | 'finish' }>): Promise<void> {
-    await this.lane(record.runId).submit(record)
+    await (record.kind === 'events' ? this.log : this.lane(record.runId)).submit(record)
   }
 
   /** Ends a run. False when it was ended before, by a cancel. */
@@ -107,7 +113,7 @@ export class Journal {
   /** Resolves when all that was handed in is durable, or given up. */
   async close(): Promise<void> {
     this.refuseRuns()
-    await Promise.all(this.lanes.map((lane) => lane.drained()))
+    await Promise.all([...this.lanes, this.log].map((lane) => lane.close()))
   }
 
   /** True while something of this run waits or is in flight. */
@@ -117,12 +123,12 @@ export class Journal {
 
   /** Records waiting or in flight. */
   get queued(): number {
-    return this.lanes.reduce((sum, lane) => sum + lane.length, 0)
+    return this.lanes.reduce((sum, lane) => sum + lane.length, this.log.length)
   }
 
-  async send(rows: readonly Row[]): Promise<FlushAnswer> {
+  async send(rows: readonly Row[], connection: SqlSession): Promise<FlushAnswer> {
     const document = flushDocument(rows)
-    const [row] = await this.sql.query<{ answer: FlushAnswer }>(WRITE, [this.writer.id, this.writer.fence, document])
+    const [row] = await connection.query<{ answer: FlushAnswer }>(WRITE, [this.writer.id, this.writer.fence, document])
     const answer = row?.answer ?? {}
     if (answer.fenced) {
       this.onLost()
@@ -143,7 +149,10 @@ class Lane {
   private chars = 0
   private flushing?: Promise<void>
 
-  constructor(private readonly journal: Journal) {}
+  constructor(
+    private readonly journal: Journal,
+    private readonly connection: LastingConnection,
+  ) {}
 
   get length(): number {
     return this.queue.length + this.inFlight.length
@@ -169,8 +178,10 @@ class Lane {
     })
   }
 
-  async drained(): Promise<void> {
+  /** Resolves when all that was handed in is settled. */
+  async close(): Promise<void> {
     await this.flushing
+    await this.connection.close()
   }
 
   private async flushAll(): Promise<void> {
@@ -212,7 +223,10 @@ class Lane {
   /** Settles every entry, or throws when the database cannot be reached and all may be sent again. */
   private async flush(entries: readonly Entry[]): Promise<void> {
     try {
-      const answer = await this.journal.send(entries.flatMap((entry) => entry.rows))
+      const answer = await this.journal.send(
+        entries.flatMap((entry) => entry.rows),
+        this.connection,
+      )
       for (const entry of entries) entry.resolve(answer)
     } catch (error) {
       if (error instanceof LeaseLost) for (const entry of entries) entry.reject(error)

@@ -13,6 +13,12 @@ export interface NewRun {
   trigger: RunTrigger
   startNode?: string
   input: Json
+  /** From -100 to 100; what is higher is claimed first. Absent means 0. */
+  priority?: number
+  /** Which workers may take it; absent means `default`. */
+  tag?: string
+  /** At most so many runs of this account with this key run at the same time. Such a run is accepted `queued`. */
+  concurrency?: { key: string; limit: number }
   idempotencyKey?: string
   /** Tells whether a repeated key came with the same request. */
   requestHash?: string
@@ -47,6 +53,13 @@ export interface TimerRecord {
   dueAt: Date
 }
 
+/** An attempt that may not be repeated, recorded before it begins. */
+export interface OpenStep {
+  path: string
+  attempt: number
+  startedAt: Date
+}
+
 /** An entry of a run's event sequence as it is stored. `result` of a completed node is in its outcome, not here. */
 export interface StoredEvent {
   seq: number
@@ -73,6 +86,7 @@ export interface Ending {
 export type JournalRecord =
   | { kind: 'accept'; run: NewRun }
   | { kind: 'outcome'; runId: string; outcome: StepOutcome }
+  | { kind: 'open'; runId: string; open: OpenStep }
   | { kind: 'timer'; runId: string; timer: TimerRecord }
   | { kind: 'events'; runId: string; events: readonly StoredEvent[] }
   | { kind: 'release'; runId: string; epoch: number; state: 'queued' | 'waiting'; wakeAt: Date | null }

@@ -1,0 +1,352 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm'
+
+/**
+ * Runs over many processes: priority, worker tags, limits per key, lineage, large values outside the rows, and what a run did in
+ * partitions by week, so that old weeks are dropped instead of deleted row by row. The numbers of the advisory locks are those of
+ * `advisory-locks.ts`.
+ */
+export class Engine0000000000005 implements MigrationInterface {
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(RUN_COLUMNS)
+    await runner.query(PARTITIONS)
+    await runner.query('drop function journal_write; drop function run_claim')
+    await runner.query(RUN_ENDED)
+    await runner.query(JOURNAL_WRITE)
+    await runner.query(RUN_WAKE)
+    await runner.query(RUN_ADMIT)
+    await runner.query(RUN_CLAIM)
+    await runner.query(RUN_CLAIM_THESE)
+  }
+
+  down(): Promise<void> {
+    throw new Error('this migration is not undone: restore a backup instead')
+  }
+}
+
+/**
+ * A run holds a slot of its concurrency key while it is `running`, or `queued` with a time to wake at; a `queued` run without one is held
+ * back until it is admitted. Slots are nothing but these states, so none can leak.
+ *
+ * Ids collate "C", as bytes: they are compared for order alone, and partitions are bounded by them.
+ */
+const RUN_COLUMNS = `
+  alter table run
+    alter column id type text collate "C",
+    add column priority smallint not null default 0 check (priority between -100 and 100),
+    add column tag text not null default 'default',
+    add column concurrency_key text,
+    add column concurrency_limit integer check (concurrency_limit > 0),
+    add column parent_run_id text collate "C",
+    add column parent_path text,
+    add column depth smallint not null default 0,
+    add column resumed_from text collate "C",
+    add column key_base text collate "C",
+    add column stalls smallint not null default 0,
+    add column progress integer not null default 0,
+    add column dead boolean not null default false,
+    add column dispatched_at timestamptz(3),
+    add column input_ref text,
+    add column result_ref text,
+    add check ((concurrency_key is null) = (concurrency_limit is null)),
+    add check ((parent_run_id is null) = (parent_path is null));
+
+  drop index run_due;
+  create index run_queued on run (tag, priority desc, wake_at) where state = 'queued' and wake_at is not null and stalls < 2;
+  create index run_suspect on run (wake_at) where state = 'queued' and wake_at is not null and stalls >= 2;
+  create index run_waiting on run (wake_at) where state = 'waiting' and wake_at is not null;
+  create index run_slot on run (account_id, concurrency_key, state)
+    where concurrency_key is not null and state in ('queued', 'running');
+  create unique index run_child on run (parent_run_id, parent_path) where parent_run_id is not null;
+  create index run_dead on run (account_id, id desc) where dead;
+
+  alter table timer alter column run_id type text collate "C";
+  alter table signal_wait alter column run_id type text collate "C";
+
+  -- Attempts that may not be repeated, from before they begin.
+  create table step_open (
+    run_id text collate "C" not null,
+    path text not null,
+    attempt integer not null,
+    started_at timestamptz(3) not null,
+    primary key (run_id, path, attempt)
+  );
+`
+
+/** The ids of runs begin with the time of their making, so a range of ids is a week. Ids that no week holds are kept beside them. */
+const PARTITIONS = `
+  create function run_id_at(p_at timestamptz) returns text language plpgsql immutable as $$
+  declare
+    v_left bigint := floor(extract(epoch from p_at) * 1000);
+    v_id text := '';
+  begin
+    for i in 1..10 loop
+      v_id := substr('0123456789ABCDEFGHJKMNPQRSTVWXYZ', (v_left & 31)::integer + 1, 1) || v_id;
+      v_left := v_left >> 5;
+    end loop;
+    return 'run_' || v_id;
+  end $$;
+
+  create function run_partitions(p_from timestamptz, p_weeks integer) returns void language plpgsql as $$
+  declare
+    v_table text;
+    v_week timestamp;
+  begin
+    perform pg_advisory_xact_lock(7206, 0);
+    for i in 0..p_weeks - 1 loop
+      v_week := date_trunc('week', p_from at time zone 'UTC') + make_interval(weeks => i);
+      foreach v_table in array array['step_outcome', 'run_event_chunk'] loop
+        if to_regclass(v_table || to_char(v_week, '_YYYYMMDD')) is null then
+          execute format('create table %I partition of %I for values from (%L) to (%L)',
+            v_table || to_char(v_week, '_YYYYMMDD'), v_table,
+            run_id_at(v_week at time zone 'UTC'), run_id_at((v_week + interval '1 week') at time zone 'UTC'));
+        end if;
+      end loop;
+    end loop;
+  end $$;
+
+  alter table step_outcome rename to step_outcome_before;
+  alter table step_outcome_before rename constraint step_outcome_pkey to step_outcome_before_pkey;
+  create table step_outcome (
+    run_id text collate "C" not null,
+    path text not null,
+    attempt integer not null,
+    node text not null,
+    node_type text not null,
+    state text not null check (state in ('succeeded', 'failed', 'retrying')),
+    action text,
+    output json,
+    output_ref text,
+    shared json,
+    error json,
+    due_at timestamptz(3),
+    started_at timestamptz(3) not null,
+    finished_at timestamptz(3) not null,
+    primary key (run_id, path, attempt)
+  ) partition by range (run_id);
+  create table step_outcome_rest partition of step_outcome default;
+
+  alter table run_event_chunk rename to run_event_chunk_before;
+  alter table run_event_chunk_before rename constraint run_event_chunk_pkey to run_event_chunk_before_pkey;
+  create table run_event_chunk (
+    run_id text collate "C" not null,
+    first_seq integer not null,
+    last_seq integer not null,
+    entries json not null,
+    primary key (run_id, first_seq)
+  ) partition by range (run_id);
+  create table run_event_chunk_rest partition of run_event_chunk default;
+
+  select run_partitions(now() - interval '1 week', 4);
+  insert into step_outcome (run_id, path, attempt, node, node_type, state, action, output, shared, error, due_at, started_at,
+      finished_at)
+    select run_id, path, attempt, node, node_type, state, action, output, shared, error, due_at, started_at, finished_at
+    from step_outcome_before;
+  insert into run_event_chunk (run_id, first_seq, last_seq, entries)
+    select run_id, first_seq, last_seq, entries from run_event_chunk_before;
+  drop table step_outcome_before, run_event_chunk_before;
+`
+
+/** What the end of a run, however it came, leaves for nobody. Every statement that ends runs calls this in its transaction. */
+const RUN_ENDED = `
+  create function run_ended(p_ids text[]) returns void language plpgsql as $$
+  begin
+    delete from timer where run_id = any (p_ids);
+    delete from signal_wait where run_id = any (p_ids);
+    delete from step_open where run_id = any (p_ids);
+  end $$;
+`
+
+/**
+ * One flush of a process's journal: any number of records of any number of runs, in one statement and one commit. Every part may be
+ * sent again: rows that are there are left alone. The shared advisory lock is the fence: a takeover holds it exclusively while it
+ * declares the process lost, so a flush either commits before that or sees it and writes nothing.
+ */
+const JOURNAL_WRITE = `
+  create function journal_write(p_engine text, p_fence integer, p json) returns json language plpgsql as $$
+  declare
+    v_accepted json;
+    v_finished text[];
+  begin
+    perform pg_advisory_xact_lock_shared(7201, p_fence);
+    perform 1 from engine_instance where id = p_engine and lost_at is null;
+    if not found then
+      return '{"fenced": true}';
+    end if;
+
+    if p -> 'accepts' is not null then
+      with accepted as (
+        insert into run (id, tenant_id, account_id, flow_id, revision, state, trigger, start_node, input, input_ref, owner, wake_at,
+            priority, tag, concurrency_key, concurrency_limit, idempotency_key, request_hash, created_at)
+          select id, tenant_id, account_id, flow_id, revision, state, trigger, start_node, input::json, input_ref,
+              case when state = 'running' then p_engine end,
+              case when state = 'queued' and concurrency_key is null then created_at end,
+              coalesce(priority, 0), coalesce(tag, 'default'), concurrency_key, concurrency_limit, idempotency_key, request_hash,
+              created_at
+          from json_to_recordset(p -> 'accepts') as x (id text, tenant_id text, account_id text, flow_id text, revision integer,
+            state text, trigger text, start_node text, input text, input_ref text, priority smallint, tag text,
+            concurrency_key text, concurrency_limit integer, idempotency_key text, request_hash text, created_at timestamptz)
+          on conflict do nothing
+          returning id, tenant_id, flow_id, revision)
+      insert into audit_entry (id, tenant_id, at, actor_id, actor_email, action, resource_type, resource_id, outcome, ip,
+          request_id, after)
+        select x.audit_id, a.tenant_id, clock_timestamp(), x.actor_id, x.actor_email, 'run.start', 'run', a.id, 'success',
+            x.ip, x.request_id, json_build_object('flowId', a.flow_id, 'revision', a.revision)
+        from json_to_recordset(p -> 'accepts') as x (id text, audit_id text, actor_id text, actor_email text, ip text,
+          request_id text)
+        join accepted a on a.id = x.id
+        where x.audit_id is not null;
+      select json_agg(json_build_object('asked', x.id, 'id', r.id, 'state', r.state, 'request_hash', r.request_hash,
+          'created_at', r.created_at))
+        into v_accepted
+        from json_to_recordset(p -> 'accepts') as x (id text, flow_id text, idempotency_key text)
+        join run r on r.flow_id = x.flow_id and r.idempotency_key = x.idempotency_key
+        where x.idempotency_key is not null;
+    end if;
+
+    if p -> 'opens' is not null then
+      insert into step_open (run_id, path, attempt, started_at)
+        select run_id, path, attempt, started_at
+        from json_to_recordset(p -> 'opens') as x (run_id text, path text, attempt integer, started_at timestamptz)
+        on conflict do nothing;
+    end if;
+
+    if p -> 'outcomes' is not null then
+      insert into step_outcome (run_id, path, attempt, node, node_type, state, action, output, output_ref, shared, error, due_at,
+          started_at, finished_at)
+        select run_id, path, attempt, node, node_type, state, action, output::json, output_ref, shared::json, error::json, due_at,
+            started_at, finished_at
+        from json_to_recordset(p -> 'outcomes') as x (run_id text, path text, attempt integer, node text, node_type text,
+          state text, action text, output text, output_ref text, shared text, error text, due_at timestamptz,
+          started_at timestamptz, finished_at timestamptz)
+        on conflict do nothing;
+    end if;
+
+    if p -> 'timers' is not null then
+      insert into timer (run_id, path, attempt, ordinal, due_at)
+        select run_id, path, attempt, ordinal, due_at
+        from json_to_recordset(p -> 'timers') as x (run_id text, path text, attempt integer, ordinal integer,
+          due_at timestamptz)
+        on conflict do nothing;
+    end if;
+
+    if p -> 'events' is not null then
+      insert into run_event_chunk (run_id, first_seq, last_seq, entries)
+        select run_id, first_seq, last_seq, entries::json
+        from json_to_recordset(p -> 'events') as x (run_id text, first_seq integer, last_seq integer, entries text)
+        on conflict do nothing;
+    end if;
+
+    if p -> 'releases' is not null then
+      update run r set state = x.state, wake_at = coalesce(r.wake_at, x.wake_at), owner = null
+        from json_to_recordset(p -> 'releases') as x (run_id text, epoch integer, state text, wake_at timestamptz)
+        where r.id = x.run_id and r.owner = p_engine and r.epoch = x.epoch and r.state = 'running';
+    end if;
+
+    if p -> 'finishes' is not null then
+      with ended as (
+        update run r set state = x.state, result = x.result::json, result_ref = x.result_ref, error = x.error::json,
+            finished_at = x.finished_at, wake_at = null
+          from json_to_recordset(p -> 'finishes') as x (run_id text, epoch integer, state text, result text, result_ref text,
+            error text, finished_at timestamptz)
+          where r.id = x.run_id and r.owner = p_engine and r.epoch = x.epoch and r.state = 'running'
+          returning r.id)
+      select array_agg(id) into v_finished from ended;
+      perform run_ended(v_finished);
+      -- Those of a flush that is sent again ended the first time.
+      select array_agg(r.id) into v_finished
+        from json_to_recordset(p -> 'finishes') as x (run_id text, epoch integer, state text)
+        join run r on r.id = x.run_id
+        where r.owner = p_engine and r.epoch = x.epoch and r.state = x.state;
+    end if;
+
+    return json_build_object('accepted', v_accepted, 'finished', to_json(v_finished));
+  end $$;
+`
+
+/** Puts parked runs whose time has come into the queue; one with a concurrency key is held back there until it is admitted. */
+const RUN_WAKE = `
+  create function run_wake(p_limit integer, p_now timestamptz) returns integer language sql as $$
+    with woken as (
+      update run set state = 'queued', wake_at = case when concurrency_key is null then wake_at end
+        where id in (
+          select id from run where state = 'waiting' and wake_at <= p_now order by wake_at limit p_limit for update skip locked)
+        returning 1)
+    select count(*)::integer from woken
+  $$;
+`
+
+/** Gives the free slots of a key to the runs held back for it, by priority, then in the order of their making. Returns how many. */
+const RUN_ADMIT = `
+  create function run_admit(p_account text, p_key text, p_now timestamptz) returns integer language plpgsql as $$
+  declare
+    v_taken integer;
+    v_admitted integer;
+  begin
+    perform pg_advisory_xact_lock(7205, hashtext(p_account || ' ' || p_key));
+    select count(*) into v_taken from run
+      where account_id = p_account and concurrency_key = p_key
+        and (state = 'running' or state = 'queued' and wake_at is not null);
+    with held as (
+      select id, concurrency_limit, priority from run
+        where account_id = p_account and concurrency_key = p_key and state = 'queued' and wake_at is null
+        order by priority desc, id limit 1000 for update skip locked),
+    placed as (
+      select id, concurrency_limit, row_number() over (order by priority desc, id) as place from held)
+    update run set wake_at = p_now from placed
+      where run.id = placed.id and v_taken + placed.place <= placed.concurrency_limit;
+    get diagnostics v_admitted = row_count;
+    return v_admitted;
+  end $$;
+`
+
+/**
+ * Takes up to `p_limit` queued runs of these worker tags, by priority, then by the time they have been due. SKIP LOCKED gives each
+ * process its own; the fence keeps one that was declared lost from taking any. A run that was taken over again and again without getting
+ * further may be what ends its processes: of such suspects only `p_suspects` are taken.
+ */
+const RUN_CLAIM = `
+  create function run_claim(p_engine text, p_fence integer, p_limit integer, p_now timestamptz, p_tags text[], p_suspects integer)
+  returns setof run language plpgsql as $$
+  declare
+    v_ids text[];
+  begin
+    perform pg_advisory_xact_lock_shared(7201, p_fence);
+    perform 1 from engine_instance where id = p_engine and lost_at is null;
+    if not found then
+      return;
+    end if;
+    perform run_wake(p_limit, p_now);
+    v_ids := array(
+      select due.id from unnest(p_tags) as t (tag) cross join lateral (
+        select id, priority, wake_at from run
+          where tag = t.tag and state = 'queued' and wake_at <= p_now and stalls < 2
+          order by priority desc, wake_at limit p_limit for update skip locked) as due
+      order by due.priority desc, due.wake_at limit p_limit);
+    v_ids := v_ids || array(
+      select id from run
+        where tag = any (p_tags) and state = 'queued' and wake_at <= p_now and stalls >= 2
+        order by wake_at limit p_suspects for update skip locked);
+    return query
+      update run set state = 'running', owner = p_engine, epoch = epoch + 1, wake_at = null, dispatched_at = null
+        where id = any (v_ids)
+        returning *;
+  end $$;
+`
+
+/** Takes those of these runs that are queued and due, for a process that was told of them. */
+const RUN_CLAIM_THESE = `
+  create function run_claim_these(p_engine text, p_fence integer, p_ids text[], p_now timestamptz) returns setof run
+  language plpgsql as $$
+  begin
+    perform pg_advisory_xact_lock_shared(7201, p_fence);
+    perform 1 from engine_instance where id = p_engine and lost_at is null;
+    if not found then
+      return;
+    end if;
+    return query
+      update run set state = 'running', owner = p_engine, epoch = epoch + 1, wake_at = null, dispatched_at = null
+        where id in (
+          select id from run where id = any (p_ids) and state = 'queued' and wake_at <= p_now for update skip locked)
+        returning *;
+  end $$;
+`
