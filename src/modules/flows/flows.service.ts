@@ -13,6 +13,7 @@ import type { Graph } from '../../engine/graph.js'
 import { StepRegistry } from '../../engine/step.js'
 import type { Principal } from '../../platform/auth/principal.js'
 import { CLOCK, type Clock, changeTime } from '../../platform/clock/clock.js'
+import { BatchedReads } from '../../platform/database/batched-reads.js'
 import { Sql, type Statement } from '../../platform/database/sql.js'
 import { type Expected, requireMatch } from '../../platform/http/headers.js'
 import { newId } from '../../platform/ids.js'
@@ -44,7 +45,7 @@ export interface RunnableFlow {
 
 const RUNNABLE: Statement = {
   name: 'flow_runnable',
-  text: 'select id, revision from flow where id = $1 and account_id = $2 and deleted_at is null',
+  text: 'select id as key, account_id as "accountId", revision from flow where id = any ($1::text[]) and deleted_at is null',
 }
 
 /** Flows and their revisions. A flow is its account's own: to everyone else it does not exist. */
@@ -52,16 +53,18 @@ const RUNNABLE: Statement = {
 export class FlowsService {
   private readonly types: StepTypes
   private readonly compiled: CompiledFlows
+  private readonly runnables: BatchedReads<{ key: string; accountId: string; revision: number }>
 
   constructor(
     @InjectDataSource() private readonly database: DataSource,
-    private readonly sql: Sql,
+    sql: Sql,
     registry: StepRegistry,
     private readonly audit: AuditTrail,
     @Inject(CLOCK) private readonly clock: Clock,
   ) {
     this.types = stepTypesOf(registry)
     this.compiled = new CompiledFlows(sql, (definition) => this.compile(definition))
+    this.runnables = new BatchedReads(sql, RUNNABLE)
   }
 
   async page(caller: Principal, query: { tag?: string; limit: number; offset: number }): Promise<FlowPage> {
@@ -163,9 +166,9 @@ export class FlowsService {
 
   /** The flow and the revision that a run started now is pinned to. */
   async runnable(caller: { accountId: string }, id: string): Promise<RunnableFlow> {
-    const [flow] = await this.sql.query<RunnableFlow & Record<string, unknown>>(RUNNABLE, [id, caller.accountId])
-    if (!flow) throw new FlowNotFound(id)
-    return flow
+    const [flow] = await this.runnables.rowsOf(id)
+    if (flow?.accountId !== caller.accountId) throw new FlowNotFound(id)
+    return { id, revision: flow.revision }
   }
 
   graph(flowId: string, revision: number): Promise<Graph> {

@@ -4,6 +4,7 @@ import { DataSource, type EntityManager } from 'typeorm'
 import type { Principal } from '../../platform/auth/principal.js'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
 import { type Sealed, Sealer } from '../../platform/crypto/sealer.js'
+import { BatchedReads } from '../../platform/database/batched-reads.js'
 import { Sql, type Statement } from '../../platform/database/sql.js'
 import { AccountsService } from '../accounts/accounts.service.js'
 import { AuditTrail } from '../audit/audit-trail.js'
@@ -22,20 +23,25 @@ export interface SavedSecret {
 
 const OF_ACCOUNT: Statement = {
   name: 'secrets_of_account',
-  text: 'select key, key_id as "keyId", sealed from secret where account_id = $1 and tenant_id = $2 order by key',
+  text: `select account_id as key, tenant_id as "tenantId", key as name, key_id as "keyId", sealed
+    from secret where account_id = any ($1::text[]) order by account_id, key`,
 }
 
 /** An account's secrets. The account itself and admins write them; only its flows read them. */
 @Injectable()
 export class SecretsService {
+  private readonly ofAccount: BatchedReads<Sealed & { key: string; tenantId: string; name: string }>
+
   constructor(
     @InjectDataSource() private readonly database: DataSource,
-    private readonly sql: Sql,
+    sql: Sql,
     private readonly accounts: AccountsService,
     private readonly sealer: Sealer,
     private readonly audit: AuditTrail,
     @Inject(CLOCK) private readonly clock: Clock,
-  ) {}
+  ) {
+    this.ofAccount = new BatchedReads(sql, OF_ACCOUNT)
+  }
 
   /** Sorted by key. */
   async list(caller: Principal, accountId: string): Promise<ShownSecret[]> {
@@ -78,8 +84,9 @@ export class SecretsService {
 
   /** The values by key, for the account's runs: as of now, so a run that starts after a write sees what was written. */
   async reveal(tenantId: string, accountId: string): Promise<Record<string, string>> {
-    const rows = await this.sql.query<Sealed & { key: string }>(OF_ACCOUNT, [accountId, tenantId])
-    return Object.fromEntries(rows.map((row) => [row.key, this.sealer.open(row, placeOfSecret(accountId, row.key))]))
+    const rows = await this.ofAccount.rowsOf(accountId)
+    const own = rows.filter((row) => row.tenantId === tenantId)
+    return Object.fromEntries(own.map((row) => [row.name, this.sealer.open(row, placeOfSecret(accountId, row.name))]))
   }
 
   private record(tx: EntityManager, actor: Principal, action: string, accountId: string, key: string): Promise<void> {
