@@ -2,6 +2,7 @@ import { type BeforeApplicationShutdown, Inject, Injectable, Logger, type OnAppl
 import { Engine } from '../../engine/interpreter.js'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
 import { Config } from '../../platform/config/config.js'
+import { crashPoint } from '../../platform/crash-point/crash-point.js'
 import { Sql } from '../../platform/database/sql.js'
 import { Journal } from './journal/journal.js'
 import type { Accepted, NewRun } from './journal/records.js'
@@ -67,7 +68,9 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
     if (!parts) throw new EngineNotReady()
     const place = parts.worker.reserve()
     try {
+      crashPoint('accept-before-commit')
       const accepted = await parts.journal.accept({ ...run, state: place ? 'running' : 'queued' })
+      crashPoint('accept-after-commit')
       if (accepted.repeated) return accepted
       if (place) parts.worker.start({ ...run, epoch: 0, history: [], timers: [], opens: [], lastSeq: 0, untold: [] })
       else parts.worker.lookForWork()

@@ -1,6 +1,7 @@
 import type { Evaluation, EvaluationResult, Host, RunEvent, SignalWait, StepOutcome, Timer } from '../../engine/host.js'
 import { Parked } from '../../engine/host.js'
 import type { Clock } from '../../platform/clock/clock.js'
+import { crashPoint } from '../../platform/crash-point/crash-point.js'
 import type { Json } from '../../platform/json.js'
 import type { SecretMasker } from '../../platform/masking/secret-masker.js'
 import type { Journal } from './journal/journal.js'
@@ -64,6 +65,7 @@ export class RunHost implements Host {
   }
 
   record(outcome: StepOutcome): Promise<void> {
+    crashPoint('effect-before-journal')
     this.recorded = this.parts.journal.write({ kind: 'outcome', runId: this.run.id, outcome })
     return this.recorded
   }
@@ -76,6 +78,7 @@ export class RunHost implements Host {
       dueAt = timer.dueAt
       this.due.set(key, dueAt)
       await this.parts.journal.write({ kind: 'timer', runId: this.run.id, timer })
+      crashPoint('timer')
     }
     await this.until(dueAt, timer.mayPark, signal)
   }

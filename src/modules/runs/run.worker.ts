@@ -3,6 +3,7 @@ import type { FlowError, RunEnding } from '../../engine/host.js'
 import type { Engine } from '../../engine/interpreter.js'
 import type { Language } from '../../engine/language.js'
 import type { Clock } from '../../platform/clock/clock.js'
+import { crashPoint } from '../../platform/crash-point/crash-point.js'
 import type { Sql } from '../../platform/database/sql.js'
 import type { JsonObject } from '../../platform/json.js'
 import { RevisionUnusable } from '../flows/flows.errors.js'
@@ -243,6 +244,7 @@ export class RunWorker {
       // Its log is whole before anyone sees it ended.
       await host.eventsWritten()
       await journal.finish(run.id, run.epoch, toEnding(ending, clock.now()), host.takeEvents())
+      crashPoint('finish')
     }
     events.published(run.id)
   }

@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { crashPoint } from '../../../platform/crash-point/crash-point.js'
 import type { LastingConnection } from '../../../platform/database/lasting-connection.js'
 import type { Sql, SqlSession, Statement } from '../../../platform/database/sql.js'
 import { JournalFull, JournalUnavailable, LeaseLost } from '../runs.errors.js'
@@ -128,7 +129,10 @@ export class Journal {
 
   async send(rows: readonly Row[], connection: SqlSession): Promise<FlushAnswer> {
     const document = flushDocument(rows)
-    const [row] = await connection.query<{ answer: FlushAnswer }>(WRITE, [this.writer.id, this.writer.fence, document])
+    const sent = connection.query<{ answer: FlushAnswer }>(WRITE, [this.writer.id, this.writer.fence, document])
+    crashPoint('mid-flush')
+    const [row] = await sent
+    crashPoint('commit-before-resolve')
     const answer = row?.answer ?? {}
     if (answer.fenced) {
       this.onLost()
