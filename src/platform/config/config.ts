@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import { type EncryptionKey, encryptionKeys } from './encryption-keys.js'
 import { generatedKey } from './generated-keys.js'
+import { type TracingSettings, tracingSettings } from './tracing-variables.js'
 import { missing, type Variables, variables } from './variables.js'
 
 /** What the operator decided, read once; Nest provides it under its class. Secrets do not show when it is printed. */
@@ -40,6 +41,12 @@ export class Config {
   readonly bodyLimitBytes: number
   /** How long running work may take to end on SIGTERM. */
   readonly shutdownGraceMs: number
+  /** Reads /metrics without an account. */
+  readonly metricsToken?: string
+  /** Undefined: a worker listens to nothing. */
+  readonly metricsPort?: number
+  /** Undefined: no spans. */
+  readonly tracing?: TracingSettings
   readonly logLevel: Variables['LOG_LEVEL']
   readonly logFormat: Variables['LOG_FORMAT']
 
@@ -67,6 +74,9 @@ export class Config {
     this.httpMaxResponseBytes = set.HTTP_MAX_RESPONSE_BYTES
     this.bodyLimitBytes = set.BODY_LIMIT_BYTES
     this.shutdownGraceMs = set.SHUTDOWN_GRACE_MS
+    this.metricsToken = set.METRICS_TOKEN
+    this.metricsPort = set.METRICS_PORT
+    this.tracing = tracingSettings(set)
     this.logLevel = set.LOG_LEVEL
     this.logFormat = set.LOG_FORMAT
     for (const list of Object.values(this).filter(Array.isArray)) Object.freeze(list)
@@ -80,6 +90,8 @@ export class Config {
       redisUrl: withoutPassword(this.redisUrl),
       adminPassword: this.adminPassword && HIDDEN,
       jwtSecret: HIDDEN,
+      metricsToken: this.metricsToken && HIDDEN,
+      tracing: this.tracing && { ...this.tracing, url: withoutPassword(this.tracing.url) },
       encryptionKeys: this.encryptionKeys.map(({ id }) => id),
     }
   }

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { encryptionKeys } from './encryption-keys.js'
+import { tracingVariables } from './tracing-variables.js'
 
 /** Every variable that the program reads. An empty one counts as not set. */
 export const variables = z.object({
@@ -30,6 +31,16 @@ export const variables = z.object({
   HTTP_MAX_RESPONSE_BYTES: whole(1_024, 1_073_741_824).default(10 * 1_048_576),
   BODY_LIMIT_BYTES: whole(1_024, 1_073_741_824).default(1_048_576),
   SHUTDOWN_GRACE_MS: whole(0, 600_000).default(15_000).describe('how long running work may take to end on SIGTERM'),
+  METRICS_TOKEN: z
+    .string()
+    .min(16, 'must have at least 16 characters')
+    .regex(/^[!-~]+$/, 'must be visible ASCII characters without spaces')
+    .optional()
+    .describe('with it as a bearer token, and no account, /metrics may be read'),
+  METRICS_PORT: whole(0, 65_535)
+    .optional()
+    .describe('where a worker, which serves no HTTP otherwise, answers /metrics'),
+  ...tracingVariables,
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   LOG_FORMAT: z.enum(['auto', 'json', 'text']).default('auto').describe('auto: text on a terminal, else JSON'),
 })

@@ -1,0 +1,148 @@
+import { collectDefaultMetrics, Registry, type RegistryContentType } from 'prom-client'
+import type { Family, Sample } from './instruments.js'
+import { type Count, CountFamily, type Description, type Distribution, DistributionFamily } from './instruments.js'
+
+/** Seconds, from what a light step takes to what a person waits for. */
+export const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+
+/** How often the event loop's delay is sampled. prom-client's 10 ms would wake an idle process a hundred times a second. */
+const LOOP_SAMPLING_MS = 50
+
+/** A value that is looked up when somebody asks; undefined where there is none now. */
+type Reading = number | undefined | readonly { value: number; labels: Record<string, string> }[]
+
+export interface Exposition {
+  contentType: RegistryContentType
+  text: string
+}
+
+/**
+ * The measurements of this process: those that are counted where things happen, and those that are looked up when somebody asks.
+ * Nothing is done about them between two scrapes. Every module names its own.
+ */
+export class Metrics {
+  private readonly families = new Map<string, Family>()
+
+  counts<Label extends string>(description: Description<Label>): CountFamily {
+    return this.add(new CountFamily(description))
+  }
+
+  /** A family without labels. */
+  count(description: Omit<Description, 'labels'>): Count {
+    return this.counts(description).with()
+  }
+
+  distributions<Label extends string>(
+    description: Description<Label>,
+    bounds: readonly number[] = SECONDS,
+  ): DistributionFamily {
+    return this.add(new DistributionFamily(description, bounds))
+  }
+
+  /** A family without labels. */
+  distribution(description: Omit<Description, 'labels'>, bounds?: readonly number[]): Distribution {
+    return this.distributions(description, bounds).with()
+  }
+
+  /** What goes up and down: `read` is asked at each scrape. While it fails, the family has no value. */
+  gauge(description: Omit<Description, 'labels'>, read: () => Reading | Promise<Reading>): void {
+    this.add(new Lookup(description, 'gauge', read))
+  }
+
+  /** What somebody else counts already. */
+  counted(description: Omit<Description, 'labels'>, read: () => Reading | Promise<Reading>): void {
+    this.add(new Lookup(description, 'counter', read))
+  }
+
+  /** All of it, in the format that `accept` prefers: OpenMetrics where it is asked for, else Prometheus's own text. */
+  async exposition(accept = ''): Promise<Exposition> {
+    const contentType = prefersOpenMetrics(accept)
+      ? Registry.OPENMETRICS_CONTENT_TYPE
+      : Registry.PROMETHEUS_CONTENT_TYPE
+    const own = await Promise.all(
+      [...this.families.values()].map(async (family) => snapshot(family, await samplesOf(family))),
+    )
+    // Each scrape has a registry of its own, since prom-client renames its metrics for good when it writes OpenMetrics.
+    const page: Registry<RegistryContentType> = new Registry()
+    page.setContentType(contentType)
+    for (const metric of [...own, ...(await processMetrics().getMetricsAsJSON())])
+      page.registerMetric(spelled(metric as Snapshot, contentType))
+    return { contentType, text: await page.metrics() }
+  }
+
+  private add<F extends Family>(family: F): F {
+    if (this.families.has(family.name)) throw new Error(`the metric ${family.name} is there twice`)
+    this.families.set(family.name, family)
+    return family
+  }
+}
+
+class Lookup implements Family {
+  readonly name: string
+  readonly help: string
+
+  constructor(
+    { name, help }: Omit<Description, 'labels'>,
+    readonly type: 'counter' | 'gauge',
+    private readonly read: () => Reading | Promise<Reading>,
+  ) {
+    this.name = name
+    this.help = help
+  }
+
+  async samples(): Promise<Sample[]> {
+    const reading = await this.read()
+    if (reading === undefined) return []
+    return typeof reading === 'number' ? [{ value: reading, labels: {} }] : [...reading]
+  }
+}
+
+/** One source that fails, such as a database that is away, does not take the others with it. */
+async function samplesOf(family: Family): Promise<Sample[]> {
+  try {
+    return await family.samples()
+  } catch {
+    return []
+  }
+}
+
+interface Snapshot {
+  name: string
+  help: string
+  type: string
+  values: Sample[]
+}
+
+function snapshot({ name, help, type }: Family, values: Sample[]): Snapshot {
+  return { name, help, type, values }
+}
+
+/** As prom-client's registry wants it: it asks a metric for nothing but its name and `get()`. OpenMetrics names counters without `_total`. */
+function spelled(metric: Snapshot, contentType: RegistryContentType) {
+  const open = contentType === Registry.OPENMETRICS_CONTENT_TYPE && metric.type === 'counter'
+  const named = open ? { ...metric, name: metric.name.replace(/_total$/, '') } : metric
+  return { ...named, get: async () => named } as unknown as Parameters<Registry['registerMetric']>[0]
+}
+
+let ofProcess: Registry | undefined
+
+/** Event loop, heap, garbage collection, CPU, descriptors. There is one process, however many applications a test has in it. */
+function processMetrics(): Registry {
+  if (!ofProcess) {
+    ofProcess = new Registry()
+    collectDefaultMetrics({ register: ofProcess, eventLoopMonitoringPrecision: LOOP_SAMPLING_MS })
+  }
+  return ofProcess
+}
+
+function prefersOpenMetrics(accept: string): boolean {
+  const weights = new Map(
+    accept.split(',').map((entry): [string, number] => {
+      const [type = '', ...parameters] = entry.split(';').map((part) => part.trim().toLowerCase())
+      const weight = parameters.find((parameter) => parameter.startsWith('q='))
+      return [type, weight === undefined ? 1 : Number(weight.slice(2)) || 0]
+    }),
+  )
+  const open = weights.get('application/openmetrics-text') ?? 0
+  return open > 0 && open >= (weights.get('text/plain') ?? 0)
+}
