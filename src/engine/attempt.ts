@@ -1,33 +1,47 @@
 import type { Json, JsonObject } from '../platform/json.js'
-import type { GraphNode } from './graph.js'
 import { HookRun } from './hooks.js'
-import type { Timer } from './host.js'
+import type { StepOutcome, Timer } from './host.js'
 import { fromHost, Interruption } from './interruption.js'
+import { type Begun, succeeded } from './outcomes.js'
 import { parametersOf } from './parameters.js'
 import { idempotencyKey } from './path.js'
 import { plainJson, plainText } from './plain.js'
-import { type StepContext, StepError, type StepResult, type StepType } from './step.js'
+import {
+  type StepClass,
+  type StepContext,
+  StepError,
+  type StepResult,
+  type StepType,
+  type Transaction,
+} from './step.js'
+import { stepClassOf } from './step-class.js'
 import { withGrace } from './stopping.js'
 import { UserCode } from './user-code.js'
 import type { Workbench } from './workbench.js'
 
 /** Which attempt at which step, and what it works on. */
-export interface AttemptOf {
-  node: GraphNode
+export interface AttemptOf extends Begun {
   type: StepType
-  path: string
-  attempt: number
-  item?: { value: Json; index: number }
+  item?: BatchItem
   signal: AbortSignal
 }
 
+export interface BatchItem {
+  value: Json
+  index: number
+  /** False where nobody will ask for its output. */
+  collected: boolean
+}
+
 /**
- * One attempt at one step: evaluates its parameters, runs its hooks and its own work, and masks what comes out. Throws what went wrong,
- * or `Interruption` when it was not the step that failed.
+ * One attempt at one step: evaluates its parameters, runs its hooks and its own work as its class demands, and masks what comes out.
+ * Throws what went wrong, or `Interruption` when it was not the step that failed.
  */
 export class Attempt {
   private readonly code: UserCode
+  private stepClass: StepClass = 'effect'
   private sleeps = 0
+  private spent = 0
   private interruption?: Interruption
 
   constructor(
@@ -37,54 +51,93 @@ export class Attempt {
     this.code = new UserCode(bench, of)
   }
 
-  async run(): Promise<StepResult> {
+  async run(): Promise<StepOutcome> {
     try {
-      const result = await this.hooked()
-      // A step may have swallowed what its wait threw: the run is unloaded all the same.
-      if (this.interruption) throw this.interruption
-      return this.presentable(result)
+      return await this.settle(await this.prepare())
     } catch (error) {
       throw this.interruption ?? error
     }
   }
 
-  private async hooked(): Promise<StepResult> {
-    const { prep, exec, post } = this.of.node.hooks ?? {}
-    const params = await this.params()
-    if (prep === undefined && exec === undefined && post === undefined) return await this.work(params)
-    const hooks = new HookRun(this.code, params)
-    if (prep !== undefined) await hooks.prep(prep)
-    const result = exec !== undefined ? { output: await hooks.exec(exec) } : { ...(await this.work(hooks.params)) }
+  /** The parameters, with what comes before the work: all of it user code without effects, so the journal is not waited for yet. */
+  private async prepare(): Promise<Prepared> {
+    const { node, type } = this.of
+    const { step, verbatim } = parametersOf(node, type, this.bench.language)
+    const { value } = await this.code.render(step)
+    const params = { ...value, ...verbatim }
+    const { prep, exec } = node.hooks ?? {}
+    const hooks = node.hooks && HookRun.begin(this.code, params)
+    if (prep !== undefined) await hooks?.prep(prep)
+    if (exec === undefined) this.check(hooks?.params ?? params)
+    return { params: hooks?.params ?? params, hooks }
+  }
+
+  private check(params: JsonObject): void {
+    const faults = this.bench.checkParams(this.of.type, params)
+    if (faults.length > 0) throw new StepError(faults.join('; '), { code: 'invalid_params', retryable: false })
+  }
+
+  private async settle(prepared: Prepared): Promise<StepOutcome> {
+    const { ledger } = this.bench
+    const { node, type, signal } = this.of
+    this.stepClass = stepClassOf(node, type, prepared.params)
+    switch (this.stepClass) {
+      case 'pure':
+        // What a crash may repeat unseen need not wait for the journal.
+        await ledger.room()
+        return await this.outcome(prepared)
+      case 'effect':
+        await ledger.durable()
+        return await this.outcome(prepared)
+      case 'at_most_once':
+        await ledger.open(this.of)
+        return await this.outcome(prepared)
+      case 'transactional':
+        return await ledger.transact(this.of, (transaction) => this.outcome(prepared, transaction), signal)
+    }
+  }
+
+  private async outcome(prepared: Prepared, transaction?: Transaction): Promise<StepOutcome> {
+    // A transaction that came to nothing is begun again from here.
+    this.sleeps = 0
+    this.bench.budget.refund(this.spent)
+    this.spent = 0
+    const result = this.presentable(await this.hooked(prepared, transaction))
+    // A step may have swallowed what its wait threw: the run is unloaded all the same.
+    if (this.interruption) throw this.interruption
+    return succeeded(this.of, result, this.bench.host.clock.now())
+  }
+
+  private async hooked({ params, hooks: before }: Prepared, transaction?: Transaction): Promise<StepResult> {
+    const { exec, post } = this.of.node.hooks ?? {}
+    const hooks = before?.fork()
+    if (!hooks) return await this.work(params, transaction)
+    const result =
+      exec !== undefined ? { output: await hooks.exec(exec) } : { ...(await this.work(params, transaction)) }
     if (post !== undefined) result.output = await hooks.post(post, plainJson(result.output))
     const shared = hooks.changes()
     return shared ? { ...result, shared: { ...shared, ...result.shared } } : result
   }
 
-  private async params(): Promise<JsonObject> {
-    const { step, verbatim } = parametersOf(this.of.node, this.of.type, this.bench.language)
-    const { value } = await this.code.render(step)
-    return { ...value, ...verbatim }
-  }
-
-  private async work(params: JsonObject): Promise<StepResult> {
+  private async work(params: JsonObject, transaction?: Transaction): Promise<StepResult> {
     const { type, signal } = this.of
-    const faults = this.bench.checkParams(type, params)
-    if (faults.length > 0) throw new StepError(faults.join('; '), { code: 'invalid_params', retryable: false })
     signal.throwIfAborted()
-    return await withGrace(type.run(params, this.context()), signal, this.bench.host.clock)
+    return await withGrace(type.run(params, this.context(transaction)), signal, this.bench.host.clock)
   }
 
-  private context(): StepContext {
+  private context(transaction: Transaction | undefined): StepContext {
     const { node, path, attempt, item, signal } = this.of
     const { host, memory, voice } = this.bench
-    const mayPark = item === undefined
+    // A batch is not unloaded, and what must not be repeated cannot be left and come back to.
+    const mayPark = item === undefined && this.stepClass !== 'at_most_once'
     return {
       run: memory.run,
       node: node.name,
       nodeType: node.type,
       nextNode: Object.hasOwn(node.next, 'default') ? node.next.default : undefined,
       attempt,
-      idempotencyKey: idempotencyKey(memory.run.id, path),
+      transaction,
+      idempotencyKey: idempotencyKey(memory.run, path),
       input: item ? item.value : memory.input,
       runInput: memory.runInput,
       signal,
@@ -116,9 +169,16 @@ export class Attempt {
 
   private presentable(result: StepResult): StepResult {
     const { host, budget } = this.bench
-    const output = host.mask(plainJson(result.output))
+    const isKept = this.of.item?.collected !== false
+    const output = isKept ? host.mask(plainJson(result.output)) : null
     const shared = result.shared && (host.mask(plainJson(result.shared)) as JsonObject)
-    budget.spend(output, shared)
+    this.spent = budget.spend(output, shared)
     return { output, shared, action: result.action === undefined ? undefined : host.mask(plainText(result.action)) }
   }
+}
+
+/** What an attempt's work begins with. */
+interface Prepared {
+  params: JsonObject
+  hooks?: HookRun
 }

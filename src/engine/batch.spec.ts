@@ -297,6 +297,109 @@ describe('a batch', () => {
   })
 })
 
+describe('a batch that does not collect', () => {
+  const batch = { strategy: 'parallel', maxParallel: 10, collect: false } as const
+
+  it('answers how many items there were, and keeps no output of theirs', async () => {
+    const host = new FakeHost()
+    const graph = graphOf({ each: { type: 'echo', params: { value: '${item}' }, batch } })
+    expect(resultOf(await interpret(graph, { host, input: numbers(30) }))).toEqual({
+      total: 30,
+      succeeded: 30,
+      failed: 0,
+    })
+    expect(host.journal.outcomes.slice(0, 30).map(({ output }) => output)).toEqual(new Array(30).fill(null))
+  })
+
+  it('may bring forth more than the outputs of a run may be together', async () => {
+    const options = { maxOutputChars: 5_000 }
+    const graph = (collect: boolean) =>
+      graphOf({ each: { type: 'echo', params: { value: 'x'.repeat(100) }, batch: { ...batch, collect } } })
+    expect(await interpret(graph(false), { options, input: numbers(100) })).toMatchObject({ state: 'completed' })
+    expect(await interpret(graph(true), { options, input: numbers(100) })).toMatchObject({
+      state: 'failed',
+      error: {
+        code: 'outputs_too_large',
+        message: 'the outputs of all nodes are larger than 5000 characters together',
+      },
+    })
+  })
+
+  it('keeps what its items share, and the action on which they agree', async () => {
+    const graph = graphOf({
+      each: { type: 'share', params: { last: '${item}' }, batch, next: { default: 'tell' } },
+      tell: { type: 'echo', params: { value: '${shared.last}' } },
+    })
+    expect(resultOf(await interpret(graph, { input: numbers(5) }))).toEqual({ result: 4 })
+  })
+
+  it('tells the node behind the error edge how far it came', async () => {
+    const graph = graphOf({
+      each: {
+        type: 'flaky',
+        params: { failures: '${item}' },
+        batch: { strategy: 'serial', maxParallel: 1, collect: false },
+        next: { error: 'tell' },
+      },
+      tell: { type: 'echo', params: { value: '${[error.output, error.message]}' } },
+    })
+    expect(resultOf(await interpret(graph, { input: [0, 0, 1, 0] }))).toEqual({
+      result: [{ total: 4, succeeded: 2, failed: 1 }, 'attempt 1 failed'],
+    })
+  })
+
+  it('counts the items of before a crash', async () => {
+    const host = new FakeHost()
+    const graph = graphOf({ each: { type: 'echo', batch } })
+    const ending = await interpret(graph, { host, input: numbers(20) })
+    const again = new FakeHost({ journal: host.journal.first(13) })
+    expect(await interpret(graph, { host: again, input: numbers(20) })).toEqual(ending)
+  })
+})
+
+describe('the outputs of a batch', () => {
+  const graph = graphOf({
+    each: {
+      type: 'echo',
+      params: { value: 'x'.repeat(100) },
+      batch: { strategy: 'serial', maxParallel: 1 },
+      next: { default: 'end' },
+    },
+    end: { type: 'echo', params: { value: 1 } },
+  })
+
+  it('are counted once, though items and node have them, also after a crash', async () => {
+    const host = new FakeHost()
+    const options = { maxOutputChars: 1_250 }
+    const ending = await interpret(graph, { host, options, input: numbers(10) })
+    expect(ending).toMatchObject({ state: 'completed' })
+    for (const count of [5, 10, 11]) {
+      const again = new FakeHost({ journal: host.journal.first(count) })
+      expect(await interpret(graph, { host: again, options, input: numbers(10) })).toEqual(ending)
+    }
+  })
+})
+
+describe('a batch that takes its time', () => {
+  it('says how far it is every few seconds, and a short one says nothing', async () => {
+    const host = new FakeHost()
+    const ticking = (ms: number) =>
+      stepType('tick', () => {
+        host.clock.advance(ms)
+        return { output: null }
+      })
+    const batch = { strategy: 'serial', maxParallel: 1 } as const
+    await interpret(graphOf({ each: { type: 'tick', batch } }), { host, input: numbers(12), steps: [ticking(1_000)] })
+    expect(host.events.filter((event) => event.type === 'log' && event.data)).toMatchObject([
+      { level: 'info', message: '5 of 12 items done', data: { total: 12, succeeded: 5, failed: 0 }, node: 'each' },
+      { message: '10 of 12 items done', data: { total: 12, succeeded: 10, failed: 0 } },
+    ])
+    const quick = new FakeHost()
+    await interpret(graphOf({ each: { type: 'echo', batch } }), { host: quick, input: numbers(12) })
+    expect(quick.events.filter((event) => event.type === 'log' && event.data)).toEqual([])
+  })
+})
+
 describe('a list that had to be computed', () => {
   const batch = { strategy: 'serial', maxParallel: 1 } as const
   const graphWith = (items: string) =>

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { isJsonObject, type Json, type JsonObject } from '../platform/json.js'
+import { BatchTally } from './batch-tally.js'
 import type { GraphNode } from './graph.js'
 import type { StepOutcome } from './host.js'
 import { Interruption } from './interruption.js'
@@ -7,16 +8,18 @@ import { type Begun, errorOf, failed, flowError, succeeded } from './outcomes.js
 import { parametersOf } from './parameters.js'
 import { itemPath, itemsPath } from './path.js'
 import { plainJson } from './plain.js'
-import { attempts } from './retrying.js'
+import { attempts, lostAttempt } from './retrying.js'
 import { StepError, type StepType } from './step.js'
 import { Breath, Stop } from './stopping.js'
 import { UserCode } from './user-code.js'
 import type { Workbench } from './workbench.js'
 
-/** Items of one batch. Each leaves an outcome, which is kept until the run's end; 100,000 are some 100 MB. */
+/** Items of one batch. Each leaves an outcome in the journal. */
 const MOST_ITEMS = 100_000
 /** Items at the same time, whatever the flow's author asks for: what each holds on to is taken from everybody. */
 const MOST_AT_ONCE = 1_000
+/** How often a batch that takes its time says how far it is. */
+const PROGRESS_MS = 5_000
 
 /**
  * One visit to a batch node: its step for every item, at most `maxParallel` at a time, outputs in the items' order. Each item settles
@@ -26,11 +29,10 @@ const MOST_AT_ONCE = 1_000
 export class BatchVisit {
   private readonly siblings: Stop
   private readonly serial: boolean
+  private readonly collected: boolean
   private readonly breath = new Breath()
-  private readonly outputs: Json[] = []
-  private readonly shared = new Map<number, JsonObject>()
-  private readonly actions = new Set<string | undefined>()
-  private failure?: StepOutcome
+  private tally: BatchTally
+  private tellAt: number
   private broken?: { error: unknown }
 
   constructor(
@@ -42,6 +44,9 @@ export class BatchVisit {
   ) {
     this.siblings = new Stop(signal)
     this.serial = node.batch?.strategy === 'serial'
+    this.collected = node.batch?.collect !== false
+    this.tally = new BatchTally(0, this.collected)
+    this.tellAt = this.now + PROGRESS_MS
   }
 
   async run(): Promise<StepOutcome> {
@@ -54,6 +59,7 @@ export class BatchVisit {
           code: 'batch_items',
           retryable: false,
         })
+      this.tally = new BatchTally(items.length, this.collected)
       await this.settle(items)
       return this.outcome(begun)
     } catch (error) {
@@ -74,7 +80,7 @@ export class BatchVisit {
     const { items: template } = parametersOf(node, this.type, bench.language)
     if (!template) return itemsOf(bench.memory.input)
     const path = itemsPath(this.path)
-    const kept = bench.history.settled(path)?.output as KeptItems | undefined
+    const kept = bench.history.take(path)?.output as KeptItems | undefined
     if (kept?.exact) return itemsOf(kept.items)
     const { value, computed } = await new UserCode(bench, { node, signal }).render(template)
     const items = itemsOf(plainJson(value.items))
@@ -93,13 +99,8 @@ export class BatchVisit {
   }
 
   private async settle(items: readonly Json[]): Promise<void> {
-    const open: number[] = []
-    for (let index = 0; index < items.length; index++) {
-      const known = this.bench.history.settled(itemPath(this.path, index))
-      if (known) this.take(known, index)
-      else open.push(index)
-    }
-    if (this.failure) return
+    const open = this.goOn(items.length)
+    if (this.tally.failure) return
     let next = 0
     const lane = async () => {
       while (next < open.length && !this.siblings.signal.aborted) {
@@ -114,17 +115,37 @@ export class BatchVisit {
     if (this.broken) throw this.broken.error
   }
 
+  /** Takes in what is settled already, and returns the items that are not. An attempt that was lost fails the batch before any starts. */
+  private goOn(count: number): number[] {
+    const { history, ledger } = this.bench
+    const open: number[] = []
+    for (let index = 0; index < count; index++) {
+      const known = history.take(itemPath(this.path, index))
+      if (known) this.take(known, index)
+      else open.push(index)
+    }
+    for (const index of open) {
+      if (this.tally.failure) break
+      const lost = lostAttempt(this.bench, this.node, itemPath(this.path, index))
+      if (!lost) continue
+      ledger.record(lost)
+      this.take(lost, index)
+    }
+    return open
+  }
+
   private async item(value: Json, index: number): Promise<void> {
-    const { bench, node, type } = this
+    const { bench, node, type, collected } = this
     const { signal } = this.siblings
     try {
       const path = itemPath(this.path, index)
-      const outcome = await attempts(bench, { node, type, path, item: { value, index }, signal })
+      const outcome = await attempts(bench, { node, type, path, item: { value, index, collected }, signal })
       // From here to the end nothing waits: of two items that fail together, one is recorded.
       signal.throwIfAborted()
       bench.ledger.record(outcome)
       this.take(outcome, index)
       if (outcome.state === 'failed') this.siblings.now()
+      this.tell()
     } catch (error) {
       if (signal.aborted) return
       this.broken = { error }
@@ -133,28 +154,33 @@ export class BatchVisit {
   }
 
   private take(outcome: StepOutcome, index: number): void {
-    if (outcome.state === 'failed') {
-      this.failure = outcome
-      return
-    }
-    this.outputs[index] = outcome.output ?? null
-    this.actions.add(outcome.action)
-    if (!outcome.shared) return
-    this.shared.set(index, outcome.shared)
+    this.tally.take(outcome, index)
     // Items side by side see what was shared before the batch; only in a row does one see another's.
-    if (this.serial) this.bench.memory.share(outcome.shared)
+    if (this.serial && outcome.state === 'succeeded') this.bench.memory.share(outcome.shared)
   }
 
-  /** The node's own outcome. What items shared is merged in their order, whichever was done first; an action holds if all agree on it. */
+  private tell(): void {
+    if (this.now < this.tellAt) return
+    this.tellAt = this.now + PROGRESS_MS
+    const { total, succeeded, failed } = this.tally.counts
+    const message = `${succeeded + failed} of ${total} items done`
+    this.bench.voice.log(this.node, 'info', message, { total, succeeded, failed })
+  }
+
+  /** The node's own outcome. Outputs that it collects were paid for item by item. */
   private outcome(begun: Begun): StepOutcome {
+    const { failure, action, shared, output, counts } = this.tally
     const now = this.bench.host.clock.now()
-    const inOrder = [...this.shared].sort(([one], [other]) => one - other)
-    const shared =
-      inOrder.length > 0 ? Object.fromEntries(inOrder.flatMap(([, members]) => Object.entries(members))) : undefined
-    if (this.failure) return { ...failed(begun, errorOf(this.failure), this.failure.action, now), shared }
-    this.bench.budget.spend(this.outputs, shared)
-    const action = this.actions.size === 1 ? [...this.actions][0] : undefined
-    return succeeded(begun, { output: this.outputs, action, shared }, now)
+    if (failure) {
+      const error = this.collected ? errorOf(failure) : { ...errorOf(failure), output: counts }
+      return { ...failed(begun, error, failure.action, now), shared }
+    }
+    this.bench.budget.spend(shared)
+    return succeeded(begun, { output, action, shared }, now)
+  }
+
+  private get now(): number {
+    return this.bench.host.clock.now().getTime()
   }
 }
 

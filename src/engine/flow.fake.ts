@@ -20,7 +20,7 @@ export function graphOf(nodes: Record<string, FakeNode> | [string, FakeNode][]):
 export function stepType(
   name: string,
   run: (params: JsonObject, step: StepContext) => Promise<StepResult> | StepResult,
-  options: Partial<Pick<StepType, 'codeParams' | 'sharedAs'>> & { stepClass?: StepClass } = {},
+  options: Partial<Pick<StepType, 'classOf' | 'codeParams' | 'sharedAs'>> & { stepClass?: StepClass } = {},
 ): StepType {
   return {
     name,
@@ -92,7 +92,16 @@ export function interpret(graph: Graph, run: FakeRun = {}): Promise<RunEnding> {
   const engine = new Engine({ registry, checkParams: () => [], ...options })
   const history = [...host.journal.outcomes]
   return engine.interpret(
-    { run: RUN, graph, language: fakeLanguage, input: null, history, resumed: history.length > 0, ...spec },
+    {
+      run: RUN,
+      graph,
+      language: fakeLanguage,
+      input: null,
+      history,
+      opened: [...host.journal.opened],
+      resumed: history.length > 0,
+      ...spec,
+    },
     host,
     signal,
   )

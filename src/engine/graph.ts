@@ -1,8 +1,10 @@
 import type { JsonObject } from '../platform/json.js'
+import type { RunSettings } from './run-settings.js'
 
 /** What a flow definition compiles to, whatever language it was written in. Immutable, and shared by all runs of a revision. */
 export interface Graph {
   readonly start: string
+  readonly settings?: RunSettings
   readonly nodes: ReadonlyMap<string, GraphNode>
 }
 
@@ -17,12 +19,16 @@ export interface GraphNode {
   readonly batch?: Batch
   readonly retry?: Retry
   readonly hooks?: Hooks
+  /** What its author asks for beyond the class of its type: never twice, at the price of never knowing. */
+  readonly guarantee?: 'at_most_once'
 }
 
 /** Runs the node once per item. At most `maxParallel` items at a time; `serial` is one at a time, in order. */
 export interface Batch {
   readonly strategy: 'serial' | 'async' | 'parallel' | 'worker_pool'
   readonly maxParallel: number
+  /** False: the items' outputs are not kept; the batch answers how many there were. */
+  readonly collect?: boolean
 }
 
 /** `maxAttempts` counts every attempt, the first included. */

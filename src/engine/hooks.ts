@@ -10,16 +10,23 @@ const RETURNS = /\breturn\b/
  * member, it does not answer 3.
  */
 export class HookRun {
-  private readonly before: Readonly<JsonObject>
-  private context: JsonObject
-
-  constructor(
+  private constructor(
     private readonly code: UserCode,
     /** The step's parameters, as the hooks leave them. */
     public params: JsonObject,
-  ) {
-    this.before = code.shared()
-    this.context = { ...this.before }
+    private readonly before: Readonly<JsonObject>,
+    private context: JsonObject,
+  ) {}
+
+  static begin(code: UserCode, params: JsonObject): HookRun {
+    const before = code.shared()
+    return new HookRun(code, params, before, { ...before })
+  }
+
+  /** Hooks that go on from this moment, and leave it as it is: for work that may have to be begun again. */
+  fork(): HookRun {
+    this.code.overlay = this.changes()
+    return new HookRun(this.code, this.params, this.before, this.context)
   }
 
   /**

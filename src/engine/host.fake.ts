@@ -6,6 +6,7 @@ import {
   type Evaluation,
   type EvaluationResult,
   type Host,
+  type OpenedStep,
   Parked,
   type RunEvent,
   type Script,
@@ -14,10 +15,21 @@ import {
   type StepOutcome,
   type Timer,
 } from './host.js'
+import type { StepContext, Transaction } from './step.js'
 
-/** What outlives a process: durable outcomes in their order, timers by path, attempt and ordinal, and delivered signals by key. */
+/** What a step of a test writes in a transaction: done when it commits. */
+export class FakeTransaction {
+  readonly writes: (() => void)[] = []
+
+  static of(step: StepContext): FakeTransaction {
+    return step.transaction as unknown as FakeTransaction
+  }
+}
+
+/** What outlives a process: durable outcomes in their order, opened steps, timers by path, attempt and ordinal, and delivered signals by key. */
 export class FakeJournal {
   readonly outcomes: StepOutcome[] = []
+  readonly opened: OpenedStep[] = []
   readonly timers = new Map<string, Date>()
   readonly signals = new Map<string, Json>()
 
@@ -25,6 +37,8 @@ export class FakeJournal {
   first(count: number): FakeJournal {
     const copy = new FakeJournal()
     copy.outcomes.push(...this.outcomes.slice(0, count))
+    const settled = new Set(copy.outcomes.map(attemptKey))
+    copy.opened.push(...this.opened.filter((step) => settled.has(attemptKey(step))))
     for (const outcome of copy.outcomes)
       if (outcome.dueAt) copy.timers.set(timerKey({ ...outcome, ordinal: 0 }), outcome.dueAt)
     return copy
@@ -57,9 +71,11 @@ export class FakeHost implements Host {
   /** Says why an outcome is refused, if it is. */
   refuse: (outcome: StepOutcome) => Error | undefined = () => undefined
   /** What the host throws instead of answering, by method. */
-  readonly broken: { secrets?: Error; sleep?: Error } = {}
+  readonly broken: { secrets?: Error; sleep?: Error; afterCommit?: Error } = {}
+  /** Transactions that come to nothing and are begun again. */
+  lostTransactions = 0
   private gate: Promise<void> = Promise.resolve()
-  private open = () => {}
+  private openGate = () => {}
 
   constructor(options: FakeHostOptions = {}) {
     this.clock = options.clock ?? new FakeClock()
@@ -71,12 +87,12 @@ export class FakeHost implements Host {
   /** From now on outcomes become durable only after `letGo`. */
   hold(): void {
     this.gate = new Promise((resolve) => {
-      this.open = resolve
+      this.openGate = resolve
     })
   }
 
   letGo(): void {
-    this.open()
+    this.openGate()
   }
 
   logs(): string[] {
@@ -92,6 +108,32 @@ export class FakeHost implements Host {
     const refusal = this.refuse(copy)
     if (refusal) throw refusal
     this.journal.outcomes.push(copy)
+  }
+
+  async open(step: OpenedStep): Promise<void> {
+    await this.gate
+    this.journal.opened.push(step)
+  }
+
+  /** What was written in the transaction is done when its outcome is recorded. */
+  async transact(
+    _: OpenedStep,
+    work: (transaction: Transaction) => Promise<StepOutcome>,
+    signal: AbortSignal,
+  ): Promise<StepOutcome> {
+    for (;;) {
+      signal.throwIfAborted()
+      const transaction = new FakeTransaction()
+      const outcome = await work(transaction as unknown as Transaction)
+      if (this.lostTransactions-- > 0) continue
+      const refusal = this.refuse(outcome)
+      if (refusal) throw refusal
+      for (const write of transaction.writes) write()
+      this.handedIn.push(outcome)
+      this.journal.outcomes.push(revived(JSON.parse(JSON.stringify(outcome))))
+      if (this.broken.afterCommit) throw this.broken.afterCommit
+      return outcome
+    }
   }
 
   async sleep(timer: Timer, signal: AbortSignal): Promise<void> {
@@ -185,6 +227,10 @@ function evaluated(script: Script, scope: Record<string, unknown>): unknown {
 
 function asJson(value: unknown): Json {
   return value === undefined ? null : JSON.parse(JSON.stringify(value))
+}
+
+function attemptKey({ path, attempt }: { path: string; attempt: number }): string {
+  return `${path} ${attempt}`
 }
 
 function timerKey(timer: { path: string; attempt: number; ordinal: number }): string {

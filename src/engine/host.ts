@@ -1,7 +1,7 @@
 import type { Clock } from '../platform/clock/clock.js'
 import type { Json, JsonObject } from '../platform/json.js'
 import type { Evaluation, EvaluationResult } from '../platform/sandbox/evaluation.js'
-import type { LogLevel } from './step.js'
+import type { LogLevel, Transaction } from './step.js'
 
 /**
  * What the engine asks of whoever runs it. The engine decides what happens next; the host evaluates user code, remembers what
@@ -17,6 +17,17 @@ export interface Host {
   mask<T extends Json>(value: T): T
   /** Hands an outcome to the journal, in order; resolves once it is durable. */
   record(outcome: StepOutcome): Promise<void>
+  /** Records that a step which must not be repeated is about to start; resolves once that is durable. In order with outcomes. */
+  open(step: OpenedStep): Promise<void>
+  /**
+   * Commits what `work` writes in its transaction together with the outcome that it resolves with, or nothing of both; resolves with what
+   * was committed. What `work` throws is thrown on. `work` runs again where a transaction came to nothing by no fault of its own.
+   */
+  transact(
+    step: OpenedStep,
+    work: (transaction: Transaction) => Promise<StepOutcome>,
+    signal: AbortSignal,
+  ): Promise<StepOutcome>
   /** Resolves when `timer.dueAt` has come. May throw `Parked` when `timer.mayPark`. The timer is durable before anything waits for it. */
   sleep(timer: Timer, signal: AbortSignal): Promise<void>
   /** As `sleep`, ended early by a signal with this key. */
@@ -78,6 +89,13 @@ export interface StepOutcome {
   dueAt?: Date
   startedAt: Date
   finishedAt: Date
+}
+
+/** An attempt at a step from its start. */
+export interface OpenedStep {
+  path: string
+  attempt: number
+  startedAt: Date
 }
 
 /** A failure as a flow sees it in `error` and as a caller reads it. */

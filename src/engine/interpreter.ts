@@ -2,7 +2,7 @@ import { isJsonObject, type Json } from '../platform/json.js'
 import { BatchVisit } from './batch.js'
 import type { Graph, GraphNode } from './graph.js'
 import { History } from './history.js'
-import { type Host, Parked, type RunEnding, type StepOutcome } from './host.js'
+import { type Host, type OpenedStep, Parked, type RunEnding, type StepOutcome } from './host.js'
 import { Interruption } from './interruption.js'
 import type { Language } from './language.js'
 import { Ledger } from './ledger.js'
@@ -26,6 +26,8 @@ export interface RunSpec {
   /** Absent means the graph's start. */
   startNode?: string
   history?: Iterable<StepOutcome>
+  /** The steps that were started and must not be repeated, whether or not they left an outcome. */
+  opened?: Iterable<OpenedStep>
   /** True when earlier work of this run may exist, so that its beginning is not announced twice. */
   resumed?: boolean
 }
@@ -51,7 +53,8 @@ export class Engine {
    * fails, for then what happened is not safely recorded and another owner goes on from the journal.
    */
   interpret(spec: RunSpec, host: Host, signal: AbortSignal): Promise<RunEnding> {
-    return new Interpretation(this.options, spec, host, signal).run()
+    const { history, opened, ...rest } = spec
+    return new Interpretation(this.options, rest, new History(history, opened), host, signal).run()
   }
 }
 
@@ -69,21 +72,21 @@ class Interpretation {
 
   constructor(
     private readonly options: EngineOptions,
-    private readonly spec: RunSpec,
+    private readonly spec: Omit<RunSpec, 'history' | 'opened'>,
+    history: History,
     host: Host,
     private readonly signal: AbortSignal,
   ) {
     this.stop = new Stop(signal)
     this.maxSteps = options.maxSteps ?? MAX_STEPS
-    const history = [...(spec.history ?? [])]
     this.bench = {
       host,
       language: spec.language,
       checkParams: options.checkParams,
-      history: new History(history),
+      history,
       memory: new RunMemory(spec.run, spec.input),
       ledger: new Ledger(host, this.stop),
-      budget: new OutputBudget(options.maxOutputChars ?? MAX_OUTPUT_CHARS, history),
+      budget: new OutputBudget(options.maxOutputChars ?? MAX_OUTPUT_CHARS, history.outcomes()),
       voice: new Voice(host, this.stop.signal),
     }
   }
@@ -143,7 +146,7 @@ class Interpretation {
   private async settle(node: GraphNode): Promise<StepOutcome> {
     const { history, ledger, voice } = this.bench
     const path = this.visit(node)
-    const known = history.settled(path)
+    const known = history.take(path)
     if (known) return known
     voice.started(node)
     const outcome = await this.work(node, path)

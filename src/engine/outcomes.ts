@@ -1,15 +1,12 @@
 import type { Json } from '../platform/json.js'
 import type { GraphNode } from './graph.js'
-import { type FlowError, type Host, ScriptError, type StepOutcome } from './host.js'
+import { type FlowError, type Host, type OpenedStep, ScriptError, type StepOutcome } from './host.js'
 import { messageOf, plainJson, plainText, shortened } from './plain.js'
 import { StepError, type StepResult } from './step.js'
 
 /** One attempt at one path, from its beginning. */
-export interface Begun {
+export interface Begun extends OpenedStep {
   node: GraphNode
-  path: string
-  attempt: number
-  startedAt: Date
 }
 
 export function succeeded(begun: Begun, result: StepResult, finishedAt: Date): StepOutcome {
@@ -25,6 +22,13 @@ export function succeeded(begun: Begun, result: StepResult, finishedAt: Date): S
 
 export function failed(begun: Begun, error: FlowError, action: string | undefined, finishedAt: Date): StepOutcome {
   return { ...head(begun), state: 'failed', action, error, finishedAt }
+}
+
+/** Of an attempt that was started, must not be repeated, and left no outcome. */
+export function unknown(begun: Begun, now: Date): StepOutcome {
+  const { node } = begun
+  const message = 'the step was interrupted after it had started; whether it took effect is not known'
+  return failed(begun, { message, code: 'unknown_outcome', node: node.name, nodeType: node.type }, 'unknown', now)
 }
 
 /** A failure for the flow's author, masked. */

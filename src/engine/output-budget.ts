@@ -20,13 +20,20 @@ export class OutputBudget {
     for (const { output, shared, error } of history) this.left -= weightOf([output, shared, error?.output])
   }
 
-  /** Throws `StepError` when there is not that much left. */
-  spend(...values: (Json | undefined)[]): void {
+  /** Returns how much it was. Throws `StepError` when there is not that much left. */
+  spend(...values: (Json | undefined)[]): number {
+    const before = this.left
     if (!this.affords(...values))
       throw new StepError(`the outputs of all nodes are larger than ${this.most} characters together`, {
         code: 'outputs_too_large',
         retryable: false,
       })
+    return before - this.left
+  }
+
+  /** Gives back what was spent on values that came to nothing. */
+  refund(weight: number): void {
+    this.left += weight
   }
 
   /** Spends it if there is that much left. */

@@ -19,6 +19,12 @@ export function itemsPath(visit: string): string {
 }
 
 /** The same on every attempt, also after a crash. Printable ASCII, since it travels as a header. */
-export function idempotencyKey(runId: string, path: string): string {
-  return `${runId}:${path.toWellFormed().replace(NOT_PRINTABLE_ASCII, encodeURIComponent)}`
+export function idempotencyKey(run: { id: string; keyBase?: string }, path: string): string {
+  return `${run.keyBase ?? run.id}:${path.toWellFormed().replace(NOT_PRINTABLE_ASCII, encodeURIComponent)}`
+}
+
+/** The path of the visit that an item, or a computed list, belongs to; of a visit itself its own. */
+export function visitOf(path: string): string {
+  const item = path.indexOf('[')
+  return item < 0 ? path : path.slice(0, item)
 }

@@ -29,20 +29,21 @@ function randomGraph(seed: number): Graph {
         .filter(() => next() < 0.7)
         .map((action) => [action, one(...names)]),
     )
+  const anyClass = () => one('counted effect', 'counted transactional', 'counted at_most_once')
   const kinds: (() => FakeNode)[] = [
     () => ({ type: 'counted', params: { value: one<Json>('${input}', '${[input, 1]}', '${shared.mark}', 7) } }),
-    () => ({ type: 'counted effect', params: { value: '${[result, error && error.message]}' } }),
-    () => ({ type: 'counted effect', params: { share: one('mark', 'other'), value: below(100) } }),
+    () => ({ type: anyClass(), params: { value: '${[result, error && error.message]}' } }),
+    () => ({ type: anyClass(), params: { share: one('mark', 'other'), value: below(100) } }),
     () => ({ type: 'counted', params: { action: one('left', 'right', 'nowhere'), value: below(9) } }),
     () => ({ type: 'counted', params: { fails: 99, action: one('client_error', 'unknown') } }),
     () => ({
-      type: 'counted effect',
+      type: anyClass(),
       params: { fails: below(4), value: 'after retries' },
       retry: { maxAttempts: 1 + below(3), waitMs: 10 },
     }),
     () => ({ type: 'counted', params: { ms: 1_000, value: '${input}' } }),
     () => ({
-      type: one('counted', 'counted effect'),
+      type: one('counted', anyClass()),
       params: {
         ...(next() < 0.6 ? { items: one<Json>('${[1, 2, shared.mark].slice(0)}', [4, 5, 6, 7]) } : {}),
         value: '${[item, index]}',
@@ -77,7 +78,12 @@ function counting(done: string[]): StepType[] {
     return { output: params.value ?? null, action: params.action as string | undefined, shared }
   }
   const indexOf = (step: { idempotencyKey: string }) => Number(/\[(\d+)\]$/.exec(step.idempotencyKey)?.[1] ?? -1)
-  return [stepType('counted', run), stepType('counted effect', run, { stepClass: 'effect' })]
+  return [
+    stepType('counted', run),
+    ...(['effect', 'transactional', 'at_most_once'] as const).map((stepClass) =>
+      stepType(`counted ${stepClass}`, run, { stepClass }),
+    ),
+  ]
 }
 
 function hostAfter(before: FakeHost, count: number): FakeHost {

@@ -2,29 +2,30 @@ import { Attempt, type AttemptOf } from './attempt.js'
 import type { GraphNode } from './graph.js'
 import type { StepOutcome } from './host.js'
 import { fromHost, Interruption } from './interruption.js'
-import { actionOf, failed, flowError, succeeded } from './outcomes.js'
+import { actionOf, failed, flowError, unknown } from './outcomes.js'
 import { StepError } from './step.js'
 import type { Workbench } from './workbench.js'
+
+/** A step, or one item of a batch, without regard to its attempts. */
+export type AttemptsOf = Omit<AttemptOf, 'attempt' | 'startedAt'>
 
 /**
  * Takes a step, or one item of a batch, through its attempts until one succeeds or none is left, going on where the journal left off. A
  * failed attempt is recorded together with the time of the next. The final outcome is not recorded here. Throws when the run is
  * stopped, parked or interrupted: then there is no outcome.
  */
-export async function attempts(bench: Workbench, of: Omit<AttemptOf, 'attempt'>): Promise<StepOutcome> {
+export async function attempts(bench: Workbench, of: AttemptsOf): Promise<StepOutcome> {
   const { host, ledger } = bench
-  const { node, type, path, signal } = of
+  const { node, path, signal } = of
+  const lost = lostAttempt(bench, node, path)
+  if (lost) return lost
   const before = bench.history.lastRetry(path)
   if (before?.dueAt) await untilRetry(bench, of, before.attempt, before.dueAt)
   for (let attempt = (before?.attempt ?? 0) + 1; ; attempt++) {
-    // What a crash may repeat unseen need not wait for the journal.
-    if (type.stepClass === 'pure') await ledger.room()
-    else await ledger.durable()
     signal.throwIfAborted()
     const begun = { node, path, attempt, startedAt: host.clock.now() }
     try {
-      const result = await new Attempt(bench, { ...of, attempt }).run()
-      return succeeded(begun, result, host.clock.now())
+      return await new Attempt(bench, { ...of, ...begun }).run()
     } catch (error) {
       if (error instanceof Interruption || signal.aborted) throw error
       const now = host.clock.now()
@@ -43,6 +44,12 @@ export async function attempts(bench: Workbench, of: Omit<AttemptOf, 'attempt'>)
   }
 }
 
+/** The outcome of an attempt that must not be repeated and that a crash took before it had any. */
+export function lostAttempt({ history, host }: Workbench, node: GraphNode, path: string): StepOutcome | undefined {
+  const opened = history.lost(path)
+  return opened && unknown({ node, ...opened }, host.clock.now())
+}
+
 function mayRetry(node: GraphNode, attempt: number, error: unknown): boolean {
   if (error instanceof StepError && !error.retryable) return false
   return attempt < (node.retry?.maxAttempts ?? 1)
@@ -50,7 +57,7 @@ function mayRetry(node: GraphNode, attempt: number, error: unknown): boolean {
 
 function untilRetry(
   { host }: Workbench,
-  { path, item, signal }: Omit<AttemptOf, 'attempt'>,
+  { path, item, signal }: AttemptsOf,
   attempt: number,
   dueAt: Date,
 ): Promise<void> {

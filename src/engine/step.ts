@@ -1,10 +1,21 @@
 import type { Json, JsonObject, JsonSchema } from '../platform/json.js'
 
 /**
- * What a crash may do to a step of this type. `pure`: it may run again, unseen. `effect`: it runs at least once and never again once its
- * outcome is recorded; every attempt has the same idempotency key, and none starts before all that came earlier is durable.
+ * What a crash may do to a step. No class but `pure` starts before all that came earlier is durable.
+ *
+ * - `pure`: it may run again, unseen.
+ * - `effect`: it runs at least once and never again once its outcome is recorded; every attempt has the same idempotency key.
+ * - `transactional`: what it changes and its outcome are committed together, so it takes effect exactly once.
+ * - `at_most_once`: its start is recorded first. An attempt that was lost between start and outcome is `unknown` and never repeated.
  */
-export type StepClass = 'pure' | 'effect'
+export type StepClass = 'pure' | 'effect' | 'transactional' | 'at_most_once'
+
+declare const opaque: unique symbol
+
+/** A transaction of the host's, which the ports of a transactional step write in. Only the host knows what it is. */
+export interface Transaction {
+  readonly [opaque]: 'transaction'
+}
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
@@ -15,7 +26,10 @@ export interface StepType {
   readonly summary: string
   /** JSON Schema (2020-12) of the parameters: checked at upload where they are literal, and again once expressions are evaluated. */
   readonly params: JsonSchema
+  /** The strictest class that a call of this type may have. */
   readonly stepClass: StepClass
+  /** Where the parameters make a milder one of it: a type may read as well as write. */
+  classOf?(params: Readonly<JsonObject>): StepClass
   /** Top-level parameters that hold code for the step itself to evaluate; `${…}` in them is left alone. */
   readonly codeParams?: readonly string[]
   /** The word under which `shared` offers the last output of this kind, such as `http_result`. */
@@ -40,7 +54,9 @@ export interface StepContext {
   readonly nextNode?: string
   /** Counted from 1. */
   readonly attempt: number
-  /** `{run}:{path}`: the same on every attempt, also after a crash. */
+  /** What a transactional step writes in; the others have none. */
+  readonly transaction?: Transaction
+  /** `{run}:{path}`: the same on every attempt, also after a crash, and in a run that goes on from another. */
   readonly idempotencyKey: string
   /** The previous node's output; for the start node the run's input. */
   readonly input: Json
@@ -65,6 +81,8 @@ export interface RunIdentity {
   readonly flowId: string
   readonly tenantId: string
   readonly accountId: string
+  /** The run whose id stands in idempotency keys, where it is not this one: a run that goes on from another repeats its keys. */
+  readonly keyBase?: string
 }
 
 export interface StepErrorOptions {
