@@ -13,9 +13,11 @@ import { RateLimitGuard } from '../platform/http/rate-limit.guard.js'
 import type { Log } from '../platform/log/log.js'
 import { LogModule } from '../platform/log/log.module.js'
 import { RealtimeModule } from '../platform/realtime/realtime.module.js'
+import { TelemetryModule } from '../platform/telemetry/telemetry.module.js'
 import { FacilFlowSurface } from '../surfaces/facilflow.surface.js'
 import { FlowRunnerSurface } from '../surfaces/flowrunner.surface.js'
 import { FlwdSurface } from '../surfaces/flwd.surface.js'
+import { OperationsSurface } from '../surfaces/operations.surface.js'
 
 @Global()
 @Module({
@@ -36,6 +38,7 @@ export class AppModule {
       imports: [
         ConfigModule.with(config),
         LogModule.with(log),
+        TelemetryModule,
         SharedModule,
         DatabaseModule,
         ScheduleModule.forRoot(),
@@ -44,6 +47,7 @@ export class AppModule {
         FlowRunnerSurface,
         FacilFlowSurface,
         FlwdSurface,
+        OperationsSurface,
       ],
       providers: [
         { provide: APP_GUARD, useExisting: AuthenticationGuard },

@@ -5,6 +5,7 @@ import { prepareHttp } from '../platform/http/prepare.js'
 import { accessLog } from '../platform/log/access-log.js'
 import type { Log } from '../platform/log/log.js'
 import { NestLog } from '../platform/log/nest-log.js'
+import { RequestTelemetry } from '../platform/telemetry/request-telemetry.js'
 import { AppModule } from './app.module.js'
 
 export interface AppOptions {
@@ -19,6 +20,6 @@ export async function createApp({ config, log }: AppOptions): Promise<NestExpres
     bodyParser: false,
     abortOnError: false,
   })
-  prepareHttp(app, config, accessLog(log))
+  prepareHttp(app, config, app.get(RequestTelemetry).handler, accessLog(log))
   return app
 }

@@ -2,7 +2,7 @@
 
 import { client } from './client.gen.js';
 import type { Client, ClientMeta, Options as Options2, RequestResult, TDataShape } from './client/index.js';
-import type { FacilflowHealthGetData, FacilflowHealthGetErrors, FacilflowHealthGetResponses, FlowRunnerAccountsCreateData, FlowRunnerAccountsCreateErrors, FlowRunnerAccountsCreateResponses, FlowRunnerAccountsDeleteData, FlowRunnerAccountsDeleteErrors, FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsGetData, FlowRunnerAccountsGetErrors, FlowRunnerAccountsGetResponses, FlowRunnerAccountsListData, FlowRunnerAccountsListErrors, FlowRunnerAccountsListResponses, FlowRunnerAccountsUpdateData, FlowRunnerAccountsUpdateErrors, FlowRunnerAccountsUpdateResponses, FlowRunnerAuthLoginData, FlowRunnerAuthLoginErrors, FlowRunnerAuthLoginResponses, FlowRunnerAuthLogoutData, FlowRunnerAuthLogoutErrors, FlowRunnerAuthLogoutResponses, FlowRunnerAuthRefreshData, FlowRunnerAuthRefreshErrors, FlowRunnerAuthRefreshResponses, FlowRunnerExecutionsCancelData, FlowRunnerExecutionsCancelErrors, FlowRunnerExecutionsCancelResponses, FlowRunnerExecutionsGetData, FlowRunnerExecutionsGetErrors, FlowRunnerExecutionsGetResponses, FlowRunnerExecutionsListData, FlowRunnerExecutionsListErrors, FlowRunnerExecutionsListResponses, FlowRunnerExecutionsLogsData, FlowRunnerExecutionsLogsErrors, FlowRunnerExecutionsLogsResponses, FlowRunnerFlowsCreateData, FlowRunnerFlowsCreateErrors, FlowRunnerFlowsCreateResponses, FlowRunnerFlowsDeleteData, FlowRunnerFlowsDeleteErrors, FlowRunnerFlowsDeleteResponses, FlowRunnerFlowsGetData, FlowRunnerFlowsGetErrors, FlowRunnerFlowsGetResponses, FlowRunnerFlowsListData, FlowRunnerFlowsListErrors, FlowRunnerFlowsListResponses, FlowRunnerFlowsRunData, FlowRunnerFlowsRunErrors, FlowRunnerFlowsRunResponses, FlowRunnerFlowsUpdateData, FlowRunnerFlowsUpdateErrors, FlowRunnerFlowsUpdateResponses, FlowRunnerSecretsCreateData, FlowRunnerSecretsCreateErrors, FlowRunnerSecretsCreateResponses, FlowRunnerSecretsDeleteData, FlowRunnerSecretsDeleteErrors, FlowRunnerSecretsDeleteResponses, FlowRunnerSecretsListData, FlowRunnerSecretsListErrors, FlowRunnerSecretsListResponses, FlowRunnerSignalsSendData, FlowRunnerSignalsSendErrors, FlowRunnerSignalsSendResponses, FlwdHealthGetData, FlwdHealthGetErrors, FlwdHealthGetResponses } from './types.gen.js';
+import type { FacilflowHealthGetData, FacilflowHealthGetErrors, FacilflowHealthGetResponses, FlowRunnerAccountsCreateData, FlowRunnerAccountsCreateErrors, FlowRunnerAccountsCreateResponses, FlowRunnerAccountsDeleteData, FlowRunnerAccountsDeleteErrors, FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsGetData, FlowRunnerAccountsGetErrors, FlowRunnerAccountsGetResponses, FlowRunnerAccountsListData, FlowRunnerAccountsListErrors, FlowRunnerAccountsListResponses, FlowRunnerAccountsUpdateData, FlowRunnerAccountsUpdateErrors, FlowRunnerAccountsUpdateResponses, FlowRunnerAuthLoginData, FlowRunnerAuthLoginErrors, FlowRunnerAuthLoginResponses, FlowRunnerAuthLogoutData, FlowRunnerAuthLogoutErrors, FlowRunnerAuthLogoutResponses, FlowRunnerAuthRefreshData, FlowRunnerAuthRefreshErrors, FlowRunnerAuthRefreshResponses, FlowRunnerExecutionsCancelData, FlowRunnerExecutionsCancelErrors, FlowRunnerExecutionsCancelResponses, FlowRunnerExecutionsGetData, FlowRunnerExecutionsGetErrors, FlowRunnerExecutionsGetResponses, FlowRunnerExecutionsListData, FlowRunnerExecutionsListErrors, FlowRunnerExecutionsListResponses, FlowRunnerExecutionsLogsData, FlowRunnerExecutionsLogsErrors, FlowRunnerExecutionsLogsResponses, FlowRunnerFlowsCreateData, FlowRunnerFlowsCreateErrors, FlowRunnerFlowsCreateResponses, FlowRunnerFlowsDeleteData, FlowRunnerFlowsDeleteErrors, FlowRunnerFlowsDeleteResponses, FlowRunnerFlowsGetData, FlowRunnerFlowsGetErrors, FlowRunnerFlowsGetResponses, FlowRunnerFlowsListData, FlowRunnerFlowsListErrors, FlowRunnerFlowsListResponses, FlowRunnerFlowsRunData, FlowRunnerFlowsRunErrors, FlowRunnerFlowsRunResponses, FlowRunnerFlowsUpdateData, FlowRunnerFlowsUpdateErrors, FlowRunnerFlowsUpdateResponses, FlowRunnerSecretsCreateData, FlowRunnerSecretsCreateErrors, FlowRunnerSecretsCreateResponses, FlowRunnerSecretsDeleteData, FlowRunnerSecretsDeleteErrors, FlowRunnerSecretsDeleteResponses, FlowRunnerSecretsListData, FlowRunnerSecretsListErrors, FlowRunnerSecretsListResponses, FlowRunnerSignalsSendData, FlowRunnerSignalsSendErrors, FlowRunnerSignalsSendResponses, FlwdHealthGetData, FlwdHealthGetErrors, FlwdHealthGetResponses, OperationsMetricsGetData, OperationsMetricsGetErrors, OperationsMetricsGetResponses } from './types.gen.js';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -443,6 +443,28 @@ export class Flwd extends HeyApiClient {
     }
 }
 
+export class Metrics extends HeyApiClient {
+    /**
+     * Measurements for Prometheus
+     *
+     * Of this process, and of the queue that all processes share. Answers OpenMetrics to who prefers it, else Prometheus's text format. Asked by an admin, or with METRICS_TOKEN as the bearer token; such requests are not counted against the rate limit.
+     */
+    public get<ThrowOnError extends boolean = false>(options?: Options<OperationsMetricsGetData, ThrowOnError>): RequestResult<OperationsMetricsGetResponses, OperationsMetricsGetErrors, ThrowOnError> {
+        return (options?.client ?? this.client).get<OperationsMetricsGetResponses, OperationsMetricsGetErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/metrics',
+            ...options
+        });
+    }
+}
+
+export class Operations extends HeyApiClient {
+    private _metrics?: Metrics;
+    get metrics(): Metrics {
+        return this._metrics ??= new Metrics({ client: this.client });
+    }
+}
+
 export class Millrace extends HeyApiClient {
     public static readonly __registry: HeyApiRegistry<Millrace> = new HeyApiRegistry<Millrace>();
     
@@ -467,5 +489,10 @@ export class Millrace extends HeyApiClient {
     private _flwd?: Flwd;
     get flwd(): Flwd {
         return this._flwd ??= new Flwd({ client: this.client });
+    }
+    
+    private _operations?: Operations;
+    get operations(): Operations {
+        return this._operations ??= new Operations({ client: this.client });
     }
 }

@@ -666,6 +666,40 @@ export type FlwdProblem = {
 };
 
 /**
+ * How Operations says what went wrong: a problem document of RFC 9457.
+ */
+export type OperationsProblem = {
+    /**
+     * Names the kind of problem and leads to its explanation.
+     */
+    type: string;
+    /**
+     * The kind of problem in words, the same each time.
+     */
+    title: string;
+    /**
+     * The HTTP status.
+     */
+    status: number;
+    /**
+     * What went wrong this time.
+     */
+    detail: string;
+    /**
+     * The path that was asked for, without its query.
+     */
+    instance: string;
+    /**
+     * Names the request in the log.
+     */
+    requestId: string;
+    /**
+     * Every fault that was found.
+     */
+    errors?: Array<ProblemFault>;
+};
+
+/**
  * One fault of a request.
  */
 export type ProblemFault = {
@@ -2108,3 +2142,48 @@ export type FlowRunnerSignalsSendResponses = {
 };
 
 export type FlowRunnerSignalsSendResponse = FlowRunnerSignalsSendResponses[keyof FlowRunnerSignalsSendResponses];
+
+export type OperationsMetricsGetData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/metrics';
+};
+
+export type OperationsMetricsGetErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: OperationsProblem;
+    /**
+     * Authentication is required.
+     */
+    401: OperationsProblem;
+    /**
+     * Not permitted.
+     */
+    403: OperationsProblem;
+    /**
+     * Too many requests.
+     */
+    429: OperationsProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: OperationsProblem;
+    /**
+     * Not available for now.
+     */
+    503: OperationsProblem;
+};
+
+export type OperationsMetricsGetError = OperationsMetricsGetErrors[keyof OperationsMetricsGetErrors];
+
+export type OperationsMetricsGetResponses = {
+    /**
+     * The measurements
+     */
+    200: string;
+};
+
+export type OperationsMetricsGetResponse = OperationsMetricsGetResponses[keyof OperationsMetricsGetResponses];

@@ -1,6 +1,7 @@
 import { type ExecutionContext, Get } from '@nestjs/common'
 import jwt from 'jsonwebtoken'
 import { describe, expect, it } from 'vitest'
+import type { Config } from '../config/config.js'
 import type { Dialects } from '../http/dialects.js'
 import { Public, SurfaceController } from '../openapi/operations.js'
 import { TOKEN_ALGORITHM, TOKEN_ISSUER } from './access-token.js'
@@ -9,10 +10,12 @@ import { AuthenticationGuard } from './authentication.guard.js'
 import type { Authenticator } from './authenticator.js'
 import { BasicStrategy } from './basic.strategy.js'
 import { BearerStrategy } from './bearer.strategy.js'
+import { AlsoFor } from './machine-token.js'
 import type { Principal } from './principal.js'
 import { Roles } from './roles.js'
 
 const SECRET = 'a secret of at least thirty-two characters'
+const MACHINE = 'the-token-of-a-machine'
 
 class Things {
   @Get()
@@ -29,6 +32,7 @@ describe('requests at the same time', () => {
       {} as Dialects,
       new BearerStrategy(SECRET, authenticator),
       {} as BasicStrategy,
+      {} as Config,
     )
     const names = Array.from({ length: 20 }, (_, index) => `account_${index}`)
     const requests = names.map((name) => ({
@@ -52,6 +56,10 @@ class TakesBoth {
 
   @Roles('admin', 'editor')
   write() {}
+
+  @Roles('admin')
+  @AlsoFor('metricsToken')
+  measure() {}
 }
 
 @SurfaceController({ surface: 'flwd', path: 'tokens', resource: 'Tokens' })
@@ -72,6 +80,7 @@ describe('a route', () => {
     dialects,
     new BearerStrategy(SECRET, authenticator),
     new BasicStrategy(authenticator),
+    { metricsToken: MACHINE } as Config,
   )
   const basic = `Basic ${Buffer.from('user:password').toString('base64')}`
 
@@ -112,6 +121,18 @@ describe('a route', () => {
 
   it('that is public asks nothing', async () => {
     expect(await ask(TakesBoth, 'open', 'Bearer x.y.z')).toMatchObject({ outcome: true, caller: undefined })
+  })
+
+  it('that is for a machine too takes its token, and as before accounts of its roles', async () => {
+    expect(await ask(TakesBoth, 'measure', `Bearer ${MACHINE}`)).toMatchObject({ outcome: true, caller: undefined })
+    expect(await ask(TakesBoth, 'measure', `Bearer ${token('admin')}`)).toMatchObject({
+      outcome: true,
+      caller: 'admin',
+    })
+    for (const wrong of [`Bearer ${MACHINE}x`, `Basic ${MACHINE}`, MACHINE, undefined])
+      expect(await ask(TakesBoth, 'measure', wrong)).toMatchObject({ outcome: expect.any(Unauthenticated) })
+    expect(await ask(TakesBoth, 'measure', `Bearer ${token('user')}`)).toMatchObject({ outcome: expect.any(Forbidden) })
+    expect(await ask(TakesBoth, 'list', `Bearer ${MACHINE}`)).toMatchObject({ outcome: expect.any(Unauthenticated) })
   })
 
   it('that names roles takes only those', async () => {

@@ -2,6 +2,7 @@ import type { CanActivate, ExecutionContext } from '@nestjs/common'
 import { Injectable } from '@nestjs/common'
 import type { Request, Response } from 'express'
 import passport, { type Strategy } from 'passport'
+import { Config } from '../config/config.js'
 import { DomainError } from '../errors/domain-error.js'
 import { Dialects } from '../http/dialects.js'
 import { requestContext } from '../http/request-context.js'
@@ -10,6 +11,7 @@ import type { CredentialScheme } from './accepted-credentials.js'
 import { Forbidden, Unauthenticated } from './auth.errors.js'
 import { BasicStrategy } from './basic.strategy.js'
 import { BearerStrategy } from './bearer.strategy.js'
+import { isMachineToken, machineTokenOf, markMachine } from './machine-token.js'
 import type { Principal } from './principal.js'
 import { rolesOf } from './roles.js'
 
@@ -25,6 +27,7 @@ export class AuthenticationGuard implements CanActivate {
     private readonly dialects: Dialects,
     bearer: BearerStrategy,
     basic: BasicStrategy,
+    private readonly config: Config,
   ) {
     this.strategies = { bearer, basic }
   }
@@ -35,12 +38,21 @@ export class AuthenticationGuard implements CanActivate {
     if (isPublic(handler, controller)) return true
     const request = context.switchToHttp().getRequest<Request>()
     const response = context.switchToHttp().getResponse<Response>()
+    if (this.isMachine(request, handler)) return true
     const principal = await this.authenticate(request, response, this.acceptedBy(controller))
     const roles = rolesOf(handler, controller)
     if (roles && !roles.includes(principal.role)) throw new Forbidden()
     request.user = principal
     const known = requestContext()
     if (known) known.principal = principal
+    return true
+  }
+
+  private isMachine(request: Request, handler: object): boolean {
+    const name = machineTokenOf(handler)
+    const token = name && this.config[name]
+    if (token === undefined || !isMachineToken(request.headers.authorization, token)) return false
+    markMachine(request)
     return true
   }
 

@@ -12,6 +12,9 @@ export interface SqlSession {
   query<Row extends pg.QueryResultRow>(statement: Statement, values?: unknown[]): Promise<Row[]>
 }
 
+/** How busy the connections of a pool are. */
+export type PoolLoad = Readonly<Pick<pg.Pool, 'totalCount' | 'idleCount' | 'waitingCount'>>
+
 /**
  * Postgres without TypeORM, for hot paths: named statements are parsed once per connection, which halves the server's work. A
  * pool of its own, so that requests that wait for TypeORM's connections do not hold up the journal.
@@ -23,6 +26,10 @@ export class Sql implements SqlSession {
     this.pool = new pg.Pool(settings)
     // An idle connection that breaks is replaced by the pool; the next query reports what matters.
     this.pool.on('error', () => {})
+  }
+
+  get load(): PoolLoad {
+    return this.pool
   }
 
   async query<Row extends pg.QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<Row[]> {

@@ -1,5 +1,6 @@
 import type { Request, RequestHandler, Response } from 'express'
 import { newId } from '../ids.js'
+import type { RequestLocals } from '../telemetry/request-telemetry.js'
 import { InvalidRequest } from './faults.js'
 import { MethodNotAllowed, UnknownPath, UnsupportedMediaType } from './refusals.js'
 import { type RequestContext, runInContext } from './request-context.js'
@@ -22,7 +23,9 @@ export function gate(routes: () => RouteTable, readJson: RequestHandler): Reques
       ip: request.ip ?? '',
       path,
       surface: route?.surface ?? methods?.values().next().value?.surface,
+      trace: (response.locals as RequestLocals).span?.spanContext(),
     }
+    if (route) response.locals.route = route.template
     response.setHeader('X-Request-Id', context.requestId)
     runInContext(context, () => {
       try {

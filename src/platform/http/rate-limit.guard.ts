@@ -1,6 +1,7 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common'
 import type { Request, Response } from 'express'
 import { principalIn } from '../auth/caller.js'
+import { isMachine } from '../auth/machine-token.js'
 import { type Allowance, RateCounter } from './rate-limit.js'
 import { RateLimited } from './refusals.js'
 
@@ -22,7 +23,7 @@ export class RateLimitGuard implements CanActivate {
 
   /** Throws `RateLimited` when the request is one too many. Sets the headers in any case. */
   async count(request: Request & { [COUNTED]?: true }, response: Response): Promise<void> {
-    if (request[COUNTED]) return
+    if (request[COUNTED] || isMachine(request)) return
     request[COUNTED] = true
     const principal = principalIn(request)
     const allowance = await this.counter.hit(principal ? principal.accountId : `address ${request.ip}`)

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import type { SpanContext } from '@opentelemetry/api'
 import type { SurfaceName } from '../openapi/surface.js'
 
 /** What is known of the request being served, wherever its work has led. */
@@ -10,6 +11,8 @@ export interface RequestContext {
   readonly path: string
   /** The API whose controller answers; undefined for paths that belong to none. */
   readonly surface?: SurfaceName
+  /** The request's span, where tracing is on. */
+  readonly trace?: SpanContext
   /** Who asks, once the guard knows. */
   principal?: { readonly accountId: string; readonly tenantId: string }
 }

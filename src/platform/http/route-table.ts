@@ -8,6 +8,8 @@ import type { SurfaceName } from '../openapi/surface.js'
 /** One method of one path. */
 export interface Route {
   readonly method: string
+  /** The path with its parameters in braces, such as `/api/v1/flows/{id}`. */
+  readonly template: string
   readonly surface?: SurfaceName
   /** Media types of its body; undefined where it takes none. */
   readonly consumes?: readonly string[]
@@ -52,14 +54,14 @@ export class RouteTable {
       if (typeof handler !== 'function') continue
       const method = Reflect.getMetadata(METHOD_METADATA, handler) as RequestMethod | undefined
       if (method === undefined) continue
-      const route: Route = {
+      const route = {
         method: RequestMethod[method] as string,
         surface: surfaceOf(controller)?.surface,
         consumes: consumesOf(controller, name, handler),
       }
       for (const prefix of prefixes) {
         for (const path of [Reflect.getMetadata(PATH_METADATA, handler)].flat() as string[])
-          this.add(`${prefix}/${path}`, route)
+          this.add(`${prefix}/${path}`, { ...route, template: templateOf(`${prefix}/${path}`) })
       }
     }
   }
@@ -88,6 +90,12 @@ function collect(branch: Branch, segments: readonly string[], at: number, found:
   if (next) collect(next, segments, at + 1, found)
   if (branch.parameter) collect(branch.parameter, segments, at + 1, found)
   if (branch.rest) found.push(branch.rest)
+}
+
+function templateOf(path: string): string {
+  return `/${segmentsOf(path)
+    .map((segment) => segment.replace(/^:(\w+)$/, '{$1}'))
+    .join('/')}`
 }
 
 function segmentsOf(path: string): string[] {

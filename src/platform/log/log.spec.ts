@@ -28,6 +28,9 @@ describe('the log', () => {
     const { log, last } = recording()
     runInContext({ requestId: 'req_1', ip: '', path: '/' }, () => log.info('inside'))
     expect(last()).toMatchObject({ requestId: 'req_1' })
+    const trace = { traceId: '0af7651916cd43dd8448eb211c80319c', spanId: 'b7ad6b7169203331', traceFlags: 1 }
+    runInContext({ requestId: 'req_1', ip: '', path: '/', trace }, () => log.info('traced'))
+    expect(last()).toMatchObject({ requestId: 'req_1', traceId: trace.traceId })
     log.info('outside')
     expect(last()).not.toHaveProperty('requestId')
   })

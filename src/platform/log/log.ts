@@ -6,8 +6,8 @@ import { redact } from './redact.js'
 
 /*
  * How to log. A class holds `private readonly logger = new Logger(Runs.name)` of @nestjs/common and says what happened in a
- * constant sentence, with the particulars as members: `this.logger.warn({ runId, attempt }, 'a step timed out')`. The request's id
- * is added by itself. `error` is for what an operator must look at, `warn` for what may need it, `log` for what happens seldom,
+ * constant sentence, with the particulars as members: `this.logger.warn({ runId, attempt }, 'a step timed out')`. The ids of the
+ * request and of its trace are added by themselves. `error` is for what an operator must look at, `warn` for what may need it, `log` for what happens seldom,
  * `debug` for the rest. Errors go under `err`. Never log bodies, headers, definitions, inputs or outputs: they are users' data.
  */
 
@@ -26,7 +26,7 @@ export function createLog(
       timestamp: pino.stdTimeFunctions.isoTime,
       mixin: () => {
         const context = requestContext()
-        return context ? { requestId: context.requestId } : {}
+        return context ? { requestId: context.requestId, traceId: context.trace?.traceId } : {}
       },
       // Members given to a line win over those of the mixin.
       mixinMergeStrategy: (given: object, mixed: object) => ({ ...mixed, ...given }),

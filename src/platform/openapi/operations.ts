@@ -88,6 +88,20 @@ export function Answers(type: Type<unknown> | [Type<unknown>] | null, options: A
   )
 }
 
+/** A success that is text, in whichever of these media types the caller prefers. */
+export function AnswersText(
+  contentTypes: readonly string[],
+  options: Pick<AnswerOptions, 'description'> & { example: string },
+): MethodDecorator {
+  const schema = { type: 'string', maxLength: 10_000_000 }
+  const content = Object.fromEntries(contentTypes.map((type) => [type, { schema }]))
+  return applyDecorators(
+    HttpCode(200),
+    ApiResponse({ status: 200, description: options.description, content }),
+    mark(ANSWERS, { ...options, status: 200 } satisfies Answer),
+  )
+}
+
 export function answerOf(handler: object): Answer | undefined {
   return Reflect.getMetadata(ANSWERS, handler)
 }

@@ -1,10 +1,11 @@
-/** The documented APIs that this backend speaks. Each names the operations, tags, schemas and the document that belong to it. */
+/** The documented APIs that this backend speaks, and what it says of itself beside them. Each names the operations, tags, schemas and the document that belong to it. */
 export const surfaces = {
   facilflow: { title: 'FacilFlow', schemaPrefix: 'FacilFlow', document: 'facilflow.json' },
   flow8: { title: 'flow8', schemaPrefix: 'Flow8', document: 'flow8.json' },
   flowsApi: { title: 'Flows API', schemaPrefix: 'FlowsApi', document: 'flows-api.json' },
   flowRunner: { title: 'FlowRunner', schemaPrefix: 'FlowRunner', document: 'flowrunner.json' },
   flwd: { title: 'flwd', schemaPrefix: 'Flwd', document: 'flwd.json' },
+  operations: { title: 'Operations', schemaPrefix: 'Operations', document: 'operations.json' },
 } as const
 
 export type SurfaceName = keyof typeof surfaces

@@ -43,9 +43,9 @@ describe('metrics', () => {
     const metrics = new Metrics()
     let depth = 1
     metrics.gauge({ name: 'depth', help: 'Depth.' }, () => depth)
-    metrics.gauge({ name: 'states', help: 'States.' }, async () => [{ value: 4, labels: { state: 'held' } }])
+    metrics.asked({ name: 'states', help: 'States.' }, async () => [{ value: 4, labels: { state: 'held' } }])
     metrics.gauge({ name: 'nothing_now', help: 'Nothing.' }, () => undefined)
-    metrics.gauge({ name: 'away', help: 'Fails.' }, () => Promise.reject(new Error('the database is away')))
+    metrics.asked({ name: 'away', help: 'Fails.' }, () => Promise.reject(new Error('the database is away')))
     metrics.counted({ name: 'elsewhere_total', help: 'Counted elsewhere.' }, () => 9)
     depth = 2
     expect(await lines(metrics, 'depth')).toContain('depth 2')

@@ -21,7 +21,8 @@ export interface Exposition {
  * Nothing is done about them between two scrapes. Every module names its own.
  */
 export class Metrics {
-  private readonly families = new Map<string, Family>()
+  private readonly local = new Map<string, Family>()
+  private readonly remote = new Map<string, Family>()
 
   counts<Label extends string>(description: Description<Label>): CountFamily {
     return this.add(new CountFamily(description))
@@ -44,14 +45,19 @@ export class Metrics {
     return this.distributions(description, bounds).with()
   }
 
-  /** What goes up and down: `read` is asked at each scrape. While it fails, the family has no value. */
-  gauge(description: Omit<Description, 'labels'>, read: () => Reading | Promise<Reading>): void {
+  /** What goes up and down, read at each scrape. */
+  gauge(description: Omit<Description, 'labels'>, read: () => Reading): void {
     this.add(new Lookup(description, 'gauge', read))
   }
 
   /** What somebody else counts already. */
-  counted(description: Omit<Description, 'labels'>, read: () => Reading | Promise<Reading>): void {
+  counted(description: Omit<Description, 'labels'>, read: () => Reading): void {
     this.add(new Lookup(description, 'counter', read))
+  }
+
+  /** What the database or another system must be asked for. While it fails, the family has no value. */
+  asked(description: Omit<Description, 'labels'>, ask: () => Promise<Reading>): void {
+    this.add(new Lookup(description, 'gauge', ask), this.remote)
   }
 
   /** All of it, in the format that `accept` prefers: OpenMetrics where it is asked for, else Prometheus's own text. */
@@ -59,20 +65,21 @@ export class Metrics {
     const contentType = prefersOpenMetrics(accept)
       ? Registry.OPENMETRICS_CONTENT_TYPE
       : Registry.PROMETHEUS_CONTENT_TYPE
-    const own = await Promise.all(
-      [...this.families.values()].map(async (family) => snapshot(family, await samplesOf(family))),
-    )
+    // What is at hand comes first, so that it does not show what the scrape itself asks of others.
+    const local = await Promise.all([...this.local.values()].map(snapshot))
+    const remote = await Promise.all([...this.remote.values()].map(snapshot))
     // Each scrape has a registry of its own, since prom-client renames its metrics for good when it writes OpenMetrics.
     const page: Registry<RegistryContentType> = new Registry()
     page.setContentType(contentType)
-    for (const metric of [...own, ...(await processMetrics().getMetricsAsJSON())])
+    for (const metric of [...local, ...remote, ...(await processMetrics().getMetricsAsJSON())])
       page.registerMetric(spelled(metric as Snapshot, contentType))
     return { contentType, text: await page.metrics() }
   }
 
-  private add<F extends Family>(family: F): F {
-    if (this.families.has(family.name)) throw new Error(`the metric ${family.name} is there twice`)
-    this.families.set(family.name, family)
+  private add<F extends Family>(family: F, to = this.local): F {
+    if (this.local.has(family.name) || this.remote.has(family.name))
+      throw new Error(`the metric ${family.name} is there twice`)
+    to.set(family.name, family)
     return family
   }
 }
@@ -97,15 +104,6 @@ class Lookup implements Family {
   }
 }
 
-/** One source that fails, such as a database that is away, does not take the others with it. */
-async function samplesOf(family: Family): Promise<Sample[]> {
-  try {
-    return await family.samples()
-  } catch {
-    return []
-  }
-}
-
 interface Snapshot {
   name: string
   help: string
@@ -113,8 +111,14 @@ interface Snapshot {
   values: Sample[]
 }
 
-function snapshot({ name, help, type }: Family, values: Sample[]): Snapshot {
-  return { name, help, type, values }
+/** One source that fails, such as a database that is away, does not take the others with it. */
+async function snapshot(family: Family): Promise<Snapshot> {
+  const { name, help, type } = family
+  try {
+    return { name, help, type, values: await family.samples() }
+  } catch {
+    return { name, help, type, values: [] }
+  }
 }
 
 /** As prom-client's registry wants it: it asks a metric for nothing but its name and `get()`. OpenMetrics names counters without `_total`. */
