@@ -1,0 +1,91 @@
+import { Agent, request } from 'undici'
+import type { Random } from './random.js'
+
+export const ADMIN = { username: 'admin@example.com', password: 'correct horse battery' }
+
+/** A server that answers. */
+export interface Reachable {
+  url: string
+}
+
+export interface Answer<T> {
+  status: number
+  body: T
+}
+
+/** No answer of the application: the connection broke, nobody was there, or the server said to come again. */
+export class NoAnswer extends Error {}
+
+/** Asks the servers under fire as a client would who knows that they die: anyone who is there, again and again. */
+export class Client {
+  private readonly agent = new Agent({ headersTimeout: 8_000, bodyTimeout: 8_000, connect: { timeout: 2_000 } })
+  private token = ''
+
+  constructor(
+    private readonly servers: () => readonly Reachable[],
+    private readonly random: Random,
+  ) {}
+
+  async login(): Promise<{ accountId: string }> {
+    const { body } = await this.insist<{ token: string; account_id: string }>('POST', '/api/v1/auth/login', ADMIN)
+    this.token = body.token
+    return { accountId: body.account_id }
+  }
+
+  /** Repeats a request that may be repeated until it is answered. Gives up with `NoAnswer` when `goOn` says so. */
+  async insist<T>(
+    method: 'GET' | 'POST' | 'DELETE',
+    path: string,
+    body?: object,
+    { key, goOn = () => true }: { key?: string; goOn?: () => boolean } = {},
+  ): Promise<Answer<T>> {
+    for (;;) {
+      try {
+        return await this.ask<T>(method, path, body, key)
+      } catch (error) {
+        if (!(error instanceof NoAnswer) || !goOn()) throw error
+        await new Promise((resolve) => setTimeout(resolve, 100))
+      }
+    }
+  }
+
+  /** Asks once. */
+  async ask<T>(method: 'GET' | 'POST' | 'DELETE', path: string, body?: object, key?: string): Promise<Answer<T>> {
+    const servers = this.servers()
+    if (servers.length === 0) throw new NoAnswer('no server is up')
+    return await this.askOne<T>(this.random.pick(servers), method, path, body, key)
+  }
+
+  async askOne<T>(
+    { url }: Reachable,
+    method: 'GET' | 'POST' | 'DELETE',
+    path: string,
+    body?: object,
+    key?: string,
+  ): Promise<Answer<T>> {
+    let status: number
+    let text: string
+    try {
+      const answer = await request(url + path, {
+        dispatcher: this.agent,
+        method,
+        headers: {
+          ...(this.token ? { authorization: `Bearer ${this.token}` } : {}),
+          ...(body ? { 'content-type': 'application/json' } : {}),
+          ...(key ? { 'idempotency-key': key } : {}),
+        },
+        body: body && JSON.stringify(body),
+      })
+      status = answer.statusCode
+      text = await answer.body.text()
+    } catch (error) {
+      throw new NoAnswer(String(error))
+    }
+    if (status >= 500 || status === 429) throw new NoAnswer(`${path} answered ${status}: ${text}`)
+    return { status, body: JSON.parse(text || 'null') as T }
+  }
+
+  async close(): Promise<void> {
+    await this.agent.destroy()
+  }
+}

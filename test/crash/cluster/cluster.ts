@@ -1,0 +1,77 @@
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { RedisServer } from '../../support/peers/redis.js'
+import { ADMIN } from '../client.js'
+import { PostgresUnderTest } from './postgres.js'
+import { type Role, ServerUnderFire } from './server.js'
+
+export interface ClusterOptions {
+  folder: string
+  /** The folder of the built product. */
+  dist: string
+  /** The role of each process. */
+  roles: readonly Role[]
+  redis: boolean
+  /** `host:port` that flows may reach. */
+  outside: string
+}
+
+/** How long a server may take on SIGTERM for what runs. */
+const GRACE_MS = 1_000
+
+/** One Postgres, perhaps one Redis, and several processes of the product on them. */
+export class Cluster {
+  private constructor(
+    readonly folder: string,
+    readonly postgres: PostgresUnderTest,
+    readonly redis: RedisServer | undefined,
+    readonly servers: readonly ServerUnderFire[],
+  ) {}
+
+  static async start({ folder, dist, roles, redis: withRedis, outside }: ClusterOptions): Promise<Cluster> {
+    const logs = join(folder, 'logs')
+    await mkdir(logs, { recursive: true })
+    const postgres = await PostgresUnderTest.start(join(folder, 'database'))
+    const redis = withRedis ? await RedisServer.start() : undefined
+    const environment = {
+      NODE_ENV: 'test',
+      DATA_DIR: join(folder, 'data'),
+      DATABASE_URL: postgres.url,
+      DATABASE_POOL_SIZE: '5',
+      ...(redis ? { REDIS_URL: redis.url } : {}),
+      ADMIN_EMAIL: ADMIN.username,
+      ADMIN_PASSWORD: ADMIN.password,
+      OUTBOUND_ALLOW: outside,
+      RATE_LIMIT: '0',
+      SHUTDOWN_GRACE_MS: String(GRACE_MS),
+      LOG_LEVEL: 'info',
+      LOG_FORMAT: 'json',
+    }
+    const isWorking = async (pid: number) => {
+      const found = await postgres.query('select from engine_instance where pid = $1 and lost_at is null', [pid])
+      return found.length > 0
+    }
+    const servers = roles.map((role, index) => {
+      const name = `${role}-${index + 1}`
+      const entry = join(dist, 'app', `${role}.js`)
+      return new ServerUnderFire({ role, name, entry, environment, logFile: join(logs, `${name}.log`), isWorking })
+    })
+    const cluster = new Cluster(folder, postgres, redis, servers)
+    // The first makes the schema and the keys.
+    for (const server of servers)
+      if (!(await server.start())) throw new Error(`${server.name} did not start: see ${logs}`)
+    return cluster
+  }
+
+  /** Those that answer HTTP now. */
+  get apis(): ServerUnderFire[] {
+    return this.servers.filter(({ role, isUp }) => role === 'api' && isUp)
+  }
+
+  /** Everything is gone when this resolves, in whatever state it was. */
+  async destroy(): Promise<void> {
+    await Promise.all(this.servers.map((server) => server.kill()))
+    await this.redis?.stop()
+    await this.postgres.stop()
+  }
+}

@@ -1,0 +1,175 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { readLog } from './append-log.js'
+import type { Cluster } from './cluster/cluster.js'
+import type { EffectEntry } from './effect-server.js'
+import type { FaultEntry } from './fault-log.js'
+import type { LedgerEntry } from './ledger.js'
+import { SECRET } from './stories.js'
+import type { Throughput } from './throughput.js'
+import type { Sighting } from './watcher.js'
+
+/** A row of `run`; times in ms. */
+export interface RunRow {
+  id: string
+  story: string
+  state: string
+  epoch: number
+  recoveries: number
+  scheduleId: string | null
+  idempotencyKey: string | null
+  createdAt: number
+  finishedAt: number | null
+}
+
+/** A row of `step_outcome`; times in ms. */
+export interface OutcomeRow {
+  run: string
+  path: string
+  attempt: number
+  state: string
+  startedAt: number
+  finishedAt: number
+}
+
+/** What a server said of a run at the end. */
+export interface AnswerRow {
+  run: string
+  server: string
+  /** The state, or the run that the same request named again. */
+  asked: 'state' | 'again'
+  said: string
+}
+
+/** All that is known of a wave once it is over; the checks read this and nothing else. */
+export interface CrashRecord {
+  ledger: LedgerEntry[]
+  effects: EffectEntry[]
+  faults: FaultEntry[]
+  sightings: Sighting[]
+  runs: RunRow[]
+  outcomes: OutcomeRow[]
+  answers: AnswerRow[]
+  /** Runs whose events have gaps or doubles. */
+  brokenEvents: string[]
+  /** What should be gone: rows, jobs, processes, files. */
+  leftovers: string[]
+  /** Where the secret shows. */
+  leaks: string[]
+  /** What happened and no fault explains. */
+  surprises: string[]
+  throughput: Throughput
+}
+
+/** The files in a wave's folder that hold what must survive. */
+export const FILES = { ledger: 'ledger.jsonl', effects: 'effects.jsonl', faults: 'faults.jsonl' } as const
+
+const ms = (column: string) => `(extract(epoch from ${column}) * 1000)::float8`
+
+/** Reads it all back: the files from the disk, the rows by plain SQL, while no server runs. */
+export async function readRecord(
+  cluster: Cluster,
+  known: Pick<CrashRecord, 'sightings' | 'answers' | 'surprises' | 'throughput'>,
+): Promise<CrashRecord> {
+  const { folder, postgres } = cluster
+  return {
+    ...known,
+    ledger: await readLog<LedgerEntry>(join(folder, FILES.ledger)),
+    effects: await readLog<EffectEntry>(join(folder, FILES.effects)),
+    faults: await readLog<FaultEntry>(join(folder, FILES.faults)),
+    runs: await postgres.query<RunRow>(`select r.id, f.name as story, r.state, r.epoch, r.recoveries,
+        r.schedule_id as "scheduleId", r.idempotency_key as "idempotencyKey", ${ms('r.created_at')} as "createdAt",
+        ${ms('r.finished_at')} as "finishedAt"
+      from run r join flow f on f.id = r.flow_id order by r.id`),
+    outcomes:
+      await postgres.query<OutcomeRow>(`select run_id as run, path, attempt, state, ${ms('started_at')} as "startedAt",
+        ${ms('finished_at')} as "finishedAt" from step_outcome order by run_id, started_at`),
+    brokenEvents: await brokenEvents(cluster),
+    leftovers: [...(await leftRows(cluster)), ...(await leftJobs(cluster)), ...(await leftProcesses(folder))],
+    leaks: await leaks(cluster),
+  }
+}
+
+async function brokenEvents({ postgres }: Cluster): Promise<string[]> {
+  const rows = await postgres.query<{ run: string }>(`select run_id as run
+    from run_event_chunk c, json_array_elements(c.entries) as e (entry) group by run_id
+    having count(*) <> max((entry ->> 'seq')::integer) or count(distinct (entry ->> 'seq')::integer) <> count(*)
+      or min((entry ->> 'seq')::integer) <> 1`)
+  return rows.map(({ run }) => run)
+}
+
+/** Each query names what no row may be left of once all runs have ended and all processes are gone. */
+const LEFT_ROWS: Readonly<Record<string, string>> = {
+  'a process is still registered': 'select id from engine_instance',
+  'a timer is left': 'select run_id as id from timer',
+  'a wait is left': 'select run_id as id from signal_wait',
+  'a started step is left open': 'select run_id as id from step_open',
+  'a schedule is left': 'select id from schedule',
+  'an outcome belongs to no run':
+    'select distinct run_id as id from step_outcome o where not exists (select from run where id = o.run_id)',
+  'events belong to no run':
+    'select distinct run_id as id from run_event_chunk c where not exists (select from run where id = c.run_id)',
+  'a slot is still held': `select id from run
+    where concurrency_key is not null and (state = 'running' or state = 'queued' and wake_at is not null)`,
+  'an ended run still has a time to wake at': `select id from run where finished_at is not null and wake_at is not null`,
+}
+
+async function leftRows({ postgres }: Cluster): Promise<string[]> {
+  const found = await Promise.all(
+    Object.entries(LEFT_ROWS).map(async ([what, text]) => {
+      const rows = await postgres.query<{ id: string }>(text)
+      return rows.slice(0, 20).map(({ id }) => `${what}: ${id}`)
+    }),
+  )
+  return found.flat()
+}
+
+/** Jobs of queues that nobody will ever take. */
+async function leftJobs({ redis }: Cluster): Promise<string[]> {
+  if (!redis) return []
+  const keys = (await redis.command('KEYS bull:*')).match(/bull:\S+/g) ?? []
+  const lists = keys.filter((key) => /:(wait|active|delayed|priority|paused)$/.test(key))
+  return lists.map((key) => `jobs are left in ${key}`)
+}
+
+/** Processes that were started for this wave and are still there; the database is not one of them, nor are we. */
+async function leftProcesses(folder: string): Promise<string[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+  const found = await Promise.all(
+    pids.map(async (pid) => {
+      const environment = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')
+      return environment.includes(`DATA_DIR=${folder}`) ? [`process ${pid} is still there`] : []
+    }),
+  )
+  return found.flat()
+}
+
+async function leaks({ folder, postgres }: Cluster): Promise<string[]> {
+  const spellings = [
+    SECRET,
+    encodeURIComponent(SECRET),
+    Buffer.from(SECRET).toString('base64').replace(/=+$/, ''),
+    JSON.stringify(SECRET).slice(1, -1),
+  ]
+  const logs = await Promise.all(
+    (await readdir(join(folder, 'logs'))).map(async (name) => {
+      const text = await readFile(join(folder, 'logs', name), 'utf8')
+      return spellings.some((spelling) => text.includes(spelling)) ? [name] : []
+    }),
+  )
+  const columns = {
+    'events of a run': 'select entries::text as text, run_id as id from run_event_chunk',
+    'an outcome': `select concat_ws(' ', output, shared, error) as text, run_id as id from step_outcome`,
+    'a run': `select concat_ws(' ', input, result, error) as text, id from run`,
+  }
+  const rows = await Promise.all(
+    Object.entries(columns).map(async ([what, text]) => {
+      const found = await postgres.query<{ id: string }>(
+        `select id from (${text}) as t where exists (select from unnest($1::text[]) as s where strpos(t.text, s) > 0) limit 20`,
+        [spellings],
+      )
+      return found.map(({ id }) => `${what}: ${id}`)
+    }),
+  )
+  return [...logs, ...rows].flat()
+}

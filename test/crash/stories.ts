@@ -1,0 +1,161 @@
+/** The value of a secret that flows send and try to log; it must show up nowhere. */
+export const SECRET = 'crash-harness/secret+value 4711'
+export const BATCH_ITEMS = 6
+export const CANCEL_STEPS = 12
+/** Runs of one key that may be at work at the same time. */
+export const LIMIT = 2
+export const LIMIT_KEYS = 3
+export const TICK_SECONDS = 2
+
+export type State = 'completed' | 'failed' | 'cancelled'
+
+/** A flow of the workload, and what a run of it leaves behind when all goes as promised. */
+export interface Story {
+  name: string
+  /** How often it is told among the others; 0 for those that the harness tells itself. */
+  weight: number
+  definition(address: string): string
+  /** The paths of its outcomes: each stage begins once the one before is done. Undefined where a run may begin in the middle. */
+  stages: string[][]
+  /** Those of the paths that send a request to the outside. */
+  effects: string[]
+  ends: State[]
+}
+
+const items = Array.from({ length: BATCH_ITEMS }, (_, index) => `each[${index}]`)
+const cancelSteps = Array.from({ length: CANCEL_STEPS }, (_, index) => `c${index}`)
+
+export const STORIES: readonly Story[] = [
+  {
+    name: 'light',
+    weight: 4,
+    definition: () =>
+      flow(`
+  shape: { type: transform, params: { mapping: { n: "$.n" } }, next: { default: log } }
+  log: { type: transform, params: { script: "console.log('token', secrets.CRASH_TOKEN); return { n: shared.n }" } }`),
+    stages: [['shape'], ['log']],
+    effects: [],
+    ends: ['completed'],
+  },
+  {
+    name: 'chain',
+    weight: 4,
+    definition: (address) =>
+      flow(`
+  one: { ${request(address, '/quick', 'bearer_token: "${secrets.CRASH_TOKEN}"')}, next: { default: two } }
+  two: { ${request(address, '/quick')}, next: { default: three } }
+  three: { ${request(address, '/slow')}, next: { default: four } }
+  four: { ${request(address, '/quick')} }`),
+    stages: [['one'], ['two'], ['three'], ['four']],
+    effects: ['one', 'two', 'three', 'four'],
+    ends: ['completed'],
+  },
+  {
+    name: 'batch',
+    weight: 2,
+    definition: (address) =>
+      flow(`
+  list: { type: transform, params: { script: "return Array.from({ length: ${BATCH_ITEMS} }, (_, index) => index)" }, next: { default: each } }
+  each:
+    ${request(address, '/quick', 'items: "${input}"', 'item: "${item}"').replaceAll(', params:', '\n    params:')}
+    batch: { strategy: worker_pool, max_parallel: 2 }
+    next: { default: last }
+  last: { ${request(address, '/quick')} }`),
+    stages: [['list'], ['each[]'], items, ['each'], ['last']],
+    effects: [...items, 'last'],
+    ends: ['completed'],
+  },
+  {
+    name: 'delay',
+    weight: 2,
+    definition: (address) =>
+      flow(`
+  before: { ${request(address, '/quick')}, next: { default: short } }
+  short: { type: delay, params: { duration: 300ms }, next: { default: long } }
+  long: { type: delay, params: { duration: 2500ms }, next: { default: after } }
+  after: { ${request(address, '/quick')} }`),
+    stages: [['before'], ['short'], ['long'], ['after']],
+    effects: ['before', 'after'],
+    ends: ['completed'],
+  },
+  {
+    name: 'signal',
+    weight: 2,
+    definition: (address) =>
+      flow(`
+  before: { ${request(address, '/quick')}, next: { default: hold } }
+  hold: { type: wait, params: { key: "go-\${shared.n}", timeout: 1h }, next: { default: after } }
+  after: { ${request(address, '/quick')} }`),
+    stages: [['before'], ['hold'], ['after']],
+    effects: ['before', 'after'],
+    ends: ['completed'],
+  },
+  {
+    name: 'retry',
+    weight: 2,
+    definition: (address) =>
+      flow(`
+  flaky: { ${request(address, '/flaky')}, retry: { max_retries: 20, wait: 100ms }, next: { default: after } }
+  after: { ${request(address, '/quick')} }`),
+    stages: [['flaky'], ['after']],
+    effects: ['flaky', 'after'],
+    ends: ['completed'],
+  },
+  {
+    name: 'cancel',
+    weight: 2,
+    definition: (address) =>
+      flow(
+        cancelSteps
+          .map((name, index) => {
+            const next = cancelSteps[index + 1]
+            return `\n  ${name}: { ${request(address, '/slow')}${next ? `, next: { default: ${next} }` : ''} }`
+          })
+          .join(''),
+      ),
+    stages: cancelSteps.map((name) => [name]),
+    effects: cancelSteps,
+    ends: ['completed', 'cancelled'],
+  },
+  {
+    name: 'schedule',
+    weight: 0,
+    definition: (address) =>
+      flow(`
+  plan:
+    type: cron
+    params: { id: "\${input.schedule}", schedule: "*/${TICK_SECONDS} * * * * *", payload: { n: 0 } }
+    next: { default: tick }
+  tick: { ${request(address, '/quick')} }`),
+    stages: [['plan'], ['tick']],
+    effects: ['tick'],
+    ends: ['completed'],
+  },
+  {
+    name: 'unschedule',
+    weight: 0,
+    definition: () => flow(`\n  unplan: { type: cron, params: { operation: delete, id: "\${input.schedule}" } }`),
+    stages: [['unplan']],
+    effects: [],
+    ends: ['completed'],
+  },
+]
+
+/** A run of a schedule begins behind the node that planned it. */
+export const TICK_STAGES = [['tick']]
+
+export function storyOf(name: string): Story {
+  const found = STORIES.find((story) => story.name === name)
+  if (!found) throw new Error(`there is no story ${name}`)
+  return found
+}
+
+function flow(nodes: string, more = ''): string {
+  return `metadata: { name: crash, version: "1" }\n${more}nodes:${nodes}\n`
+}
+
+/** A node that tells the outside who sends it. Attempts are few seconds long, so that one to a frozen network ends. */
+function request(address: string, path: string, param?: string, member?: string): string {
+  const body = `{ n: "\${shared.n}"${member ? `, ${member}` : ''} }`
+  return `type: http.request, params: { url: "http://${address}${path}", method: POST, body: ${body}${param ? `, ${param}` : ''} }`
+}
