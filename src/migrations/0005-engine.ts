@@ -19,6 +19,7 @@ export class Engine0000000000005 implements MigrationInterface {
     await runner.query(RUN_ADMIT)
     await runner.query(RUN_CLAIM)
     await runner.query(RUN_CLAIM_THESE)
+    await runner.query(RUN_DISPATCH)
   }
 
   down(): Promise<void> {
@@ -59,13 +60,24 @@ const RUN_COLUMNS = `
   create index run_queued on run (tag, priority desc, wake_at) where state = 'queued' and wake_at is not null and stalls < 2;
   create index run_suspect on run (wake_at) where state = 'queued' and wake_at is not null and stalls >= 2;
   create index run_waiting on run (wake_at) where state = 'waiting' and wake_at is not null;
-  create index run_slot on run (account_id, concurrency_key, state)
-    where concurrency_key is not null and state in ('queued', 'running');
-  create unique index run_child on run (parent_run_id, parent_path) where parent_run_id is not null;
+  create index run_dispatched on run (tag) where state = 'queued' and dispatched_at is not null;
+  create index run_slot on run (account_id, concurrency_key)
+    where concurrency_key is not null and (state = 'running' or state = 'queued' and wake_at is not null);
+  create index run_held on run (account_id, concurrency_key, priority desc, id)
+    where concurrency_key is not null and state = 'queued' and wake_at is null;
+  create unique index run_child on run (parent_run_id, parent_path, parent_attempt) where parent_run_id is not null;
+  create index run_live_child on run (account_id) where depth > 0 and state in ('queued', 'running', 'waiting');
+  create index run_started_again on run (resumed_from) where resumed_from is not null;
+  create unique index run_resumed_once on run (resumed_from) where key_base is not null;
   create index run_dead on run (account_id, id desc) where dead;
 
   alter table timer alter column run_id type text collate "C";
   alter table signal_wait alter column run_id type text collate "C";
+
+  -- The queues outside the database that a process takes runs from, and how many runs it has room for.
+  alter table engine_instance
+    add column tags text[] not null default '{}',
+    add column capacity integer not null default 0;
 
   -- Attempts that may not be repeated, from before they begin.
   create table step_open (
@@ -405,38 +417,49 @@ const RUN_WAKE = `
   $$;
 `
 
-/** Gives the free slots of a key to the runs held back for it, by priority, then in the order of their making. Returns how many. */
+/**
+ * Gives the free slots of these keys to the runs held back for them, by priority, then in the order of their making. Keys are locked in
+ * one order and rows only where nobody has them, so that no two of these statements, nor one and a flush, wait for each other in a ring.
+ */
 const RUN_ADMIT = `
-  create function run_admit(p_account text, p_key text, p_now timestamptz) returns integer language plpgsql as $$
+  create function run_admit(p_accounts text[], p_keys text[], p_now timestamptz) returns table (run_id text, worker_tag text)
+  language plpgsql as $$
   declare
+    v record;
     v_taken integer;
-    v_admitted integer;
+    v_limit integer;
   begin
-    perform pg_advisory_xact_lock(7205, hashtext(p_account || ' ' || p_key));
-    select count(*) into v_taken from run
-      where account_id = p_account and concurrency_key = p_key
-        and (state = 'running' or state = 'queued' and wake_at is not null);
-    with held as (
-      select id, concurrency_limit, priority from run
-        where account_id = p_account and concurrency_key = p_key and state = 'queued' and wake_at is null
-        order by priority desc, id limit 1000 for update skip locked),
-    placed as (
-      select id, concurrency_limit, row_number() over (order by priority desc, id) as place from held)
-    update run set wake_at = p_now from placed
-      where run.id = placed.id and v_taken + placed.place <= placed.concurrency_limit;
-    get diagnostics v_admitted = row_count;
-    return v_admitted;
+    perform pg_advisory_xact_lock(7205, lock) from (
+      select distinct hashtext(account || ' ' || key) as lock from unnest(p_accounts, p_keys) as k (account, key) order by 1) as locks;
+    for v in select distinct account, key from unnest(p_accounts, p_keys) as k (account, key) loop
+      select count(*) into v_taken from run
+        where account_id = v.account and concurrency_key = v.key
+          and (state = 'running' or state = 'queued' and wake_at is not null);
+      -- Each revision of a flow may set another limit: that of the run whose turn it is holds.
+      select concurrency_limit into v_limit from run
+        where account_id = v.account and concurrency_key = v.key and state = 'queued' and wake_at is null
+        order by priority desc, id limit 1;
+      continue when v_limit is null or v_limit <= v_taken;
+      return query
+        update run set wake_at = p_now
+          where id in (
+            select id from run
+              where account_id = v.account and concurrency_key = v.key and state = 'queued' and wake_at is null
+              order by priority desc, id limit v_limit - v_taken for update skip locked)
+          returning id, tag;
+    end loop;
   end $$;
 `
 
 /**
  * Takes up to `p_limit` queued runs of these worker tags, by priority, then by the time they have been due. SKIP LOCKED gives each
  * process its own; the fence keeps one that was declared lost from taking any. A run that was taken over again and again without getting
- * further may be what ends its processes: of such suspects only `p_suspects` are taken.
+ * further may be what ends its processes: of such suspects only `p_suspects` are taken. What was handed over to a queue is left to those
+ * who take from it, unless that was before `p_late`.
  */
 const RUN_CLAIM = `
-  create function run_claim(p_engine text, p_fence integer, p_limit integer, p_now timestamptz, p_tags text[], p_suspects integer)
-  returns setof run language plpgsql as $$
+  create function run_claim(p_engine text, p_fence integer, p_limit integer, p_now timestamptz, p_tags text[], p_suspects integer,
+    p_late timestamptz) returns setof run language plpgsql as $$
   declare
     v_ids text[];
   begin
@@ -450,6 +473,7 @@ const RUN_CLAIM = `
       select due.id from unnest(p_tags) as t (tag) cross join lateral (
         select id, priority, wake_at from run
           where tag = t.tag and state = 'queued' and wake_at <= p_now and stalls < 2
+            and (dispatched_at is null or dispatched_at < p_late)
           order by priority desc, wake_at limit p_limit for update skip locked) as due
       order by due.priority desc, due.wake_at limit p_limit);
     v_ids := v_ids || array(
@@ -463,10 +487,13 @@ const RUN_CLAIM = `
   end $$;
 `
 
-/** Takes those of these runs that are queued and due, for a process that was told of them. */
+/**
+ * Takes those of these runs that are queued and due, for a process that was told of them. A run that was taken since, as its epoch shows,
+ * is told of anew when it is queued again.
+ */
 const RUN_CLAIM_THESE = `
-  create function run_claim_these(p_engine text, p_fence integer, p_ids text[], p_now timestamptz) returns setof run
-  language plpgsql as $$
+  create function run_claim_these(p_engine text, p_fence integer, p_ids text[], p_epochs integer[], p_now timestamptz)
+  returns setof run language plpgsql as $$
   begin
     perform pg_advisory_xact_lock_shared(7201, p_fence);
     perform 1 from engine_instance where id = p_engine and lost_at is null;
@@ -474,9 +501,44 @@ const RUN_CLAIM_THESE = `
       return;
     end if;
     return query
-      update run set state = 'running', owner = p_engine, epoch = epoch + 1, wake_at = null, dispatched_at = null
+      update run set state = 'running', owner = p_engine, epoch = run.epoch + 1, wake_at = null, dispatched_at = null
         where id in (
-          select id from run where id = any (p_ids) and state = 'queued' and wake_at <= p_now for update skip locked)
+          select r.id from run r join unnest(p_ids, p_epochs) as told (id, epoch) on told.id = r.id and told.epoch = r.epoch
+            where r.state = 'queued' and r.wake_at <= p_now for update of r skip locked)
         returning *;
+  end $$;
+`
+
+/**
+ * Marks due runs as handed over to the queues of their tags, and returns them: again where that was before `p_late`, for then the queue
+ * may have lost them. A queue holds about as many runs as those who take from it have room for, so that priority and cancel act late; runs
+ * of a higher priority than usual get as many places again.
+ */
+const RUN_DISPATCH = `
+  create function run_dispatch(p_now timestamptz, p_late timestamptz, p_limit integer)
+  returns table (run_id text, run_epoch integer, worker_tag text, run_priority smallint) language plpgsql as $$
+  declare
+    v record;
+    v_depth integer;
+  begin
+    perform run_wake(p_limit, p_now);
+    for v in
+      select t.tag, sum(e.capacity)::integer as places from engine_instance e cross join unnest(e.tags) as t (tag)
+        where e.lost_at is null group by t.tag
+    loop
+      select count(*) into v_depth from run where tag = v.tag and state = 'queued' and dispatched_at >= p_late;
+      continue when v_depth >= 2 * v.places;
+      return query
+        update run set dispatched_at = p_now
+          where id in (
+            select id from (
+              select id, priority, row_number() over (order by priority desc, wake_at) as place from (
+                select id, priority, wake_at from run
+                  where tag = v.tag and state = 'queued' and wake_at <= p_now and stalls < 2
+                    and (dispatched_at is null or dispatched_at < p_late)
+                  order by priority desc, wake_at limit least(p_limit, 2 * v.places - v_depth) for update skip locked) as due
+            ) as placed where place <= v.places - v_depth or priority > 0)
+          returning id, epoch, tag, priority;
+    end loop;
   end $$;
 `

@@ -72,7 +72,17 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
       const accepted = await parts.journal.accept({ ...run, state: place ? 'running' : 'queued' })
       crashPoint('accept-after-commit')
       if (accepted.repeated) return accepted
-      if (place) parts.worker.start({ ...run, epoch: 0, history: [], timers: [], opens: [], lastSeq: 0, untold: [] })
+      if (place)
+        parts.worker.start({
+          ...run,
+          epoch: 0,
+          history: [],
+          timers: [],
+          opens: [],
+          lastSeq: 0,
+          untold: [],
+          suspect: false,
+        })
       else parts.worker.lookForWork()
       return accepted
     } catch (error) {

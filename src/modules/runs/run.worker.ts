@@ -45,6 +45,7 @@ export interface WorkerParts {
 }
 
 interface Active {
+  suspect: boolean
   controller: AbortController
   host?: RunHost
   done: Promise<void>
@@ -89,7 +90,7 @@ export class RunWorker {
   /** Begins to interpret a run that this process owns. */
   start(run: TakenRun): void {
     const controller = new AbortController()
-    const active: Active = { controller, done: Promise.resolve() }
+    const active: Active = { controller, suspect: run.suspect ?? false, done: Promise.resolve() }
     this.active.set(run.id, active)
     active.done = this.work(run, active)
       .catch((error) => this.giveUp(run, error))
@@ -157,7 +158,8 @@ export class RunWorker {
         limit: room,
         now: this.parts.clock.now(),
         tags: ['default'],
-        suspects: 1,
+        suspects: [...this.active.values()].some(({ suspect }) => suspect) ? 0 : 1,
+        lateBefore: this.parts.clock.now(),
       })
       for (const run of runs) this.start(run)
       if (runs.length === room) this.again = true

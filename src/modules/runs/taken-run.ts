@@ -3,6 +3,9 @@ import type { Sql, Statement } from '../../platform/database/sql.js'
 import type { Json, JsonObject } from '../../platform/json.js'
 import type { OpenStep, TimerRecord, Writer } from './journal/records.js'
 
+/** Takeovers without a new outcome in between from which on a run is a suspect, as `run_claim` has it too. */
+const SUSPECT_STALLS = 2
+
 /** A run that this process owns, with all that its interpretation needs. */
 export interface TakenRun {
   id: string
@@ -21,6 +24,10 @@ export interface TakenRun {
   lastSeq: number
   /** Nodes that had completed, and whose watchers were not told before their process was lost; in the order of their completion. */
   untold: StepOutcome[]
+  /** Present where its account has a limit on how many runs with this key run at the same time. */
+  concurrencyKey?: string
+  /** Taken over again and again without getting further: it may be what ends its processes. */
+  suspect?: boolean
 }
 
 interface RunRow {
@@ -33,6 +40,8 @@ interface RunRow {
   start_node: string | null
   input: Json
   recoveries: number
+  stalls: number
+  concurrency_key: string | null
 }
 
 interface OutcomeRow {
@@ -51,9 +60,17 @@ interface OutcomeRow {
   finished_at: Date
 }
 
+const COLUMNS =
+  'id, tenant_id, account_id, flow_id, revision, epoch, start_node, input, recoveries, stalls, concurrency_key'
+
 const CLAIM: Statement = {
   name: 'run_claim',
-  text: `select id, tenant_id, account_id, flow_id, revision, epoch, start_node, input, recoveries from run_claim($1, $2, $3, $4, $5, $6)`,
+  text: `select ${COLUMNS} from run_claim($1, $2, $3, $4, $5, $6, $7)`,
+}
+
+const CLAIM_THESE: Statement = {
+  name: 'run_claim_these',
+  text: `select ${COLUMNS} from run_claim_these($1, $2, $3, $4, $5)`,
 }
 
 export interface Claim {
@@ -63,15 +80,35 @@ export interface Claim {
   tags: readonly string[]
   /** How many of those runs that may be what ends their processes. */
   suspects: number
+  /** What was handed over to a queue after this is left to those who take from it. */
+  lateBefore: Date
+}
+
+/** A run that this process was told of, as it was then. */
+export interface HandedRun {
+  runId: string
+  epoch: number
 }
 
 /** Takes runs that are due and that nobody has, with all that they have done so far. */
 export async function claimDueRuns(
   sql: Sql,
   owner: Writer,
-  { limit, now, tags, suspects }: Claim,
+  { limit, now, tags, suspects, lateBefore }: Claim,
 ): Promise<TakenRun[]> {
-  return await withPast(sql, await sql.query<RunRow>(CLAIM, [owner.id, owner.fence, limit, now, tags, suspects]))
+  const values = [owner.id, owner.fence, limit, now, tags, suspects, lateBefore]
+  return await withPast(sql, await sql.query<RunRow>(CLAIM, values))
+}
+
+/** Takes those of these runs that are still due and nobody's. */
+export async function claimHandedRuns(
+  sql: Sql,
+  owner: Writer,
+  handed: readonly HandedRun[],
+  now: Date,
+): Promise<TakenRun[]> {
+  const values = [owner.id, owner.fence, handed.map(({ runId }) => runId), handed.map(({ epoch }) => epoch), now]
+  return await withPast(sql, await sql.query<RunRow>(CLAIM_THESE, values))
 }
 
 const OWNED: Statement = {
@@ -84,7 +121,7 @@ const RETAKE: Statement = {
   text: `update run set epoch = epoch + 1, recoveries = recoveries + 1
     where id = any ($2) and owner = $1 and state = 'running'
       and exists (select from engine_instance where id = $1 and lost_at is null)
-    returning id, tenant_id, account_id, flow_id, revision, epoch, start_node, input, recoveries`,
+    returning ${COLUMNS}`,
 }
 
 /** The runs that are this process's by the table. */
@@ -173,6 +210,8 @@ async function withPast(sql: Sql, runs: RunRow[]): Promise<TakenRun[]> {
       })),
       lastSeq: lastSeqOf.get(run.id) ?? 0,
       untold: run.recoveries > 0 ? untold(history, toldIn.get(run.id) ?? new Set()) : [],
+      concurrencyKey: run.concurrency_key ?? undefined,
+      suspect: run.stalls >= SUSPECT_STALLS,
     }
   })
 }
