@@ -1,9 +1,20 @@
-import type { Evaluation, EvaluationResult, Host, RunEvent, SignalWait, StepOutcome, Timer } from '../../engine/host.js'
+import type {
+  Evaluation,
+  EvaluationResult,
+  Host,
+  OpenedStep,
+  RunEvent,
+  SignalWait,
+  StepOutcome,
+  Timer,
+} from '../../engine/host.js'
 import { Parked } from '../../engine/host.js'
+import type { Transaction } from '../../engine/step.js'
 import type { Clock } from '../../platform/clock/clock.js'
 import { crashPoint } from '../../platform/crash-point/crash-point.js'
 import type { Json } from '../../platform/json.js'
 import type { SecretMasker } from '../../platform/masking/secret-masker.js'
+import type { StepTransactions } from './host/step-transactions.js'
 import type { Journal } from './journal/journal.js'
 import type { StoredEvent } from './journal/records.js'
 import type { RunEvents } from './run-events.js'
@@ -21,6 +32,7 @@ const SIGNAL_POLL_MS = 500
 export interface RunHostParts {
   clock: Clock
   journal: Journal
+  transactions: StepTransactions
   events: RunEvents
   signals: SignalsService
   evaluate(evaluation: Evaluation, signal: AbortSignal): Promise<EvaluationResult>
@@ -68,6 +80,18 @@ export class RunHost implements Host {
     crashPoint('effect-before-journal')
     this.recorded = this.parts.journal.write({ kind: 'outcome', runId: this.run.id, outcome })
     return this.recorded
+  }
+
+  open(open: OpenedStep): Promise<void> {
+    return this.parts.journal.write({ kind: 'open', runId: this.run.id, open })
+  }
+
+  transact(
+    step: OpenedStep,
+    work: (transaction: Transaction) => Promise<StepOutcome>,
+    signal: AbortSignal,
+  ): Promise<StepOutcome> {
+    return this.parts.transactions.run({ ...step, run: this.run }, work, signal)
   }
 
   async sleep(timer: Timer, signal: AbortSignal): Promise<void> {

@@ -7,6 +7,7 @@ import { crashPoint } from '../../platform/crash-point/crash-point.js'
 import type { Sql } from '../../platform/database/sql.js'
 import type { JsonObject } from '../../platform/json.js'
 import { RevisionUnusable } from '../flows/flows.errors.js'
+import { StepTransactions } from './host/step-transactions.js'
 import type { Journal } from './journal/journal.js'
 import type { Ending, Writer } from './journal/records.js'
 import type { RunEvents } from './run-events.js'
@@ -60,6 +61,7 @@ const CANCELLED = Symbol('cancelled')
  */
 export class RunWorker {
   private readonly active = new Map<string, Active>()
+  private readonly transactions: StepTransactions
   private reserved = 0
   private stopping = false
   private claiming?: Promise<void>
@@ -70,6 +72,7 @@ export class RunWorker {
   private readonly writeEvents: NodeJS.Timeout
 
   constructor(private readonly parts: WorkerParts) {
+    this.transactions = new StepTransactions(parts.sql, parts.owner)
     this.look = setInterval(() => this.lookForWork(), LOOK_MS)
     this.writeEvents = setInterval(() => {
       for (const { host } of this.active.values()) void host?.flushEvents()
@@ -192,10 +195,11 @@ export class RunWorker {
   }
 
   private async work(run: TakenRun, active: Active): Promise<void> {
+    const { transactions } = this
     const { engine, clock, journal, events, supplies } = this.parts
     const [compiled, parts] = await Promise.all([supplies.compiled(run.flowId, run.revision), supplies.hostParts(run)])
     const onError = (error: unknown) => this.parts.onError(error, run.id)
-    const host = new RunHost(run, { clock, journal, events, onError, ...parts })
+    const host = new RunHost(run, { clock, journal, transactions, events, onError, ...parts })
     active.host = host
     const ending = await engine.interpret(
       {
@@ -203,7 +207,9 @@ export class RunWorker {
         ...compiled,
         input: run.input,
         startNode: run.startNode,
-        history: run.history,
+        // Handed over: outputs of a large run shall not be held here as well.
+        history: run.history.splice(0),
+        opened: run.opens,
         resumed: run.lastSeq > 0,
       },
       host,

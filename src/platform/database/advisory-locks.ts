@@ -15,6 +15,8 @@ export const LOCKS = {
   slots: 7205,
   /** Partitions are made or dropped. */
   partitions: 7206,
+  /** One attempt at a transactional step, which must not be committed twice. */
+  step: 7207,
   /** Migrating: one process at a time. */
   migrations: 7_261_102,
 } as const

@@ -263,6 +263,6 @@ class Lane {
  * True when sending the same again would be refused again: everything the database answers, but for lost connections (08), conflicts
  * with other transactions (40), a server that just became a standby (25), and a lack of resources or an operator's doing (53, 55, 57, 58).
  */
-function isRefusal(error: unknown): boolean {
+export function isRefusal(error: unknown): boolean {
   return error instanceof pg.DatabaseError && !/^(08|25|40|53|55|57|58)/.test(error.code ?? '')
 }

@@ -1,0 +1,135 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { OpenedStep, StepOutcome } from '../../../engine/host.js'
+import type { Transaction } from '../../../engine/step.js'
+import { crashPoint } from '../../../platform/crash-point/crash-point.js'
+import { LOCKS } from '../../../platform/database/advisory-locks.js'
+import type { Sql, SqlSession, Statement } from '../../../platform/database/sql.js'
+import { transactionOf } from '../../steps/transactions.js'
+import { flushDocument, rowsOf } from '../journal/flush.js'
+import { isRefusal } from '../journal/journal.js'
+import type { Writer } from '../journal/records.js'
+import { LeaseLost } from '../runs.errors.js'
+import { Turns } from './turns.js'
+
+/** Transactions of steps at the same time, of the pool's ten connections: hooks run in them, so one may last as long as a script may. */
+const AT_ONCE = 4
+const OF_ONE_ACCOUNT = 2
+const REPEAT_MS = [20, 50, 100, 250, 500, 1_000]
+/** How long a cancel may take to be heard of, after which the run counts as another process's. */
+const HEARD_MS = 3_000
+
+/** A frozen process must not hold others up; nor may two transactions of one attempt, of which one is lost, be under way together. */
+const BEGIN: Statement = {
+  name: 'step_begin',
+  text: `select set_config('idle_in_transaction_session_timeout', '30s', true),
+    pg_advisory_xact_lock(${LOCKS.step}, hashtext($1))`,
+}
+const FIND: Statement = {
+  name: 'step_find',
+  text: 'select 1 as found from step_outcome where run_id = $1 and path = $2 and attempt = $3',
+}
+/** By the journal's own function, under its fence; and only while the run is this process's, which a cancel ends. */
+const RECORD: Statement = {
+  name: 'step_record',
+  text: `with held as materialized (
+      select 1 from run where id = $4 and owner = $1 and epoch = $5 and state = 'running' for key share)
+    select journal_write($1, $2, $3) as answer from held`,
+}
+
+export interface StepOf extends OpenedStep {
+  run: { id: string; accountId: string; epoch: number }
+}
+
+type Work = (transaction: Transaction) => Promise<StepOutcome>
+
+/**
+ * Steps whose effect is SQL on this platform's database: what they write and their outcome are one transaction, so that both are there or
+ * neither is. A transaction that comes to nothing by no fault of the step is begun again; one whose commit was not answered is looked
+ * for first, behind a lock that it holds until it is over.
+ */
+export class StepTransactions {
+  private readonly turns = new Turns(AT_ONCE, OF_ONE_ACCOUNT)
+
+  constructor(
+    private readonly sql: Sql,
+    private readonly owner: Writer,
+  ) {}
+
+  /** Throws what `work` throws, `LeaseLost` when the run is not this process's any more, or the signal's reason. */
+  async run(step: StepOf, work: Work, signal: AbortSignal): Promise<StepOutcome> {
+    return await this.turns.take(step.run.accountId, signal, () => this.untilDone(step, work, signal))
+  }
+
+  private async untilDone(step: StepOf, work: Work, signal: AbortSignal): Promise<StepOutcome> {
+    const noted = new NotedWork(work)
+    for (let failures = 0; ; failures++) {
+      signal.throwIfAborted()
+      try {
+        const outcome = await this.once(step, noted)
+        crashPoint('commit-before-resolve')
+        return outcome
+      } catch (error) {
+        if (error instanceof LeaseLost) await delay(HEARD_MS, undefined, { signal }).catch(() => {})
+        signal.throwIfAborted()
+        if (error instanceof LeaseLost || noted.isOwn(error) || isRefusal(error)) throw error
+        await delay(REPEAT_MS[Math.min(failures, REPEAT_MS.length - 1)], undefined, { signal }).catch(() => {})
+      }
+    }
+  }
+
+  private async once({ run, path, attempt }: StepOf, work: NotedWork): Promise<StepOutcome> {
+    return await this.sql.transaction(async (tx) => {
+      await tx.query(BEGIN, [`${run.id} ${path}`])
+      const before = work.outcome
+      if (before && (await tx.query(FIND, [run.id, path, attempt])).length > 0) return before
+      const outcome = await work.do(tx)
+      crashPoint('effect-before-journal')
+      const document = flushDocument(rowsOf({ kind: 'outcome', runId: run.id, outcome }))
+      const [row] = await tx.query<{ answer: { fenced?: boolean } }>(RECORD, [
+        this.owner.id,
+        this.owner.fence,
+        document,
+        run.id,
+        run.epoch,
+      ])
+      if (!row || row.answer.fenced) throw new LeaseLost()
+      return outcome
+    })
+  }
+}
+
+/** A step's work, which tells its own failures from those of the database under it. */
+class NotedWork {
+  /** Of the last time; whether it was committed is another matter. */
+  outcome?: StepOutcome
+  private failure?: { error: unknown }
+  private readonly passing = new WeakSet<object>()
+
+  constructor(private readonly work: Work) {}
+
+  async do(tx: SqlSession): Promise<StepOutcome> {
+    this.outcome = undefined
+    this.failure = undefined
+    try {
+      this.outcome = await this.work(transactionOf({ query: (statement, values) => this.query(tx, statement, values) }))
+      return this.outcome
+    } catch (error) {
+      this.failure = { error }
+      throw error
+    }
+  }
+
+  /** True for what the step threw, unless the database was away or another transaction in the way. */
+  isOwn(error: unknown): boolean {
+    return this.failure?.error === error && !this.passing.has(error as object)
+  }
+
+  private async query(tx: SqlSession, statement: Statement, values?: unknown[]): Promise<never[]> {
+    try {
+      return await tx.query(statement, values)
+    } catch (error) {
+      if (error instanceof Error && !isRefusal(error)) this.passing.add(error)
+      throw error
+    }
+  }
+}
