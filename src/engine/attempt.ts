@@ -128,7 +128,7 @@ export class Attempt {
   private context(transaction: Transaction | undefined): StepContext {
     const { node, path, attempt, item, signal } = this.of
     const { host, memory, voice } = this.bench
-    // A batch is not unloaded, and what must not be repeated cannot be left and come back to.
+    // Items do not sleep apart from their batch, and what must not be repeated cannot be left and come back to.
     const mayPark = item === undefined && this.stepClass !== 'at_most_once'
     return {
       run: memory.run,
@@ -148,6 +148,12 @@ export class Attempt {
       sleepUntil: (dueAt) => this.wait(() => host.sleep(this.sleep(dueAt, mayPark), signal)),
       waitForSignal: (key, deadline) =>
         this.wait(() => host.waitForSignal({ path, attempt, key, deadline, mayPark }, signal)),
+      startChild: (child) => this.wait(() => host.startChild({ ...child, path, attempt })),
+      // Its child is a row, so an item that waits for one can be left and come back to as well.
+      childEnd: (id) =>
+        this.wait(() => host.childEnd({ path, attempt, id, mayPark: this.stepClass !== 'at_most_once' }, signal)),
+      traceHeaders: () =>
+        host.traceHeaders?.({ path, attempt, node: node.name, nodeType: node.type, startedAt: this.of.startedAt }),
     }
   }
 

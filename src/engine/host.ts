@@ -1,7 +1,7 @@
 import type { Clock } from '../platform/clock/clock.js'
 import type { Json, JsonObject } from '../platform/json.js'
 import type { Evaluation, EvaluationResult } from '../platform/sandbox/evaluation.js'
-import type { LogLevel, Transaction } from './step.js'
+import type { ChildEnd, ChildRequest, ChildStart, LogLevel, Transaction } from './step.js'
 
 /**
  * What the engine asks of whoever runs it. The engine decides what happens next; the host evaluates user code, remembers what
@@ -32,8 +32,25 @@ export interface Host {
   sleep(timer: Timer, signal: AbortSignal): Promise<void>
   /** As `sleep`, ended early by a signal with this key. */
   waitForSignal(wait: SignalWait, signal: AbortSignal): Promise<{ data: Json } | undefined>
+  /** Starts a run below this one, once per path and attempt; what cannot be started is refused, not thrown. */
+  startChild(child: ChildRequest & StepPlace): Promise<ChildStart>
+  /** Resolves once a child has ended. May throw `Parked` when `wait.mayPark`. */
+  childEnd(wait: StepPlace & { id: string; mayPark: boolean }, signal: AbortSignal): Promise<ChildEnd>
   /** Tells watchers. Never blocks and never throws. */
   emit(event: RunEvent): void
+  /** What lets a server that the attempt calls go on with the trace that the attempt belongs to; undefined where nothing is traced. */
+  traceHeaders?(step: TracedStep): TraceHeaders | undefined
+}
+
+/** `traceparent`, and `tracestate` where there is one. */
+export type TraceHeaders = Readonly<Record<string, string>>
+
+export type TracedStep = Pick<StepOutcome, 'path' | 'attempt' | 'node' | 'nodeType' | 'startedAt'>
+
+/** Which attempt at which step asks. */
+export interface StepPlace {
+  path: string
+  attempt: number
 }
 
 /** Thrown by a waiting host to unload the run: nothing is lost, since the wait is a row; the run is interpreted again when it is due. */

@@ -74,7 +74,30 @@ export interface StepContext {
   sleepUntil(at: Date): Promise<void>
   /** Resolves with the signal's data, or undefined when the deadline passed first. Survives restarts. */
   waitForSignal(key: string, deadline?: Date): Promise<{ data: Json } | undefined>
+  /** Starts a run of another flow below this one, once per attempt: repeated after a crash, it finds the same one. */
+  startChild(child: ChildRequest): Promise<ChildStart>
+  /** Resolves with how a child ended that was started to be waited for. Survives restarts. */
+  childEnd(id: string): Promise<ChildEnd>
+  /** Headers for a server that the step calls, so that it goes on with this step's trace; undefined where nothing is traced. */
+  traceHeaders?(): Readonly<Record<string, string>> | undefined
 }
+
+/** The run of another flow that a step asks for. */
+export interface ChildRequest {
+  flowId: string
+  /** The label of the revision to run; absent means the current one. */
+  version?: string
+  input: Json
+  /** True where the step goes on to wait for its end: then the child ends with whoever waits for it. */
+  awaited: boolean
+}
+
+export type ChildStart = { id: string } | { refusal: { message: string; code: string; retryable: boolean } }
+
+export type ChildEnd =
+  | { state: 'completed'; result: JsonObject }
+  | { state: 'failed'; error: { message: string; code?: string; node?: string } }
+  | { state: 'cancelled' }
 
 export interface RunIdentity {
   readonly id: string

@@ -28,6 +28,9 @@ const SECRET_PARAMETER = /key|token|secret|passw|sig|auth|credential/i
 export async function exchange(outbound: Outbound, call: HttpCall, step: StepContext): Promise<JsonObject> {
   const { url, method, headers, body, timeoutMs, followRedirects, secretHeaders } = call
   if (!headers.has('user-agent')) headers.set('user-agent', 'Millrace')
+  if (!headers.has('traceparent')) {
+    for (const [name, value] of Object.entries(step.traceHeaders?.() ?? {})) headers.set(name, value)
+  }
   if (!SAFE_METHODS.has(method) && !headers.has('idempotency-key')) headers.set('idempotency-key', step.idempotencyKey)
   const startedAt = performance.now()
   const answer = await inPlainWords(async () => {

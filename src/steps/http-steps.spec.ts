@@ -142,6 +142,20 @@ describe('http.request', () => {
     ])
   })
 
+  it('hands on the trace that it belongs to, unless the author named another', async () => {
+    const server = await serve(status(200))
+    const traced = { traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`, tracestate: 'v=1' }
+    const step = () => Object.assign(new FakeStepContext(), { traceHeaders: () => traced })
+    await request({ url: server.origin }, step())
+    await request({ url: server.origin, headers: { traceparent: 'mine' } }, step())
+    await request({ url: server.origin })
+    expect(server.requests.map(({ headers }) => [headers.traceparent, headers.tracestate])).toEqual([
+      [traced.traceparent, 'v=1'],
+      ['mine', undefined],
+      [undefined, undefined],
+    ])
+  })
+
   it.each([
     [404, 'client_error'],
     [429, 'client_error'],
