@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest'
+import type { Transaction } from '../engine/step.js'
 import type { JsonObject } from '../platform/json.js'
 import { cron } from './cron.js'
 import { InMemoryFlowSchedules } from './flow-schedules.fake.js'
@@ -106,5 +107,25 @@ describe('cron', () => {
   it('refuses a schedule that never comes', async () => {
     expect(await failure(run({ schedule: '0 0 31 2 *' }))).toMatchObject({ code: 'invalid_schedule', retryable: false })
     expect(await schedules.list(run1)).toEqual([])
+  })
+})
+
+describe('the class of an operation', () => {
+  it.each(['list', 'get'])('%s only reads', (operation) => {
+    expect(cron(schedules).classOf?.({ operation })).toBe('pure')
+  })
+
+  it.each<JsonObject>([{}, { operation: 'schedule' }, { operation: 'delete' }, { operation: '${input.operation}' }])(
+    '%j writes',
+    (params) => {
+      expect(cron(schedules).classOf?.(params)).toBe('transactional')
+    },
+  )
+
+  it('that writes writes in the transaction that it is given', async () => {
+    const transaction = {} as Transaction
+    await run({ schedule: '0 9 * * *', id: 'daily' }, context({ transaction }))
+    expect(schedules.joined).toBe(transaction)
+    expect(await schedules.list(run1)).toHaveLength(1)
   })
 })

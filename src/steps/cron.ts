@@ -11,10 +11,12 @@ export function cron(schedules: FlowSchedules): StepType {
   return {
     name: 'cron',
     summary: 'Schedules a flow to run from a node on, and lists, shows and deletes such schedules.',
-    stepClass: 'effect',
+    stepClass: 'transactional',
+    classOf: ({ operation }) => (operation === 'list' || operation === 'get' ? 'pure' : 'transactional'),
     params: PARAMS,
     async run(params, step) {
-      return await OPERATIONS[(params.operation ?? 'schedule') as Operation](schedules, params, step)
+      const joined = step.transaction ? schedules.within(step.transaction) : schedules
+      return await OPERATIONS[(params.operation ?? 'schedule') as Operation](joined, params, step)
     },
   }
 }

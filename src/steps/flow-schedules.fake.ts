@@ -1,4 +1,4 @@
-import type { RunIdentity } from '../engine/step.js'
+import type { RunIdentity, Transaction } from '../engine/step.js'
 import type { JsonObject } from '../platform/json.js'
 import type { FlowSchedule, FlowScheduleInput, FlowSchedules } from './ports.js'
 
@@ -6,6 +6,14 @@ import type { FlowSchedule, FlowScheduleInput, FlowSchedules } from './ports.js'
 export class InMemoryFlowSchedules implements FlowSchedules {
   readonly executions = new Map<string, JsonObject[]>()
   private readonly accounts = new Map<string, Map<string, FlowSchedule>>()
+
+  /** What the last call joined. */
+  joined?: Transaction
+
+  within(transaction: Transaction): this {
+    this.joined = transaction
+    return this
+  }
 
   async schedule(run: RunIdentity, input: FlowScheduleInput): Promise<FlowSchedule> {
     const made = { ...input, id: input.id ?? `schedule_${this.of(run).size + 1}` }

@@ -1,4 +1,4 @@
-import { type RunIdentity, StepError } from '../engine/step.js'
+import { type RunIdentity, StepError, type Transaction } from '../engine/step.js'
 import type { Json } from '../platform/json.js'
 import type { KeyValueStore } from './ports.js'
 
@@ -6,7 +6,15 @@ import type { KeyValueStore } from './ports.js'
 export class InMemoryKeyValues implements KeyValueStore {
   private readonly accounts = new Map<string, Map<string, { value: Json; expiresAt?: Date }>>()
 
+  /** What the last call joined. */
+  joined?: Transaction
+
   constructor(private readonly now: () => Date = () => new Date()) {}
+
+  within(transaction: Transaction): this {
+    this.joined = transaction
+    return this
+  }
 
   async get(run: RunIdentity, key: string): Promise<Json | undefined> {
     return this.live(run).get(key)?.value

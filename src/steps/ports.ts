@@ -1,10 +1,12 @@
-import type { RunIdentity } from '../engine/step.js'
+import type { RunIdentity, Transaction } from '../engine/step.js'
 import type { Json, JsonObject } from '../platform/json.js'
 
 export type { Outbound, OutboundInit } from '../platform/outbound/outbound.js'
 
 /** The account's key-value entries behind the `store` step; durable, shared by all flows of the account. */
 export interface KeyValueStore {
+  /** The same entries, read and written in this transaction. */
+  within(transaction: Transaction): KeyValueStore
   get(run: RunIdentity, key: string): Promise<Json | undefined>
   set(run: RunIdentity, key: string, value: Json, expiresAt?: Date): Promise<void>
   delete(run: RunIdentity, key: string): Promise<boolean>
@@ -20,6 +22,8 @@ export interface KeyValueStore {
 
 /** The schedules behind the `cron` step. Making the same schedule twice (by id) replaces it. */
 export interface FlowSchedules {
+  /** The same schedules, read and written in this transaction. */
+  within(transaction: Transaction): FlowSchedules
   schedule(run: RunIdentity, schedule: FlowScheduleInput): Promise<FlowSchedule>
   list(run: RunIdentity): Promise<FlowSchedule[]>
   get(run: RunIdentity, id: string): Promise<(FlowSchedule & { executions: JsonObject[] }) | undefined>

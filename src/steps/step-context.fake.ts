@@ -5,6 +5,7 @@ import {
   StepError,
   type StepResult,
   type StepType,
+  type Transaction,
 } from '../engine/step.js'
 import type { Json, JsonObject } from '../platform/json.js'
 import { invalidParams } from './invalid-params.js'
@@ -22,6 +23,7 @@ export interface FakeStepOptions {
   signal?: AbortSignal
   now?: Date
   run?: Partial<RunIdentity>
+  transaction?: Transaction
 }
 
 /**
@@ -34,6 +36,7 @@ export class FakeStepContext implements StepContext {
   nodeType = ''
   readonly nextNode?: string
   readonly attempt: number
+  readonly transaction?: Transaction
   readonly idempotencyKey: string
   readonly input: Json
   readonly runInput: Json
@@ -50,6 +53,7 @@ export class FakeStepContext implements StepContext {
     this.run = { id: 'run_1', flowId: 'flow_1', tenantId: 'tenant_1', accountId: 'account_1', ...options.run }
     this.nextNode = options.nextNode
     this.attempt = options.attempt ?? 1
+    this.transaction = options.transaction
     this.idempotencyKey = `${this.run.id}:node`
     this.input = options.input ?? null
     this.runInput = options.runInput ?? null

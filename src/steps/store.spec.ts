@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest'
+import type { Transaction } from '../engine/step.js'
 import type { JsonObject } from '../platform/json.js'
 import { InMemoryKeyValues } from './key-value-store.fake.js'
 import { FakeStepContext, failure, runStep } from './step-context.fake.js'
@@ -152,4 +153,24 @@ describe('store: query', () => {
       "filter: unknown operator '$near'",
     )
   })
+})
+
+describe('the class of an operation', () => {
+  const type = store(new InMemoryKeyValues())
+
+  it.each(['get', 'load', 'list', 'query'])('%s only reads', (operation) => {
+    expect(type.classOf?.({ operation })).toBe('pure')
+  })
+
+  it.each(['set', 'save', 'delete', 'clear', 'increment', 'append', '${input.operation}'])(
+    '%s writes, in the transaction that it is given',
+    async (operation) => {
+      expect(type.classOf?.({ operation })).toBe('transactional')
+      const transaction = {} as Transaction
+      const params = operation.startsWith('$') ? { operation: 'set' } : { operation }
+      const needs = { key: 'k', value: 1, ...(operation === 'append' ? { key: 'list' } : {}) }
+      await run({ ...params, ...needs }, new FakeStepContext({ transaction }))
+      expect(entries.joined).toBe(transaction)
+    },
+  )
 })

@@ -9,11 +9,17 @@ export function store(entries: KeyValueStore): StepType {
   return {
     name: 'store',
     summary: 'Reads and writes values that outlive the run, by key.',
-    stepClass: 'effect',
+    stepClass: 'transactional',
+    classOf: ({ operation }) => (READS.has(String(operation)) ? 'pure' : 'transactional'),
     sharedAs: 'store_result',
     params: PARAMS,
     run: (params, step) =>
-      OPERATIONS[params.operation as Operation]({ entries, params, step, key: String(params.key) }),
+      OPERATIONS[params.operation as Operation]({
+        entries: step.transaction ? entries.within(step.transaction) : entries,
+        params,
+        step,
+        key: String(params.key),
+      }),
   }
 }
 
@@ -25,6 +31,8 @@ interface Call {
 }
 
 type Operation = 'get' | 'set' | 'delete' | 'list' | 'clear' | 'query' | 'increment' | 'append' | 'save' | 'load'
+
+const READS: ReadonlySet<string> = new Set<Operation>(['get', 'load', 'list', 'query'])
 
 async function get({ entries, step, key }: Call): Promise<StepResult> {
   const value = await entries.get(step.run, key)

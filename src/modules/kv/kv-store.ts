@@ -1,12 +1,13 @@
 import { Inject, Injectable } from '@nestjs/common'
 import { Interval } from '@nestjs/schedule'
-import type { RunIdentity } from '../../engine/step.js'
+import type { RunIdentity, Transaction } from '../../engine/step.js'
 import { StepError } from '../../engine/step.js'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
 import { LOCKS } from '../../platform/database/advisory-locks.js'
 import { Sql, type SqlSession, type Statement } from '../../platform/database/sql.js'
 import type { Json } from '../../platform/json.js'
 import type { KeyValueStore } from '../../steps/ports.js'
+import { type Transactor, within } from '../steps/transactions.js'
 
 const GET: Statement = {
   name: 'kv_get',
@@ -71,9 +72,13 @@ const SWEEP_MS = 600_000
 @Injectable()
 export class KvStore implements KeyValueStore {
   constructor(
-    private readonly sql: Sql,
+    @Inject(Sql) private readonly sql: Transactor,
     @Inject(CLOCK) private readonly clock: Clock,
   ) {}
+
+  within(transaction: Transaction): KeyValueStore {
+    return new KvStore(within(transaction), this.clock)
+  }
 
   /** Removes what nobody can see any more. */
   @Interval(SWEEP_MS)

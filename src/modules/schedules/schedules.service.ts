@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common'
 import { Cron } from 'croner'
-import type { RunIdentity } from '../../engine/step.js'
+import type { RunIdentity, Transaction } from '../../engine/step.js'
 import { StepError } from '../../engine/step.js'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
 import { crashPoint } from '../../platform/crash-point/crash-point.js'
@@ -8,6 +8,7 @@ import { Sql, type Statement } from '../../platform/database/sql.js'
 import { newId } from '../../platform/ids.js'
 import type { Json, JsonObject } from '../../platform/json.js'
 import type { FlowSchedule, FlowScheduleInput, FlowSchedules } from '../../steps/ports.js'
+import { type Transactor, within } from '../steps/transactions.js'
 
 /** Runs that `get` shows. */
 const SHOWN_RUNS = 10
@@ -81,9 +82,13 @@ const NEXT: Statement = { name: 'schedule_next', text: 'select min(next_run_at) 
 @Injectable()
 export class SchedulesService implements FlowSchedules {
   constructor(
-    private readonly sql: Sql,
+    @Inject(Sql) private readonly sql: Transactor,
     @Inject(CLOCK) private readonly clock: Clock,
   ) {}
+
+  within(transaction: Transaction): FlowSchedules {
+    return new SchedulesService(within(transaction), this.clock)
+  }
 
   async schedule(run: RunIdentity, input: FlowScheduleInput): Promise<FlowSchedule> {
     const next = nextSlot(input.cron, input.timezone, this.clock.now())

@@ -39,6 +39,8 @@ export class Sql implements SqlSession {
   /** Commits what `work` does, or nothing of it when it throws. */
   async transaction<T>(work: (tx: SqlSession) => Promise<T>): Promise<T> {
     const client = await this.pool.connect()
+    // A break while nothing is asked is met by the next statement; without a listener it would end the process.
+    client.on('error', ignore)
     let broken: Error | undefined
     try {
       await client.query('begin')
@@ -53,6 +55,7 @@ export class Sql implements SqlSession {
       })
       throw error
     } finally {
+      client.off('error', ignore)
       // A connection that could not roll back is closed, not lent again.
       client.release(broken)
     }
@@ -76,3 +79,5 @@ export class Sql implements SqlSession {
     if (!this.pool.ended) await this.pool.end()
   }
 }
+
+function ignore(): void {}
