@@ -4,6 +4,7 @@ import { Flows0000000000002 } from './0002-flows.js'
 import { Runs0000000000003 } from './0003-runs.js'
 import { KvAndSchedules0000000000004 } from './0004-kv-and-schedules.js'
 import { Engine0000000000005 } from './0005-engine.js'
+import { RunTally0000000000006 } from './0006-run-tally.js'
 
 /**
  * The one ordered history of the schema. Append only: a migration that has been published is never edited, renamed or moved.
@@ -17,4 +18,5 @@ export const migrations: (new () => MigrationInterface)[] = [
   Runs0000000000003,
   KvAndSchedules0000000000004,
   Engine0000000000005,
+  RunTally0000000000006,
 ]

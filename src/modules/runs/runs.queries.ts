@@ -4,7 +4,7 @@ import type { FlowError } from '../../engine/host.js'
 import type { LogLevel } from '../../engine/step.js'
 import { Sql, type Statement } from '../../platform/database/sql.js'
 import type { Json, JsonObject } from '../../platform/json.js'
-import { LIVE_STATES, type RunState } from './run-state.js'
+import { FINAL_STATES, LIVE_STATES, type RunState } from './run-state.js'
 
 /** One execution of one flow revision, as it is read. flow8 calls it a play, FlowRunner an execution. */
 export interface Run {
@@ -63,6 +63,15 @@ const FIND: Statement = {
     from run where id = $1 and account_id = $2`,
 }
 
+const ALL_STATES: readonly RunState[] = [...LIVE_STATES, ...FINAL_STATES]
+
+const TOTAL: Statement = { name: 'run_total', text: 'select run_total($1, $2, $3)::float8 as total' }
+
+const PAGE: Statement = {
+  name: 'run_page',
+  text: `select id, account_id, flow_id, revision, state, error, created_at, finished_at from run_page($1, $2, $3, $4, $5)`,
+}
+
 const CANCEL = `with ended as (
     update run set state = 'cancelled', finished_at = $3, wake_at = null
       where id = $1 and account_id = $2 and state = any ($4) returning id),
@@ -94,26 +103,17 @@ export class RunsQueries {
     return row && { ...toSummary(row), input: row.input, result: row.result ?? undefined }
   }
 
-  /** Newest first. */
-  async page(filter: RunFilter, limit: number, offset: number): Promise<Page<RunSummary>> {
-    const values: unknown[] = [filter.accountId]
-    let where = 'account_id = $1'
-    if (filter.flowId !== undefined) where += ` and flow_id = $${values.push(filter.flowId)}`
-    if (filter.states) where += ` and state = any ($${values.push(filter.states)})`
-    const name = `run_page${filter.flowId === undefined ? '' : '_flow'}${filter.states ? '_state' : ''}`
-    const [count] = await this.sql.query<{ total: number }>(
-      { name: `${name}_total`, text: `select count(*)::integer as total from run where ${where}` },
-      values,
-    )
-    const rows = await this.sql.query<RunRow>(
-      {
-        name,
-        text: `select id, account_id, flow_id, revision, state, error, created_at, finished_at from run where ${where}
-          order by id desc limit $${values.length + 1} offset $${values.length + 2}`,
-      },
-      [...values, limit, offset],
-    )
-    return { items: rows.map(toSummary), total: count?.total ?? 0 }
+  /** Newest first. What a page costs does not depend on how many runs there are. */
+  async page(
+    { accountId, flowId, states = ALL_STATES }: RunFilter,
+    limit: number,
+    offset: number,
+  ): Promise<Page<RunSummary>> {
+    const asked = [accountId, flowId ?? null, states]
+    const [row] = await this.sql.query<{ total: number }>(TOTAL, asked)
+    const total = row?.total ?? 0
+    const rows = total <= offset ? [] : await this.sql.query<RunRow>(PAGE, [...asked, limit, offset])
+    return { items: rows.map(toSummary), total }
   }
 
   async logs(runId: string, level: LogLevel | undefined, limit: number, offset: number): Promise<Page<LogEntry>> {
