@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { isJsonObject, type Json, type JsonObject } from '../platform/json.js'
 import { BatchTally } from './batch-tally.js'
 import type { GraphNode } from './graph.js'
-import type { StepOutcome } from './host.js'
+import { Parked, type StepOutcome } from './host.js'
 import { Interruption } from './interruption.js'
 import { type Begun, errorOf, failed, flowError, succeeded } from './outcomes.js'
 import { parametersOf } from './parameters.js'
@@ -24,7 +24,8 @@ const PROGRESS_MS = 5_000
 /**
  * One visit to a batch node: its step for every item, at most `maxParallel` at a time, outputs in the items' order. Each item settles
  * under a path of its own, so that an interrupted batch goes on with the others. The first failure fails the node: no further item
- * starts, those in flight are aborted and waited for, and exactly one failed item is recorded.
+ * starts, those in flight are aborted and waited for, and exactly one failed item is recorded. A batch is unloaded once none of its
+ * items goes on in memory: an item that is parked keeps its place among those that run at the same time.
  */
 export class BatchVisit {
   private readonly siblings: Stop
@@ -34,6 +35,8 @@ export class BatchVisit {
   private tally: BatchTally
   private tellAt: number
   private broken?: { error: unknown }
+  /** Why items wait outside memory, where some do. */
+  private parked?: Interruption
 
   constructor(
     private readonly bench: Workbench,
@@ -105,7 +108,7 @@ export class BatchVisit {
     const lane = async () => {
       while (next < open.length && !this.siblings.signal.aborted) {
         const index = open[next++] as number
-        await this.item(items[index] ?? null, index)
+        if (!(await this.item(items[index] ?? null, index))) return
         await this.breath.take()
       }
     }
@@ -113,6 +116,7 @@ export class BatchVisit {
     await Promise.all(Array.from({ length: Math.min(lanes, open.length) }, lane))
     this.signal.throwIfAborted()
     if (this.broken) throw this.broken.error
+    if (this.parked && !this.tally.failure) throw this.parked
   }
 
   /** Takes in what is settled already, and returns the items that are not. An attempt that was lost fails the batch before any starts. */
@@ -134,7 +138,8 @@ export class BatchVisit {
     return open
   }
 
-  private async item(value: Json, index: number): Promise<void> {
+  /** False when the item is parked, and its place with it. */
+  private async item(value: Json, index: number): Promise<boolean> {
     const { bench, node, type, collected } = this
     const { signal } = this.siblings
     try {
@@ -147,10 +152,15 @@ export class BatchVisit {
       if (outcome.state === 'failed') this.siblings.now()
       this.tell()
     } catch (error) {
-      if (signal.aborted) return
+      if (signal.aborted) return true
+      if (error instanceof Interruption && error.cause instanceof Parked) {
+        this.parked = error
+        return false
+      }
       this.broken = { error }
       this.siblings.now(error)
     }
+    return true
   }
 
   private take(outcome: StepOutcome, index: number): void {

@@ -13,9 +13,10 @@ import {
   ScriptError,
   type SignalWait,
   type StepOutcome,
+  type StepPlace,
   type Timer,
 } from './host.js'
-import type { StepContext, Transaction } from './step.js'
+import type { ChildEnd, ChildRequest, ChildStart, StepContext, Transaction } from './step.js'
 
 /** What a step of a test writes in a transaction: done when it commits. */
 export class FakeTransaction {
@@ -32,6 +33,8 @@ export class FakeJournal {
   readonly opened: OpenedStep[] = []
   readonly timers = new Map<string, Date>()
   readonly signals = new Map<string, Json>()
+  /** Runs below this one, and how they ended, in the order of their start. */
+  readonly children: FakeChild[] = []
 
   /** A journal as a crash would have left it after `count` outcomes. */
   first(count: number): FakeJournal {
@@ -48,6 +51,9 @@ export class FakeJournal {
     return this.outcomes.filter((outcome) => !state || outcome.state === state).map((outcome) => outcome.path)
   }
 }
+
+/** A child as it was asked for, and its end once it has one. */
+export type FakeChild = ChildRequest & StepPlace & { id: string; end?: ChildEnd }
 
 export interface FakeHostOptions {
   journal?: FakeJournal
@@ -157,6 +163,21 @@ export class FakeHost implements Host {
     if (deadline) await this.until(deadline, signal)
     else await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }))
     return undefined
+  }
+
+  async startChild(child: ChildRequest & StepPlace): Promise<ChildStart> {
+    const { children } = this.journal
+    const known = children.find(({ path, attempt }) => path === child.path && attempt === child.attempt)
+    if (known) return { id: known.id }
+    const id = `run_child_${children.length + 1}`
+    children.push({ ...child, id })
+    return { id }
+  }
+
+  async childEnd(wait: StepPlace & { id: string; mayPark: boolean }): Promise<ChildEnd> {
+    const end = this.journal.children.find(({ id }) => id === wait.id)?.end
+    if (!end) throw new Parked()
+    return end
   }
 
   async secrets(): Promise<Readonly<Record<string, string>>> {

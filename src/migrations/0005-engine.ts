@@ -11,7 +11,9 @@ export class Engine0000000000005 implements MigrationInterface {
     await runner.query(PARTITIONS)
     await runner.query('drop function journal_write; drop function run_claim')
     await runner.query(RUN_ENDED)
+    await runner.query(RUN_FORSAKE)
     await runner.query(RUN_CANCEL)
+    await runner.query(FLOW_VERSIONS)
     await runner.query(RUN_START_CHILD)
     await runner.query(RUN_CARRY_OVER)
     await runner.query(JOURNAL_WRITE)
@@ -87,6 +89,14 @@ const RUN_COLUMNS = `
     started_at timestamptz(3) not null,
     primary key (run_id, path, attempt)
   );
+`
+
+/** By what name a revision is asked for. Of those made before, only the current one's own is known; the others go by their number. */
+const FLOW_VERSIONS = `
+  alter table flow_revision add column version text;
+  update flow_revision r set version = case when r.number = f.revision then f.version else 'v' || r.number end
+    from flow f where f.id = r.flow_id;
+  alter table flow_revision alter column version set not null;
 `
 
 /** The ids of runs begin with the time of their making, so a range of ids is a week. Ids that no week holds are kept beside them. */
@@ -192,6 +202,22 @@ const RUN_ENDED = `
       v_cancelled := v_cancelled || v_ids;
     end loop;
     return v_cancelled;
+  end $$;
+`
+
+/** Cancels the children that a step, or the items of its batch, waited for: it failed, and nobody waits any more. Answers what ended. */
+const RUN_FORSAKE = `
+  create function run_forsake(p_parent text, p_path text, p_now timestamptz) returns setof text language plpgsql as $$
+  declare
+    v_ended text[];
+  begin
+    with ended as (
+      update run set state = 'cancelled', finished_at = p_now, wake_at = null
+        where parent_run_id = p_parent and awaited and state in ('queued', 'running', 'waiting')
+          and (parent_path = p_path or starts_with(parent_path, p_path || '['))
+        returning id)
+    select coalesce(array_agg(id), '{}') into v_ended from ended;
+    return query select unnest(v_ended || run_ended(v_ended));
   end $$;
 `
 

@@ -6,6 +6,7 @@ import { httpRequest } from './http-request.js'
 import { notification } from './notification.js'
 import type { FlowSchedules, KeyValueStore, Outbound } from './ports.js'
 import { store } from './store.js'
+import { subFlow } from './sub-flow.js'
 import { transform } from './transform.js'
 import { wait } from './wait.js'
 import { webhook } from './webhook.js'
@@ -28,5 +29,6 @@ export function coreSteps({ outbound, keyValues, schedules }: CoreStepPorts): St
     wait(),
     store(keyValues),
     cron(schedules),
+    subFlow(),
   ]
 }

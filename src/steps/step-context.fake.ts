@@ -1,4 +1,7 @@
 import {
+  type ChildEnd,
+  type ChildRequest,
+  type ChildStart,
   type LogLevel,
   type RunIdentity,
   type StepContext,
@@ -28,7 +31,7 @@ export interface FakeStepOptions {
 
 /**
  * A step's surroundings for tests: scripts run unprotected in this process, time passes only when the step sleeps, and everything that the
- * step said or slept is kept to be looked at. Signals are laid in with `signals`.
+ * step said or slept is kept to be looked at. Signals are laid in with `signals`, the ends of children with `ends`, by flow.
  */
 export class FakeStepContext implements StepContext {
   readonly run: RunIdentity
@@ -45,6 +48,10 @@ export class FakeStepContext implements StepContext {
   readonly sleeps: Date[] = []
   readonly signals = new Map<string, Json>()
   readonly waits: { key: string; deadline?: Date }[] = []
+  readonly children: ChildRequest[] = []
+  readonly ends = new Map<string, ChildEnd>()
+  /** What the next start of a child is answered, where it is not started. */
+  refusal?: ChildStart
   private readonly secrets: readonly string[]
   private time: Date
   private readonly variables: Readonly<Record<string, Json>>
@@ -91,6 +98,18 @@ export class FakeStepContext implements StepContext {
     if (data !== undefined) return { data }
     if (deadline) this.time = deadline
     return undefined
+  }
+
+  async startChild(child: ChildRequest): Promise<ChildStart> {
+    if (this.refusal) return this.refusal
+    return { id: `run_child_${this.children.push(child)}` }
+  }
+
+  async childEnd(id: string): Promise<ChildEnd> {
+    const child = this.children[Number(id.slice('run_child_'.length)) - 1]
+    const end = child && this.ends.get(child.flowId)
+    if (!end) throw new Error(`the test says nothing of how ${id} ends`)
+    return end
   }
 }
 

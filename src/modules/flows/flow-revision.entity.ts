@@ -12,6 +12,10 @@ export class FlowRevision {
   @PrimaryColumn('integer')
   number: number
 
+  /** Its label, as its author or the number gave it. Of revisions with the same label the newest goes by it. */
+  @Column('text')
+  version: string
+
   @Column('text')
   language: FlowLanguage
 

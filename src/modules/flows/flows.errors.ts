@@ -1,8 +1,15 @@
 import { DomainError } from '../../platform/errors/domain-error.js'
+import { ValidationFailed } from '../../platform/http/faults.js'
 
 export class FlowNotFound extends DomainError {
   constructor(id: string) {
     super('not_found', 'flow-not-found', 'Flow not found', `Flow with ID ${id} not found`, { resource: 'flow' })
+  }
+}
+
+export class FlowVersionNotFound extends ValidationFailed {
+  constructor(id: string, version: string) {
+    super([{ pointer: '#/version', detail: `Flow ${id} has no version '${version}'`, code: 'unknown_version' }])
   }
 }
 

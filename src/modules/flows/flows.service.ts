@@ -21,7 +21,7 @@ import { AuditTrail } from '../audit/audit-trail.js'
 import { CompiledFlows } from './compiled-flows.js'
 import { Flow } from './flow.entity.js'
 import { FlowRevision } from './flow-revision.entity.js'
-import { FlowNotFound } from './flows.errors.js'
+import { FlowNotFound, FlowVersionNotFound } from './flows.errors.js'
 
 export interface NewFlow {
   name: string
@@ -48,6 +48,11 @@ const RUNNABLE: Statement = {
   text: 'select id as key, account_id as "accountId", revision from flow where id = any ($1::text[]) and deleted_at is null',
 }
 
+const LABELLED: Statement = {
+  name: 'flow_revision_labelled',
+  text: 'select number from flow_revision where flow_id = $1 and version = $2 order by number desc limit 1',
+}
+
 /** Flows and their revisions. A flow is its account's own: to everyone else it does not exist. */
 @Injectable()
 export class FlowsService {
@@ -57,7 +62,7 @@ export class FlowsService {
 
   constructor(
     @InjectDataSource() private readonly database: DataSource,
-    sql: Sql,
+    private readonly sql: Sql,
     registry: StepRegistry,
     private readonly audit: AuditTrail,
     @Inject(CLOCK) private readonly clock: Clock,
@@ -164,11 +169,14 @@ export class FlowsService {
     })
   }
 
-  /** The flow and the revision that a run started now is pinned to. */
-  async runnable(caller: { accountId: string }, id: string): Promise<RunnableFlow> {
+  /** The flow and the revision that a run started now is pinned to: the current one, or the one with this label. */
+  async runnable(caller: { accountId: string }, id: string, version = 'latest'): Promise<RunnableFlow> {
     const [flow] = await this.runnables.rowsOf(id)
     if (flow?.accountId !== caller.accountId) throw new FlowNotFound(id)
-    return { id, revision: flow.revision }
+    if (version === 'latest') return { id, revision: flow.revision }
+    const [labelled] = await this.sql.query<{ number: number }>(LABELLED, [id, version])
+    if (!labelled) throw new FlowVersionNotFound(id, version)
+    return { id, revision: labelled.number }
   }
 
   graph(flowId: string, revision: number): Promise<Graph> {
@@ -201,6 +209,7 @@ export class FlowsService {
     await tx.insert(FlowRevision, {
       flowId: flow.id,
       number: flow.revision,
+      version: flow.version,
       language: 'flowrunner',
       definition,
       createdAt: flow.updatedAt,
