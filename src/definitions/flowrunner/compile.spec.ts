@@ -27,6 +27,23 @@ function flow(nodes: string): string {
 
 const step = '{type: transform, params: {script: 1}}'
 
+describe('what a node may ask for beside the reference', () => {
+  it('is never to run twice, and that the outputs of its batch are not collected', () => {
+    const graph = graphOf(
+      flow('  a: {type: notification, x-guarantee: at_most_once, batch: {strategy: async, x-collect: false}}'),
+    )
+    expect(graph.nodes.get('a')).toMatchObject({ guarantee: 'at_most_once', batch: { collect: false } })
+    const plain = graphOf(flow('  a: {type: notification, batch: {strategy: async, x-collect: true}}'))
+    expect(plain.nodes.get('a')).toEqual({
+      name: 'a',
+      type: 'notification',
+      params: {},
+      next: {},
+      batch: { strategy: 'async', maxParallel: 64 },
+    })
+  })
+})
+
 describe('a valid definition', () => {
   it("compiles the reference's own example", () => {
     const definition =
@@ -263,7 +280,7 @@ describe('faults', () => {
     ['[1]', "3:6 /nodes/a node 'a' must be a mapping"],
     [
       '{type: condition, nxt: {}}',
-      "3:24 /nodes/a/nxt unknown key 'nxt' in node 'a' (known: type, params, next, batch, retry, hooks)",
+      "3:24 /nodes/a/nxt unknown key 'nxt' in node 'a' (known: type, params, next, batch, retry, hooks, x-guarantee)",
     ],
     ['{type: condition, params: [1]}', "3:32 /nodes/a/params params of node 'a' must be a mapping"],
     ['{type: condition, next: b}', "3:30 /nodes/a/next next of node 'a' must be a mapping"],
@@ -314,6 +331,26 @@ describe('faults', () => {
     [
       '{type: condition, hooks: {after: x}}',
       "3:32 /nodes/a/hooks/after unknown key 'after' in hooks of node 'a' (known: prep, exec, post)",
+    ],
+    [
+      '{type: condition, batch: {strategy: serial, x-collect: 1}}',
+      "3:61 /nodes/a/batch/x-collect batch x-collect of node 'a' must be true or false",
+    ],
+    [
+      '{type: llm, params: {api_key: k, model: m}, x-guarantee: twice}',
+      "3:63 /nodes/a/x-guarantee x-guarantee of node 'a' must be at_most_once",
+    ],
+    [
+      '{type: condition, x-guarantee: at_most_once}',
+      "3:37 /nodes/a/x-guarantee x-guarantee of node 'a' is of no use: this condition step has no effect outside, so that it may run again unseen",
+    ],
+    [
+      '{type: store, params: {operation: set}, x-guarantee: at_most_once}',
+      "3:59 /nodes/a/x-guarantee x-guarantee of node 'a' is of no use: this store step takes effect exactly once",
+    ],
+    [
+      '{type: notification, hooks: {exec: 1 + 1}, x-guarantee: at_most_once}',
+      "3:62 /nodes/a/x-guarantee x-guarantee of node 'a' is of no use: its exec hook stands in for the work, and has no effect outside",
     ],
     ['{type: http.request}', "3:3 /nodes/a/params/url node 'a': url is required"],
     ['{type: http.request, params: {method: GET}}', "3:27 /nodes/a/params/url node 'a': url is required"],
@@ -405,7 +442,7 @@ nodes:
       "10:16 /nodes/fetch data/next/default node 'fetch data' references non-existent node 'tranform' for action 'default'",
       "11:18 /nodes/fetch data/next/error~1x node 'fetch data' references non-existent node 'halt' for action 'error/x'",
       "12:3 /nodes/transform/type node 'transform' has no type",
-      "13:5 /nodes/transform/kind unknown key 'kind' in node 'transform' (known: type, params, next, batch, retry, hooks)",
+      "13:5 /nodes/transform/kind unknown key 'kind' in node 'transform' (known: type, params, next, batch, retry, hooks, x-guarantee)",
       "14:27 /nodes/transform/retry/max_retries retry max_retries of node 'transform' must be a whole number of at least 0",
       "14:39 /nodes/transform/retry/wait retry wait of node 'transform' must be a whole number with a unit (ns, us, ms, s, m, h), such as 5s",
       "18:5 /nodes/end/params/url node 'end': url is required",

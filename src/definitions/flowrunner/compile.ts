@@ -5,6 +5,7 @@ import { type DefinitionFault, FaultList, quote } from './faults.js'
 import { defaultLimits, type Limits } from './limits.js'
 import { type Metadata, readMetadata } from './metadata.js'
 import { readNode } from './node.js'
+import { readRunSettings, SETTINGS_KEY } from './run-settings.js'
 import { findStart } from './start.js'
 import type { StepTypes } from './step-types.js'
 import { Walk } from './walk.js'
@@ -56,8 +57,9 @@ function read(text: string, types: StepTypes, reading: Reading): { metadata: Met
     }
     refuseUnknownKeys(root, faults)
     const metadata = readMetadata(root.member('metadata'), faults, warnings)
+    const settings = readRunSettings(root.member(SETTINGS_KEY), faults)
     const graph = readNodes(root.member('nodes'), types, reading)
-    return metadata && graph && { metadata, graph }
+    return metadata && graph && { metadata, graph: settings ? { ...graph, settings } : graph }
   } catch (error) {
     if (!(error instanceof UnreadableYaml)) throw error
     for (const fault of error.faults) faults.add(fault)
@@ -65,7 +67,7 @@ function read(text: string, types: StepTypes, reading: Reading): { metadata: Met
   }
 }
 
-/** Keys that start with `x-` or `.` are the author's own: they hold what anchors share. */
+/** Keys that start with `x-` or `.` are the author's own, but for `x-run`: they hold what anchors share. */
 function refuseUnknownKeys(root: Cursor, faults: FaultList): void {
   for (const [name, member] of root.members) {
     if (name === 'metadata' || name === 'nodes' || name.startsWith('x-') || name.startsWith('.')) continue

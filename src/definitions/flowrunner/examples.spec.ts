@@ -22,6 +22,7 @@ const real = stepTypesOf(registry)
 const types: StepTypes = {
   has: (type) => real.has(type) || fakeStepTypes.has(type),
   codeParams: (type) => (real.has(type) ? real : fakeStepTypes).codeParams(type),
+  classOf: (type, params) => (real.has(type) ? real : fakeStepTypes).classOf(type, params),
   checkParams: (type, params) => (real.has(type) ? real : fakeStepTypes).checkParams(type, params),
 }
 

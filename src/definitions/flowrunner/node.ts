@@ -15,7 +15,7 @@ export interface NodeReading {
   faults: FaultList
 }
 
-const nodeKeys = ['type', 'params', 'next', 'batch', 'retry', 'hooks']
+const nodeKeys = ['type', 'params', 'next', 'batch', 'retry', 'hooks', 'x-guarantee']
 const strategies: readonly Batch['strategy'][] = ['serial', 'async', 'parallel', 'worker_pool']
 const hookNames: readonly (keyof Hooks)[] = ['prep', 'exec', 'post']
 const maxNameLength = 128
@@ -36,7 +36,19 @@ export function readNode(name: string, cursor: Cursor, reading: NodeReading): Gr
   const retry = node.retry(cursor.member('retry'))
   const hooks = node.hooks(cursor.member('hooks'))
   const params = node.params(cursor, type, batch !== undefined, hooks)
-  return next && { name, type, params, next, ...(batch && { batch }), ...(retry && { retry }), ...(hooks && { hooks }) }
+  const guarantee = node.guarantee(cursor.member('x-guarantee'), type, params, hooks)
+  return (
+    next && {
+      name,
+      type,
+      params,
+      next,
+      ...(batch && { batch }),
+      ...(retry && { retry }),
+      ...(hooks && { hooks }),
+      ...(guarantee && { guarantee }),
+    }
+  )
 }
 
 /** Reads the parts of one node, and complains of them in its name. */
@@ -132,7 +144,7 @@ class NodeReader {
   }
 
   batch(cursor: Cursor): Batch | undefined {
-    if (!cursor.value || !this.isMapping(cursor, 'batch', ['strategy', 'max_parallel'])) return undefined
+    if (!cursor.value || !this.isMapping(cursor, 'batch', ['strategy', 'max_parallel', 'x-collect'])) return undefined
     const named = cursor.member('strategy')
     const strategy = strategies.find((known) => known === named.string)
     if (!named.value)
@@ -140,7 +152,14 @@ class NodeReader {
     else if (!strategy)
       this.complain(named, 'enum', `batch strategy of ${this.node} must be one of ${strategies.join(', ')}`)
     const maxParallel = this.integer(cursor.member('max_parallel'), 'batch max_parallel', 1) ?? defaultParallel
-    return strategy && { strategy, maxParallel: strategy === 'serial' ? 1 : maxParallel }
+    const collect = this.boolean(cursor.member('x-collect'), 'batch x-collect')
+    return (
+      strategy && {
+        strategy,
+        maxParallel: strategy === 'serial' ? 1 : maxParallel,
+        ...(collect === false && { collect }),
+      }
+    )
   }
 
   retry(cursor: Cursor): Retry | undefined {
@@ -159,6 +178,35 @@ class NodeReader {
       else if (hook.value) this.complain(hook, 'type', `hook ${name} of ${this.node} must be a text with JavaScript`)
     }
     return hooks
+  }
+
+  /** May be asked of steps with an outside effect only: what may run again unseen, or commits with its outcome, has no use for it. */
+  guarantee(
+    cursor: Cursor,
+    type: string,
+    params: JsonObject,
+    hooks: Hooks | undefined,
+  ): GraphNode['guarantee'] | undefined {
+    if (!cursor.value) return undefined
+    const useless = (why: string) =>
+      this.complain(cursor, 'guarantee', `x-guarantee of ${this.node} is of no use: ${why}`)
+    if (cursor.string !== 'at_most_once') {
+      this.complain(cursor, 'enum', `x-guarantee of ${this.node} must be at_most_once`)
+    } else if (this.reading.types.has(type)) {
+      const stepClass = this.reading.types.classOf(type, params)
+      if (hooks?.exec !== undefined) useless('its exec hook stands in for the work, and has no effect outside')
+      else if (stepClass === 'pure') useless(`this ${type} step has no effect outside, so that it may run again unseen`)
+      else if (stepClass === 'transactional') useless(`this ${type} step takes effect exactly once`)
+      else return 'at_most_once'
+    }
+    return undefined
+  }
+
+  private boolean(cursor: Cursor, noun: string): boolean | undefined {
+    const value = cursor.scalar?.value
+    if (!cursor.value || typeof value === 'boolean') return typeof value === 'boolean' ? value : undefined
+    this.complain(cursor, 'type', `${noun} of ${this.node} must be true or false`)
+    return undefined
   }
 
   private wait(cursor: Cursor): number {

@@ -12,6 +12,10 @@ const batch = {
   properties: {
     strategy: { enum: ['serial', 'async', 'parallel', 'worker_pool'] },
     max_parallel: { type: 'integer', minimum: 1, description: 'Items at a time; 64 unless said otherwise.' },
+    'x-collect': {
+      type: 'boolean',
+      description: 'False: the outputs of the items are not kept; the node answers {total, succeeded, failed}.',
+    },
   },
 }
 
@@ -32,6 +36,46 @@ const hooks = {
   properties: { prep: code, exec: code, post: code },
 }
 
+const run = {
+  type: 'object',
+  description: 'How runs of this flow are to be treated.',
+  additionalProperties: false,
+  properties: {
+    priority: {
+      type: 'integer',
+      minimum: -100,
+      maximum: 100,
+      description: 'What is higher starts first; 0 by default.',
+    },
+    tag: {
+      type: 'string',
+      pattern: '^[a-z0-9][a-z0-9_-]{0,62}$',
+      description: 'Which workers may take the runs.',
+      examples: ['gpu'],
+    },
+    concurrency: {
+      type: 'object',
+      description: 'How many runs with the same key go on at the same time; the others wait.',
+      required: ['limit'],
+      additionalProperties: false,
+      properties: {
+        key: {
+          type: 'string',
+          description: 'A text with members of the input. Absent: all runs of the flow share one limit.',
+          examples: ['${input.customer_id}'],
+        },
+        limit: { type: 'integer', minimum: 1, maximum: 1_000 },
+      },
+    },
+  },
+}
+
+const guarantee = {
+  const: 'at_most_once',
+  description:
+    'The step never runs twice: after a crash in its middle its outcome is unknown, and the flow goes on along the edge unknown or error.',
+}
+
 /**
  * A JSON Schema (2020-12) by which editors complete and explain definitions as they are typed. It knows the shape, the node types and
  * their parameters, but is milder than `compile`: any parameter may be an expression, and members may be left empty.
@@ -47,6 +91,7 @@ export function flowDefinitionSchema(registry: StepRegistry): JsonSchema {
     additionalProperties: false,
     patternProperties: { '^(x-|\\.)': {} },
     properties: {
+      'x-run': run,
       metadata: { type: 'object', required: ['name'], properties: { name: text, description: text, version: text } },
       nodes: { type: 'object', minProperties: 1, additionalProperties: { $ref: '#/$defs/node' } },
     },
@@ -66,6 +111,7 @@ export function flowDefinitionSchema(registry: StepRegistry): JsonSchema {
           batch,
           retry,
           hooks,
+          'x-guarantee': guarantee,
         },
         allOf: types.map(paramsOf),
       },

@@ -28,6 +28,10 @@ const codeParams: Readonly<Record<string, readonly string[]>> = {
 export const fakeStepTypes: StepTypes = {
   has: (type) => Object.hasOwn(required, type),
   codeParams: (type) => codeParams[type] ?? [],
+  classOf(type, { operation }) {
+    if (type === 'store') return operation === 'get' ? 'pure' : 'transactional'
+    return ['transform', 'condition', 'delay', 'wait'].includes(type) ? 'pure' : 'effect'
+  },
   checkParams(type, params) {
     const missing = (required[type] ?? []).filter((name) => !(name in params))
     const faults = missing.map((name) => ({ path: `/params/${name}`, detail: `${name} is required`, code: 'required' }))

@@ -1,4 +1,4 @@
-import type { StepRegistry } from '../../engine/step.js'
+import type { StepClass, StepRegistry } from '../../engine/step.js'
 import type { JsonObject } from '../../platform/json.js'
 import { checkParams, type ParamFault } from '../../steps/params.js'
 
@@ -7,6 +7,8 @@ export interface StepTypes {
   has(type: string): boolean
   /** Top-level parameters that hold code: `${` in them is JavaScript, not an expression of the flow. */
   codeParams(type: string): readonly string[]
+  /** What a crash may do to a step with these parameters, as far as they are literal. */
+  classOf(type: string, params: JsonObject): StepClass
   /** The faults of literal parameters, by pointers into the node. What holds an expression is checked when the step runs. */
   checkParams(type: string, params: JsonObject): readonly ParamFault[]
 }
@@ -15,6 +17,10 @@ export function stepTypesOf(registry: StepRegistry): StepTypes {
   return {
     has: (type) => registry.get(type) !== undefined,
     codeParams: (type) => registry.get(type)?.codeParams ?? [],
+    classOf(type, params) {
+      const known = registry.get(type)
+      return known?.classOf?.(params) ?? known?.stepClass ?? 'effect'
+    },
     checkParams(type, params) {
       const known = registry.get(type)
       return known ? checkParams(known, params, { expressions: 'skip' }) : []

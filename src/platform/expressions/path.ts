@@ -45,6 +45,12 @@ export function evaluatePath(code: string, scope: Scope): { value: Json } | unde
   return { value: asJson(value) }
 }
 
+/** True for a property path that begins with this variable: no more is needed than a look at it. */
+export function isPathFrom(variable: string, code: string): boolean {
+  const simple = simpleOf(code)
+  return simple !== undefined && 'root' in simple && simple.root === variable
+}
+
 /** What JSON makes of a value: no undefined, no NaN, no negative zero. */
 function asJson(value: Json | undefined): Json {
   if (value === undefined || (typeof value === 'number' && !Number.isFinite(value))) return null
