@@ -41,6 +41,21 @@ export class JournalUnavailable extends DomainError {
   }
 }
 
+/** A value that is kept outside the row is gone or damaged: it is not to be had, and nothing else stands in for it. */
+export class ValueUnavailable extends DomainError {
+  constructor(reference: string, cause?: unknown) {
+    super(
+      'unavailable',
+      'value-unavailable',
+      'Value unavailable',
+      `The value ${reference} cannot be read from the object store`,
+      {
+        cause,
+      },
+    )
+  }
+}
+
 /** Another process has taken over this one's runs: whatever it still does counts for nothing. */
 export class LeaseLost extends Error {
   constructor() {

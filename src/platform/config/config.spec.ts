@@ -38,6 +38,10 @@ it('has a default for everything', () => {
   expect(config).toMatchObject({
     httpMaxResponseBytes: 10_485_760,
     bodyLimitBytes: 1_048_576,
+    spillBytes: 16_384,
+    retentionDays: 30,
+    workerTags: ['default'],
+    maxActiveRuns: 500,
     mcpCommands: [],
     outboundAllow: [],
   })

@@ -16,8 +16,12 @@ export class Config {
   /** Undefined: the embedded database is used. */
   readonly databaseUrl?: string
   readonly databasePoolSize: number
-  /** Undefined: each process works for itself. */
+  /** Undefined: work and hints go from process to process by Postgres alone. */
   readonly redisUrl?: string
+  /** The tags of the runs that this process works on. */
+  readonly workerTags: readonly string[]
+  /** Runs that this process works on at the same time. 0 = none: it leaves them to others. */
+  readonly maxActiveRuns: number
   /** The first admin. */
   readonly adminEmail?: string
   readonly adminPassword?: string
@@ -39,6 +43,10 @@ export class Config {
   readonly scriptMemoryMb: number
   readonly httpMaxResponseBytes: number
   readonly bodyLimitBytes: number
+  /** Values of runs above this size are kept as objects, not in rows. 0 = all in rows. */
+  readonly spillBytes: number
+  /** Days that a finished run is kept. 0 = for ever. */
+  readonly retentionDays: number
   /** How long running work may take to end on SIGTERM. */
   readonly shutdownGraceMs: number
   /** Reads /metrics without an account. */
@@ -59,6 +67,8 @@ export class Config {
     this.databaseUrl = set.DATABASE_URL
     this.databasePoolSize = set.DATABASE_POOL_SIZE
     this.redisUrl = set.REDIS_URL
+    this.workerTags = set.WORKER_TAGS
+    this.maxActiveRuns = set.MAX_ACTIVE_RUNS
     this.adminEmail = set.ADMIN_EMAIL
     this.adminPassword = set.ADMIN_PASSWORD
     this.jwtSecret = set.JWT_SECRET ?? generatedKey(set.DATA_DIR, 'jwt-secret')
@@ -73,6 +83,8 @@ export class Config {
     this.scriptMemoryMb = set.SCRIPT_MEMORY_MB
     this.httpMaxResponseBytes = set.HTTP_MAX_RESPONSE_BYTES
     this.bodyLimitBytes = set.BODY_LIMIT_BYTES
+    this.spillBytes = set.SPILL_BYTES
+    this.retentionDays = set.RETENTION_DAYS
     this.shutdownGraceMs = set.SHUTDOWN_GRACE_MS
     this.metricsToken = set.METRICS_TOKEN
     this.metricsPort = set.METRICS_PORT

@@ -16,6 +16,10 @@ export const variables = z.object({
   DATABASE_URL: address('postgres', 'postgresql').optional(),
   DATABASE_POOL_SIZE: whole(2, 500).default(10).describe('connections of each of the two pools of a process'),
   REDIS_URL: address('redis', 'rediss').optional(),
+  WORKER_TAGS: list(/^[\w.-]{1,64}$/, 'must list tags of letters, digits, dots, dashes and underscores')
+    .default(['default'])
+    .describe('which runs this process works on'),
+  MAX_ACTIVE_RUNS: whole(0, 100_000).default(500).describe('runs that this process works on at the same time'),
   ADMIN_EMAIL: z.email('must be an e-mail address').optional(),
   ADMIN_PASSWORD: z.string().min(8, 'must have at least 8 characters').optional(),
   JWT_SECRET: z.string().min(32, 'must have at least 32 characters').optional(),
@@ -30,6 +34,10 @@ export const variables = z.object({
   SCRIPT_MEMORY_MB: whole(8, 2_048).default(64),
   HTTP_MAX_RESPONSE_BYTES: whole(1_024, 1_073_741_824).default(10 * 1_048_576),
   BODY_LIMIT_BYTES: whole(1_024, 1_073_741_824).default(1_048_576),
+  SPILL_BYTES: whole(0, 1_073_741_824)
+    .default(16_384)
+    .describe('values of runs above this size are kept as objects, not in rows; 0 = all in rows'),
+  RETENTION_DAYS: whole(0, 36_500).default(30).describe('days that a finished run is kept; 0 = for ever'),
   SHUTDOWN_GRACE_MS: whole(0, 600_000).default(15_000).describe('how long running work may take to end on SIGTERM'),
   METRICS_TOKEN: z
     .string()

@@ -1,3 +1,4 @@
+import type { ValueTexts } from '../values/run-values.js'
 import type { JournalRecord, StoredEvent } from './records.js'
 
 /** A record as it travels: rows in JSON, by the list of the flush that they go into. */
@@ -14,10 +15,18 @@ export function flushDocument(rows: readonly Row[]): string {
 }
 
 /**
- * The rows of a record. JSON values travel as text inside them, because Postgres takes a document apart only if no string in it holds
- * U+0000, and what steps return may.
+ * The values of a record as JSON texts, by column. They travel as text inside rows, because Postgres takes a document apart only if no
+ * string in it holds U+0000, and what steps return may.
  */
-export function rowsOf(record: JournalRecord): Row[] {
+export function valuesOf(record: JournalRecord): ValueTexts {
+  if (record.kind === 'accept') return texts({ input: record.run.input })
+  if (record.kind === 'outcome') return texts({ output: record.outcome.output, shared: record.outcome.shared })
+  if (record.kind === 'finish') return texts({ result: record.ending.result })
+  return {}
+}
+
+/** The rows of a record; `values` are its own, or stand for them. */
+export function rowsOf(record: JournalRecord, values: ValueTexts = valuesOf(record)): Row[] {
   switch (record.kind) {
     case 'accept': {
       const { run } = record
@@ -31,7 +40,9 @@ export function rowsOf(record: JournalRecord): Row[] {
           state: run.state,
           trigger: run.trigger,
           start_node: run.startNode,
-          input: text(run.input),
+          // The column is never empty, even where the value is elsewhere.
+          input: 'null',
+          ...values,
           priority: run.priority,
           tag: run.tag,
           concurrency_key: run.concurrency?.key,
@@ -58,8 +69,7 @@ export function rowsOf(record: JournalRecord): Row[] {
           node_type: outcome.nodeType,
           state: outcome.state,
           action: outcome.action,
-          output: text(outcome.output),
-          shared: text(outcome.shared),
+          ...values,
           error: text(outcome.error),
           due_at: outcome.dueAt,
           started_at: outcome.startedAt,
@@ -103,7 +113,7 @@ export function rowsOf(record: JournalRecord): Row[] {
           run_id: record.runId,
           epoch: record.epoch,
           state: record.ending.state,
-          result: text(record.ending.result),
+          ...values,
           error: text(record.ending.error),
           finished_at: record.ending.finishedAt,
         }),
@@ -122,6 +132,11 @@ function chunk(runId: string, events: readonly StoredEvent[]): Row[] {
 
 function row(list: Row['list'], members: object): Row {
   return { list, json: JSON.stringify(members) }
+}
+
+function texts(values: Readonly<Record<string, unknown>>): ValueTexts {
+  const written = Object.entries(values).map(([column, value]) => [column, text(value)] as const)
+  return Object.fromEntries(written.filter((entry): entry is [string, string] => entry[1] !== undefined))
 }
 
 function text(value: unknown): string | undefined {

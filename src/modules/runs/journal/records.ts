@@ -82,15 +82,18 @@ export interface Ending {
   finishedAt: Date
 }
 
-/** What a run hands to the journal. `epoch` is the run's when this process took it. */
+/**
+ * What a run hands to the journal. `epoch` is the run's when this process took it; `tenantId` says whose object its large values become,
+ * which stay in their rows where it is absent.
+ */
 export type JournalRecord =
   | { kind: 'accept'; run: NewRun }
-  | { kind: 'outcome'; runId: string; outcome: StepOutcome }
+  | { kind: 'outcome'; runId: string; tenantId?: string; outcome: StepOutcome }
   | { kind: 'open'; runId: string; open: OpenStep }
   | { kind: 'timer'; runId: string; timer: TimerRecord }
   | { kind: 'events'; runId: string; events: readonly StoredEvent[] }
   | { kind: 'release'; runId: string; epoch: number; state: 'queued' | 'waiting'; wakeAt: Date | null }
-  | { kind: 'finish'; runId: string; epoch: number; ending: Ending; events: readonly StoredEvent[] }
+  | { kind: 'finish'; runId: string; tenantId?: string; epoch: number; ending: Ending; events: readonly StoredEvent[] }
 
 /** The run that a record belongs to. */
 export function runOf(record: JournalRecord): string {
