@@ -21,6 +21,8 @@ export interface OwnershipEvents {
   /** Another process may own what this one runs: stop, and write nothing more. */
   onLost(): void
   onHint(hint: Hint, runId: string): void
+  /** Another instance was lost; so many runs of its went back to the queue. */
+  onTakeover?(runs: number): void
   onError(error: unknown): void
 }
 
@@ -35,6 +37,8 @@ export class Ownership {
   private coming?: Client
   private renewal?: NodeJS.Timeout
   private reaping?: NodeJS.Timeout
+  /** When the lease was last taken or renewed, by `performance.now()`. */
+  private renewedAt = performance.now()
   /** Lost or released: nothing is renewed or taken again. */
   private over = false
 
@@ -71,6 +75,11 @@ export class Ownership {
     return released
   }
 
+  /** Until others may take this instance for lost. */
+  get leaseSeconds(): number {
+    return LEASE_SECONDS - (performance.now() - this.renewedAt) / 1000
+  }
+
   /** Tells the other processes. */
   async hint(hint: Hint, runId: string): Promise<void> {
     await this.sql.query(NOTIFY, [hint, runId])
@@ -103,8 +112,10 @@ export class Ownership {
 
   private async renew(): Promise<void> {
     try {
+      const asked = performance.now()
       const renewed = await this.client?.query(RENEW, [this.writer.id, LEASE_SECONDS])
       if (renewed?.rowCount === 0) this.declareLost()
+      else if (renewed) this.renewedAt = asked
     } catch (error) {
       this.events.onError(error)
     }
@@ -122,8 +133,12 @@ export class Ownership {
       try {
         await client.connect()
         await client.query('select pg_advisory_lock($1, $2)', [LOCKS.alive, this.writer.fence])
+        const asked = performance.now()
         const { rowCount } = await client.query(RENEW, [this.writer.id, LEASE_SECONDS])
-        if (rowCount !== 0) return await this.watch(client)
+        if (rowCount !== 0) {
+          this.renewedAt = asked
+          return await this.watch(client)
+        }
         await client.end()
         return this.declareLost()
       } catch {
@@ -157,6 +172,7 @@ export class Ownership {
       if (batch.length < REQUEUE_BATCH) break
     }
     await this.sql.query(FORGET, [instance.id])
+    this.events.onTakeover?.(released)
     if (released > 0) await this.sql.query(NOTIFY, ['run_due', ''])
     return released
   }

@@ -1,4 +1,11 @@
-import { type BeforeApplicationShutdown, Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common'
+import {
+  type BeforeApplicationShutdown,
+  Inject,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+  Optional,
+} from '@nestjs/common'
 import { Engine } from '../../engine/interpreter.js'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
 import { Config } from '../../platform/config/config.js'
@@ -10,9 +17,20 @@ import { Ownership } from './ownership.js'
 import { RUN_SUPPLIES, type RunSupplies, RunWorker } from './run.worker.js'
 import { RunEvents } from './run-events.js'
 import { EngineNotReady, LeaseLost } from './runs.errors.js'
+import { RUN_TELEMETRY, type RunTelemetry, UNMEASURED } from './telemetry/run-telemetry.js'
 
 /** Between attempts to begin anew while the database is away. */
 const RETRY_MS = 500
+
+export interface Standing {
+  /** Runs that it interprets, and that it could take besides. */
+  active: number
+  room: number
+  /** Records that are not durable yet. */
+  unwritten: number
+  /** Until others may take it for lost. */
+  leaseSeconds: number
+}
 
 interface Parts {
   ownership: Ownership
@@ -38,6 +56,7 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
     @Inject(RUN_SUPPLIES) private readonly supplies: RunSupplies,
     @Inject(CLOCK) private readonly clock: Clock,
     @Inject(Config) private readonly config: Pick<Config, 'shutdownGraceMs'>,
+    @Optional() @Inject(RUN_TELEMETRY) private readonly telemetry: RunTelemetry = UNMEASURED,
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {
@@ -72,6 +91,7 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
       const accepted = await parts.journal.accept({ ...run, state: place ? 'running' : 'queued' })
       crashPoint('accept-after-commit')
       if (accepted.repeated) return accepted
+      this.telemetry.accepted(run)
       if (place)
         parts.worker.start({
           ...run,
@@ -82,6 +102,7 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
           lastSeq: 0,
           untold: [],
           suspect: false,
+          requestId: run.audit?.requestId,
         })
       else parts.worker.lookForWork()
       return accepted
@@ -99,6 +120,7 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
 
   /** Stops the work on a run whose cancel is durable, in every process. */
   async cancelled(runId: string): Promise<void> {
+    this.telemetry.cancelled(1)
     this.parts?.worker.cancel(runId)
     this.events.published(runId)
     await this.parts?.ownership.hint('run_cancelled', runId)
@@ -107,6 +129,13 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
   /** Something may have become due. */
   lookForWork(): void {
     this.parts?.worker.lookForWork()
+  }
+
+  /** How this process stands; undefined while it may take no runs. */
+  get standing(): Standing | undefined {
+    if (!this.parts) return undefined
+    const { worker, journal, ownership } = this.parts
+    return { active: worker.size, room: worker.room, unwritten: journal.queued, leaseSeconds: ownership.leaseSeconds }
   }
 
   private async begin(): Promise<void> {
@@ -121,9 +150,10 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
         if (hint === 'run_cancelled') this.parts?.worker.cancel(runId)
         else this.parts?.worker.lookForWork()
       },
+      onTakeover: (runs) => this.telemetry.tookOver(runs),
       onError: (error) => this.report(error),
     })
-    const journal = new Journal(this.sql, ownership.writer, { onLost })
+    const journal = new Journal(this.sql, ownership.writer, { onLost, telemetry: this.telemetry.journal })
     const worker = new RunWorker({
       sql: this.sql,
       clock: this.clock,
@@ -132,6 +162,7 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
       events: this.events,
       supplies: this.supplies,
       owner: ownership.writer,
+      telemetry: this.telemetry,
       onError: (error, runId) => this.report(error, runId),
     })
     parts = { ownership, journal, worker }
@@ -152,6 +183,7 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
     if (parts !== this.parts || this.stopped) return
     this.parts = undefined
     this.logger.warn('the lease was lost: another process has the runs of this one; beginning anew')
+    this.telemetry.lost()
     parts.worker.abandon()
     this.beginning = this.beginAnew(parts)
   }

@@ -7,6 +7,8 @@ import type {
   SignalWait,
   StepOutcome,
   Timer,
+  TracedStep,
+  TraceHeaders,
 } from '../../engine/host.js'
 import { Parked } from '../../engine/host.js'
 import type { Transaction } from '../../engine/step.js'
@@ -21,6 +23,7 @@ import type { RunEvents } from './run-events.js'
 import { LeaseLost } from './runs.errors.js'
 import type { SignalsService } from './signals.service.js'
 import type { TakenRun } from './taken-run.js'
+import type { RunWatch } from './telemetry/run-telemetry.js'
 
 /** A wait longer than this unloads the run; a shorter one is sat out in memory. */
 const PARK_AFTER_MS = 2_000
@@ -38,6 +41,7 @@ export interface RunHostParts {
   evaluate(evaluation: Evaluation, signal: AbortSignal): Promise<EvaluationResult>
   secrets: Readonly<Record<string, string>>
   masker: SecretMasker
+  watch: RunWatch
   onError(error: unknown): void
 }
 
@@ -78,6 +82,7 @@ export class RunHost implements Host {
 
   record(outcome: StepOutcome): Promise<void> {
     crashPoint('effect-before-journal')
+    this.parts.watch.settled(outcome)
     this.recorded = this.parts.journal.write({ kind: 'outcome', runId: this.run.id, outcome })
     return this.recorded
   }
@@ -86,12 +91,18 @@ export class RunHost implements Host {
     return this.parts.journal.write({ kind: 'open', runId: this.run.id, open })
   }
 
-  transact(
+  async transact(
     step: OpenedStep,
     work: (transaction: Transaction) => Promise<StepOutcome>,
     signal: AbortSignal,
   ): Promise<StepOutcome> {
-    return this.parts.transactions.run({ ...step, run: this.run }, work, signal)
+    const outcome = await this.parts.transactions.run({ ...step, run: this.run }, work, signal)
+    this.parts.watch.settled(outcome)
+    return outcome
+  }
+
+  traceHeaders(step: TracedStep): TraceHeaders | undefined {
+    return this.parts.watch.traceHeaders(step)
   }
 
   async sleep(timer: Timer, signal: AbortSignal): Promise<void> {

@@ -6,6 +6,7 @@ import type { Clock } from '../../platform/clock/clock.js'
 import { crashPoint } from '../../platform/crash-point/crash-point.js'
 import type { Sql } from '../../platform/database/sql.js'
 import type { JsonObject } from '../../platform/json.js'
+import { inWork } from '../../platform/log/work-context.js'
 import { RevisionUnusable } from '../flows/flows.errors.js'
 import { StepTransactions } from './host/step-transactions.js'
 import type { Journal } from './journal/journal.js'
@@ -14,6 +15,7 @@ import type { RunEvents } from './run-events.js'
 import { RunHost, type RunHostParts } from './run-host.js'
 import { LeaseLost } from './runs.errors.js'
 import { claimDueRuns, nextDueAt, ownedRunIds, retakeRuns, type TakenRun } from './taken-run.js'
+import { type Rest, type RunTelemetry, type RunWatch, UNMEASURED } from './telemetry/run-telemetry.js'
 
 /** Runs that one process interprets at the same time; the rest waits in the queue. */
 const MAX_ACTIVE = 500
@@ -42,6 +44,7 @@ export interface WorkerParts {
   events: RunEvents
   supplies: RunSupplies
   owner: Writer
+  telemetry?: RunTelemetry
   onError(error: unknown, runId?: string): void
 }
 
@@ -86,7 +89,13 @@ export class RunWorker {
     return { release: () => this.reserved-- }
   }
 
-  private get room(): number {
+  /** Runs that it works on. */
+  get size(): number {
+    return this.active.size
+  }
+
+  /** Runs that it could take now. */
+  get room(): number {
     return MAX_ACTIVE - this.active.size - this.reserved
   }
 
@@ -95,8 +104,11 @@ export class RunWorker {
     const controller = new AbortController()
     const active: Active = { controller, suspect: run.suspect ?? false, done: Promise.resolve() }
     this.active.set(run.id, active)
-    active.done = this.work(run, active)
+    const watch = (this.parts.telemetry ?? UNMEASURED).taken(run)
+    const context = { runId: run.id, requestId: run.requestId, traceId: watch.traceId }
+    active.done = inWork(context, () => this.work(run, active, watch))
       .catch((error) => this.giveUp(run, error))
+      .then((how) => watch.rests(how))
       .finally(() => {
         this.active.delete(run.id)
         if (this.again || this.active.size === MAX_ACTIVE - 1) this.lookForWork()
@@ -194,12 +206,12 @@ export class RunWorker {
       this.forgetWake = this.parts.clock.at(due, () => this.lookForWork())
   }
 
-  private async work(run: TakenRun, active: Active): Promise<void> {
+  private async work(run: TakenRun, active: Active, watch: RunWatch): Promise<Rest> {
     const { transactions } = this
     const { engine, clock, journal, events, supplies } = this.parts
     const [compiled, parts] = await Promise.all([supplies.compiled(run.flowId, run.revision), supplies.hostParts(run)])
     const onError = (error: unknown) => this.parts.onError(error, run.id)
-    const host = new RunHost(run, { clock, journal, transactions, events, onError, ...parts })
+    const host = new RunHost(run, { clock, journal, transactions, events, watch, onError, ...parts })
     active.host = host
     const ending = await engine.interpret(
       {
@@ -215,26 +227,29 @@ export class RunWorker {
       host,
       active.controller.signal,
     )
-    await this.settle(run, host, ending, active.controller.signal)
+    return await this.settle(run, host, ending, active.controller.signal)
   }
 
   /** What cannot be interpreted ends as failed, so that nobody waits for it for ever; unless it is another process's by now. */
-  private async giveUp(run: TakenRun, error: unknown): Promise<void> {
-    if (error instanceof LeaseLost) return
+  private async giveUp(run: TakenRun, error: unknown): Promise<Rest> {
+    if (error instanceof LeaseLost) return 'stopped'
     const known = error instanceof RevisionUnusable
     if (!known) this.parts.onError(error, run.id)
     const message = known ? error.message : 'the run could not be carried on because of an internal error'
     const ending: Ending = { state: 'failed', error: { message, code: 'internal' }, finishedAt: this.parts.clock.now() }
     try {
-      await this.parts.journal.finish(run.id, run.epoch, ending, [])
+      const ended = await this.parts.journal.finish(run.id, run.epoch, ending, [])
       this.parts.events.published(run.id)
+      return ended ? 'failed' : 'stopped'
     } catch (failure) {
       if (!(failure instanceof LeaseLost)) this.parts.onError(failure, run.id)
+      return 'stopped'
     }
   }
 
-  private async settle(run: TakenRun, host: RunHost, ending: RunEnding, signal: AbortSignal): Promise<void> {
+  private async settle(run: TakenRun, host: RunHost, ending: RunEnding, signal: AbortSignal): Promise<Rest> {
     const { journal, events, clock } = this.parts
+    let how: Rest = 'stopped'
     if (ending.state === 'parked' || (ending.state === 'cancelled' && signal.reason === HANDED_BACK)) {
       const parked = ending.state === 'parked'
       await host.flushEvents()
@@ -245,16 +260,19 @@ export class RunWorker {
         state: parked ? 'waiting' : 'queued',
         wakeAt: parked ? host.wakeAt : clock.now(),
       })
+      how = parked ? 'parked' : 'handed back'
       if (parked) this.lookForWork()
     } else if (ending.state === 'cancelled') {
       await host.flushEvents()
     } else {
       // Its log is whole before anyone sees it ended.
       await host.eventsWritten()
-      await journal.finish(run.id, run.epoch, toEnding(ending, clock.now()), host.takeEvents())
+      const ended = await journal.finish(run.id, run.epoch, toEnding(ending, clock.now()), host.takeEvents())
+      if (ended) how = ending.state
       crashPoint('finish')
     }
     events.published(run.id)
+    return how
   }
 }
 

@@ -18,6 +18,9 @@ import { RunsService } from './runs.service.js'
 import { ScheduleWorker } from './schedule.worker.js'
 import { SignalsService } from './signals.service.js'
 import { RunSuppliesFromModules } from './supplies.js'
+import { MeasuredRuns } from './telemetry/measured-runs.js'
+import { RunGauges } from './telemetry/run-gauges.js'
+import { RUN_TELEMETRY } from './telemetry/run-telemetry.js'
 
 /** Runs: accepted, interpreted, recorded, watched. This process's engine, and what fires schedules. */
 @Module({
@@ -36,7 +39,9 @@ import { RunSuppliesFromModules } from './supplies.js'
         }),
     },
     { provide: RUN_SUPPLIES, useClass: RunSuppliesFromModules },
+    { provide: RUN_TELEMETRY, useClass: MeasuredRuns },
     RunEngine,
+    RunGauges,
     RunsService,
     ScheduleWorker,
   ],

@@ -26,6 +26,8 @@ export interface TakenRun {
   untold: StepOutcome[]
   /** Present where its account has a limit on how many runs with this key run at the same time. */
   concurrencyKey?: string
+  /** The request that it was accepted by, where that came to this process. */
+  requestId?: string
   /** Taken over again and again without getting further: it may be what ends its processes. */
   suspect?: boolean
 }

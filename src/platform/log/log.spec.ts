@@ -8,6 +8,7 @@ import { accessLog } from './access-log.js'
 import { createLog, type Log } from './log.js'
 import { NestLog } from './nest-log.js'
 import { readableLine } from './readable-line.js'
+import { inWork } from './work-context.js'
 
 function recording(set: { logLevel?: 'info' | 'debug'; logFormat?: 'json' | 'text' } = {}) {
   const lines: string[] = []
@@ -31,6 +32,11 @@ describe('the log', () => {
     const trace = { traceId: '0af7651916cd43dd8448eb211c80319c', spanId: 'b7ad6b7169203331', traceFlags: 1 }
     runInContext({ requestId: 'req_1', ip: '', path: '/', trace }, () => log.info('traced'))
     expect(last()).toMatchObject({ requestId: 'req_1', traceId: trace.traceId })
+    runInContext({ requestId: 'req_other', ip: '', path: '/' }, () =>
+      inWork({ runId: 'run_1', traceId: trace.traceId }, () => log.info('working')),
+    )
+    expect(last()).toMatchObject({ runId: 'run_1', traceId: trace.traceId })
+    expect(last()).not.toHaveProperty('requestId')
     log.info('outside')
     expect(last()).not.toHaveProperty('requestId')
   })

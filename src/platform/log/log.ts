@@ -3,11 +3,12 @@ import type { Config } from '../config/config.js'
 import { requestContext } from '../http/request-context.js'
 import { readableLine } from './readable-line.js'
 import { redact } from './redact.js'
+import { workContext } from './work-context.js'
 
 /*
  * How to log. A class holds `private readonly logger = new Logger(Runs.name)` of @nestjs/common and says what happened in a
  * constant sentence, with the particulars as members: `this.logger.warn({ runId, attempt }, 'a step timed out')`. The ids of the
- * request and of its trace are added by themselves. `error` is for what an operator must look at, `warn` for what may need it, `log` for what happens seldom,
+ * request, of the run and of the trace are added by themselves. `error` is for what an operator must look at, `warn` for what may need it, `log` for what happens seldom,
  * `debug` for the rest. Errors go under `err`. Never log bodies, headers, definitions, inputs or outputs: they are users' data.
  */
 
@@ -25,6 +26,8 @@ export function createLog(
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       mixin: () => {
+        const work = workContext()
+        if (work) return { ...work }
         const context = requestContext()
         return context ? { requestId: context.requestId, traceId: context.trace?.traceId } : {}
       },

@@ -49,6 +49,8 @@ export class Sandbox {
   private readonly running = new Map<string, number>()
   private readonly perTenant: number
   private waitingChars = 0
+  /** Evaluations that have ended, by what came of them: `ok`, or the code of the error. */
+  readonly counts = { ok: 0, script_error: 0, script_timeout: 0, script_memory: 0, script_aborted: 0, script_busy: 0 }
   private closed = false
 
   constructor(private readonly options: SandboxOptions) {
@@ -62,12 +64,24 @@ export class Sandbox {
     this.slots = Array.from({ length: workers }, () => new Slot(each))
   }
 
+  /** Evaluations that wait for a worker. */
+  get waiting(): number {
+    return this.queue.size
+  }
+
+  /** Workers that evaluate. */
+  get busy(): number {
+    return this.slots.filter((slot) => slot.busy).length
+  }
+
   /** Throws `ScriptError` when the code fails, meets a limit or is aborted. */
   evaluate(evaluation: Evaluation, { tenant, timeoutMs, signal }: EvaluateOptions): Promise<EvaluationResult> {
     if (this.closed) return Promise.reject(new ScriptError('the sandbox is closed', 'script_aborted'))
     if (signal?.aborted) return Promise.reject(new ScriptError('the script was stopped', 'script_aborted'))
-    if (this.isFull())
+    if (this.isFull()) {
+      this.counts.script_busy++
       return Promise.reject(new ScriptError('too many scripts are waiting; try again later', 'script_busy'))
+    }
     return new Promise((resolve, reject) => {
       const scope = JSON.stringify(reachableScope(evaluation))
       const waiting: Waiting = {
@@ -130,8 +144,11 @@ export class Sandbox {
         capture: [...capture],
         timeoutMs,
       }
-      waiting.resolve(resultOf(await slot.run(order, signal)))
+      const result = resultOf(await slot.run(order, signal))
+      this.counts.ok++
+      waiting.resolve(result)
     } catch (error) {
+      this.counts[error instanceof ScriptError ? error.code : 'script_error']++
       // A reply that cannot be read comes from an instance that was corrupted, and was thrown away.
       waiting.reject(error instanceof ScriptError ? error : new ScriptError('the script broke its sandbox'))
     } finally {
