@@ -144,6 +144,7 @@ const PARTITIONS = `
     output json,
     output_ref text,
     shared json,
+    shared_ref text,
     error json,
     due_at timestamptz(3),
     started_at timestamptz(3) not null,
@@ -151,6 +152,11 @@ const PARTITIONS = `
     primary key (run_id, path, attempt)
   ) partition by range (run_id);
   create table step_outcome_rest partition of step_outcome default;
+  -- Asked before an object is removed that nothing may refer to any more.
+  create index step_output_ref on step_outcome (output_ref) where output_ref is not null;
+  create index step_shared_ref on step_outcome (shared_ref) where shared_ref is not null;
+  create index run_input_ref on run (input_ref) where input_ref is not null;
+  create index run_result_ref on run (result_ref) where result_ref is not null;
 
   alter table run_event_chunk rename to run_event_chunk_before;
   alter table run_event_chunk_before rename constraint run_event_chunk_pkey to run_event_chunk_before_pkey;
@@ -302,9 +308,10 @@ const RUN_START_CHILD = `
  */
 const RUN_CARRY_OVER = `
   create function run_carry_over(p_from text, p_to text, p_visits text[], p_goes_on_at text) returns void language sql as $$
-    insert into step_outcome (run_id, path, attempt, node, node_type, state, action, output, output_ref, shared, error,
+    insert into step_outcome (run_id, path, attempt, node, node_type, state, action, output, output_ref, shared, shared_ref, error,
         started_at, finished_at)
-      select p_to, path, attempt, node, node_type, state, action, output, output_ref, shared, error, started_at, finished_at
+      select p_to, path, attempt, node, node_type, state, action, output, output_ref, shared, shared_ref, error, started_at,
+          finished_at
       from step_outcome
       where run_id = p_from and (path = any (p_visits) and state <> 'retrying'
         or starts_with(path, p_goes_on_at || '[') and state = 'succeeded');
@@ -370,13 +377,13 @@ const JOURNAL_WRITE = `
     end if;
 
     if p -> 'outcomes' is not null then
-      insert into step_outcome (run_id, path, attempt, node, node_type, state, action, output, output_ref, shared, error, due_at,
-          started_at, finished_at)
-        select run_id, path, attempt, node, node_type, state, action, output::json, output_ref, shared::json, error::json, due_at,
-            started_at, finished_at
+      insert into step_outcome (run_id, path, attempt, node, node_type, state, action, output, output_ref, shared, shared_ref, error,
+          due_at, started_at, finished_at)
+        select run_id, path, attempt, node, node_type, state, action, output::json, output_ref, shared::json, shared_ref, error::json,
+            due_at, started_at, finished_at
         from json_to_recordset(p -> 'outcomes') as x (run_id text, path text, attempt integer, node text, node_type text,
-          state text, action text, output text, output_ref text, shared text, error text, due_at timestamptz,
-          started_at timestamptz, finished_at timestamptz)
+          state text, action text, output text, output_ref text, shared text, shared_ref text, error text,
+          due_at timestamptz, started_at timestamptz, finished_at timestamptz)
         on conflict do nothing;
     end if;
 
