@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { testCertificate } from '../../test/support/certificate.js'
 import { emptyDatabase } from '../../test/support/database.js'
 import { postgresBehindTls } from '../../test/support/peers/postgres-tls.js'
@@ -324,6 +324,88 @@ describe('failure', () => {
   it('stops reading a result without end', async () => {
     const query = "SELECT repeat('x', 1000000) FROM generate_series(1, 1000)"
     expect(await failure({ operation: 'query', query })).toMatchObject({ code: 'too_large', retryable: false })
+  })
+})
+
+describe('a step that is to take effect exactly once', () => {
+  const once = (params: JsonObject, attempt = 1, id = 'run_once') =>
+    run({ exactly_once: true, ...params }, { attempt, run: { id } })
+  const visits = async () => (await admin.query('SELECT count(*)::int AS n FROM visit')).rows[0].n
+  const visit = { operation: 'execute', query: 'INSERT INTO visit (who) VALUES ($1) RETURNING id', args: ['ada'] }
+
+  beforeAll(() => admin.query('CREATE TABLE visit (id serial PRIMARY KEY, who text NOT NULL)'))
+  beforeEach(async () => {
+    await admin.query('TRUNCATE visit')
+    await admin.query('DROP TABLE IF EXISTS millrace_outcome')
+  })
+
+  it('answers the stored output when it is repeated, and does nothing again', async () => {
+    const first = await once(visit)
+    expect(await once(visit, 2)).toEqual(first)
+    expect(await once(visit, 1)).toEqual(first)
+    expect(await visits()).toBe(1)
+    await once(visit, 1, 'run_other')
+    expect(await visits()).toBe(2)
+    const { rows } = await admin.query('SELECT key, output FROM millrace_outcome ORDER BY key')
+    expect(rows).toEqual([
+      { key: 'run_once:node', output: JSON.stringify(first) },
+      { key: 'run_other:node', output: expect.any(String) },
+    ])
+  })
+
+  it('leaves neither effect nor mark when it fails', async () => {
+    const failing = {
+      operation: 'transaction',
+      statements: [{ query: "INSERT INTO visit (who) VALUES ('x')" }, { query: 'SELECT 1 / 0' }],
+    }
+    expect(await failureOf(once(failing))).toMatchObject({ code: 'sql_error' })
+    expect(await visits()).toBe(0)
+    expect(await once({ ...failing, statements: failing.statements.slice(0, 1) })).toEqual({
+      results: [{ rows_affected: 1 }],
+    })
+    expect(await visits()).toBe(1)
+  })
+
+  it.each<[string, JsonObject, JsonObject]>([
+    ['set', { key: 'k', value: { a: 1 }, table: 'fresh_set' }, { a: 1 }],
+    ['delete', { key: 'k', table: 'fresh_delete' }, { deleted: false, key: 'k' }],
+    ['batch_insert', { table: 'visit', items: [{ who: 'a' }, { who: 'b' }] }, { rows_affected: 2 }],
+  ])('may be any operation: %s, on a table that does not exist too', async (operation, params, output) => {
+    const answers = await Promise.all([1, 2, 3].map((attempt) => once({ operation, ...params }, attempt)))
+    expect(answers).toEqual([output, output, output])
+    expect(await visits()).toBe(operation === 'batch_insert' ? 2 : 0)
+  })
+
+  it('is waited for by a repetition while it is under way', async () => {
+    const slow = { operation: 'query', query: 'INSERT INTO visit (who) SELECT pg_sleep(0.3)::text RETURNING id' }
+    const [first, second] = await Promise.all([once(slow), once(slow, 2)])
+    expect(second).toEqual(first)
+    expect(await visits()).toBe(1)
+  })
+
+  it('is looked for when the connection breaks, at whatever moment', async () => {
+    const breaking = {
+      operation: 'query',
+      query: `WITH done AS (INSERT INTO visit (who) VALUES ('x') RETURNING id)
+        SELECT id, pg_sleep(0.2)::text AS slept FROM done`,
+    }
+    const answer = once(breaking)
+    await vi.waitFor(async () => expect(await sleepers('pg_sleep(0.2)')).toBe(1))
+    await admin.query(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'millrace' AND query LIKE '%pg_sleep(0.2)%'",
+    )
+    expect(await answer).toEqual([{ id: expect.any(Number), slept: '' }])
+    expect(await visits()).toBe(1)
+    expect(await once(breaking, 2)).toEqual(await answer)
+  })
+
+  it('refuses statements that end the transaction, before and after a crash', async () => {
+    const commit = { operation: 'query', query: 'COMMIT' }
+    expect(await failureOf(once(commit))).toMatchObject({ code: 'transaction_ended', retryable: false })
+    expect(await failureOf(once(commit, 2))).toMatchObject({ code: 'transaction_ended', retryable: false })
+    expect(await failureOf(once({ operation: 'query', query: 'ROLLBACK' }, 1, 'run_rollback'))).toMatchObject({
+      code: 'transaction_ended',
+    })
   })
 })
 

@@ -5,6 +5,7 @@ import { converse, durationParam, type Explanation, timeLimit, timeoutParam } fr
 import { invalidParams } from './invalid-params.js'
 import type { Outbound } from './ports.js'
 import { insertBatch } from './postgres/batch-insert.js'
+import { exactlyOnce, OUTCOMES_TABLE, persistently } from './postgres/exactly-once.js'
 import { KeyValueTable } from './postgres/key-value.js'
 import { PostgresSession, type SqlResult } from './postgres/session.js'
 
@@ -39,7 +40,13 @@ async function operate(outbound: Outbound, params: JsonObject, step: StepContext
     explain,
   }
   const work = operation(params)
-  return await converse(service, step, (signal) => PostgresSession.with(outbound, options, timeoutMs, signal, work))
+  return await converse(service, step, async (signal) => {
+    const withSession = (talk: Work) => PostgresSession.with(outbound, options, timeoutMs, signal, talk)
+    if (params.exactly_once !== true) return await withSession(work)
+    const once: Work = (session) =>
+      exactlyOnce(session, step.idempotencyKey, async () => step.mask(await work(session)))
+    return await persistently(signal, () => withSession(once))
+  })
 }
 
 type Work = (session: PostgresSession) => Promise<Json>
@@ -211,6 +218,11 @@ const PARAMS: JsonSchema = {
     on_conflict_action: {
       enum: ['update', 'nothing'],
       description: 'What to do with such a row; `nothing` by default.',
+    },
+    exactly_once: {
+      type: 'boolean',
+      default: false,
+      description: `Commit what the step does together with a mark of it, in the table ${OUTCOMES_TABLE} of the schema that the role works in; the table is created if it is missing. A repeated attempt, also after a crash, finds the mark and answers the stored output instead of doing it again. Rows older than your longest run may be deleted.`,
     },
     timeout: timeoutParam('30s'),
   },

@@ -1,13 +1,9 @@
-import pg from 'pg'
 import { StepError } from '../../engine/step.js'
 import { isJsonObject, type Json, type JsonObject } from '../../platform/json.js'
 import { invalidParams } from '../invalid-params.js'
 import { quoteTable } from './identifier.js'
-import type { PostgresSession, SqlResult } from './session.js'
+import { CREATED_MEANWHILE, type PostgresSession, type SqlResult, sqlState, UNDEFINED_TABLE } from './session.js'
 
-const UNDEFINED_TABLE = '42P01'
-/** Two sessions that create the same table at once: one of them meets one of these. */
-const CREATED_MEANWHILE = new Set(['23505', '42P07'])
 const LIVE = '(ttl IS NULL OR ttl > now())'
 
 export interface Search {
@@ -38,7 +34,7 @@ export class KeyValueTable {
       ON CONFLICT (key) DO UPDATE SET value = excluded.value, ttl = excluded.ttl`
     const values = [key, JSON.stringify(value), ttlMs ?? null]
     try {
-      await this.session.query(statement, values)
+      await this.session.attempt(statement, values)
     } catch (error) {
       if (sqlState(error) !== UNDEFINED_TABLE) throw error
       await this.create()
@@ -78,7 +74,7 @@ export class KeyValueTable {
 
   private async read(statement: string, values: readonly Json[] = []): Promise<SqlResult> {
     try {
-      return await this.session.query(statement, values)
+      return await this.session.attempt(statement, values)
     } catch (error) {
       if (sqlState(error) === UNDEFINED_TABLE) return { rows: [], returnsRows: true, rowsAffected: 0 }
       throw error
@@ -87,7 +83,7 @@ export class KeyValueTable {
 
   private async create(): Promise<void> {
     try {
-      await this.session.query(`CREATE TABLE IF NOT EXISTS ${this.table} (
+      await this.session.attempt(`CREATE TABLE IF NOT EXISTS ${this.table} (
         key text PRIMARY KEY,
         value jsonb NOT NULL,
         ttl timestamptz,
@@ -127,8 +123,4 @@ function condition(found: string, wanted: Json, bind: (value: Json) => string): 
 /** `address.city` leads into nested objects. Written as an array literal, since the driver binds one text. */
 function path(field: string): Json {
   return field.split('.')
-}
-
-function sqlState(error: unknown): string | undefined {
-  return error instanceof pg.DatabaseError ? error.code : undefined
 }

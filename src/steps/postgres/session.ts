@@ -23,6 +23,10 @@ export interface SqlResult {
 
 /** What one step may read from a server, answers to all its statements together. */
 const MAX_BYTES = 32 * 1024 * 1024
+export const UNDEFINED_TABLE = '42P01'
+/** Two sessions that create the same table at once: one of them meets one of these. */
+export const CREATED_MEANWHILE: ReadonlySet<string> = new Set(['23505', '42P07'])
+
 /** PostgreSQL's code for a CancelRequest. */
 const CANCEL_REQUEST = 80_877_102
 
@@ -37,6 +41,8 @@ interface Wire {
  * aborts, the server is told to cancel the running statement, and the connection is closed.
  */
 export class PostgresSession {
+  private inTransaction = false
+
   private constructor(private readonly client: pg.Client) {}
 
   static async with<T>(
@@ -89,9 +95,11 @@ export class PostgresSession {
     return { rows: result.rows, returnsRows: result.fields.length > 0, rowsAffected: result.rowCount ?? 0 }
   }
 
-  /** All or nothing. */
+  /** All or nothing; within a transaction a part of it. */
   async transaction<T>(work: () => Promise<T>): Promise<T> {
+    if (this.inTransaction) return await work()
     await this.query('BEGIN')
+    this.inTransaction = true
     try {
       const result = await work()
       await this.query('COMMIT')
@@ -99,8 +107,28 @@ export class PostgresSession {
     } catch (error) {
       await this.query('ROLLBACK').catch(() => {})
       throw error
+    } finally {
+      this.inTransaction = false
     }
   }
+
+  /** A statement that may fail: a transaction goes on after it as if it had never been. */
+  async attempt(text: string, values: readonly Json[] = []): Promise<SqlResult> {
+    if (!this.inTransaction) return await this.query(text, values)
+    await this.query('SAVEPOINT millrace')
+    try {
+      const result = await this.query(text, values)
+      await this.query('RELEASE millrace')
+      return result
+    } catch (error) {
+      await this.query('ROLLBACK TO millrace')
+      throw error
+    }
+  }
+}
+
+export function sqlState(error: unknown): string | undefined {
+  return error instanceof pg.DatabaseError ? error.code : undefined
 }
 
 function ssl(wanted: Json | undefined, target: Awaited<ReturnType<typeof tcpTarget>>) {
