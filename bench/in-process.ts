@@ -10,6 +10,7 @@ import { RunWorker } from '../src/modules/runs/run.worker.js'
 import { RunEvents } from '../src/modules/runs/run-events.js'
 import { systemClock } from '../src/platform/clock/clock.js'
 import type { Sql } from '../src/platform/database/sql.js'
+import { Hints } from '../src/platform/hints/hints.js'
 import { newId } from '../src/platform/ids.js'
 import { SecretMasker } from '../src/platform/masking/secret-masker.js'
 
@@ -87,10 +88,10 @@ export class InProcess {
 
   static async start(sql: Sql, kind: 'group' | 'commit per record', graph: Graph): Promise<InProcess> {
     const report = (error: unknown) => console.error(error)
-    const ownership = await Ownership.take(sql, { onLost() {}, onHint() {}, onError: report })
+    const ownership = await Ownership.take(sql, { onLost() {}, onError: report })
     const journal = new (kind === 'group' ? Journal : CommitPerRecord)(sql, ownership.writer)
     const registry = new StepRegistry([lightStep('pure', 'pure'), lightStep('effect', 'effect')])
-    const events = new RunEvents(sql)
+    const events = new RunEvents(sql, new Hints([]))
     const masker = new SecretMasker([])
     const worker = new RunWorker({
       sql,

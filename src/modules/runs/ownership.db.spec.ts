@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { type TestDatabase, testDatabase } from '../../../test/support/database.js'
 import { LOCKS } from '../../platform/database/advisory-locks.js'
 import { newId } from '../../platform/ids.js'
-import { type Hint, Ownership } from './ownership.js'
+import { Ownership } from './ownership.js'
 import { claimDueRuns, ownedRunIds, retakeRuns } from './taken-run.js'
 
 let database: TestDatabase
@@ -11,7 +11,6 @@ const taken: Watched[] = []
 interface Watched {
   ownership: Ownership
   lost: number
-  hints: [Hint, string][]
   errors: unknown[]
 }
 
@@ -75,9 +74,6 @@ describe('a process', () => {
     expect(one.lost).toBe(0)
     const other = await take()
     expect(await other.ownership.reap()).toBe(0)
-    await other.ownership.hint('run_cancelled', 'run_1')
-    await vi.waitUntil(() => one.hints.length > 0)
-    expect(one.hints).toEqual([['run_cancelled', 'run_1']])
   })
 
   it('that is released while its connection is away does not come back', async () => {
@@ -238,11 +234,10 @@ function claim(limit: number) {
 }
 
 async function take(): Promise<Watched> {
-  const watched: Omit<Watched, 'ownership'> = { lost: 0, hints: [], errors: [] }
+  const watched: Omit<Watched, 'ownership'> = { lost: 0, errors: [] }
   const whole = watched as Watched
   whole.ownership = await Ownership.take(database.sql, {
     onLost: () => whole.lost++,
-    onHint: (hint, runId) => whole.hints.push([hint, runId]),
     onError: (error) => whole.errors.push(error),
   })
   taken.push(whole)

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Client, Notification } from 'pg'
+import type { Client } from 'pg'
 import { crashPoint } from '../../platform/crash-point/crash-point.js'
 import { LOCKS } from '../../platform/database/advisory-locks.js'
 import type { Sql, Statement } from '../../platform/database/sql.js'
@@ -14,13 +14,9 @@ const REAP_MS = 1_000
 const RECONNECT_MS = 250
 const REQUEUE_BATCH = 500
 
-/** Messages between processes; hints only, for what they tell of is in the tables. */
-export type Hint = 'run_cancelled' | 'run_due'
-
 export interface OwnershipEvents {
   /** Another process may own what this one runs: stop, and write nothing more. */
   onLost(): void
-  onHint(hint: Hint, runId: string): void
   /** Another instance was lost; so many runs of its went back to the queue. */
   onTakeover?(runs: number): void
   onError(error: unknown): void
@@ -63,7 +59,7 @@ export class Ownership {
     await client.query('select pg_advisory_lock($1, $2)', [LOCKS.alive, fence])
     await client.query('commit')
     const ownership = new Ownership(sql, events, { id, fence })
-    await ownership.watch(client)
+    ownership.watch(client)
     return ownership
   }
 
@@ -80,11 +76,6 @@ export class Ownership {
     return LEASE_SECONDS - (performance.now() - this.renewedAt) / 1000
   }
 
-  /** Tells the other processes. */
-  async hint(hint: Hint, runId: string): Promise<void> {
-    await this.sql.query(NOTIFY, [hint, runId])
-  }
-
   /** Leaves in good order: everything handed back, nothing for others to reap. */
   async release(): Promise<void> {
     this.over = true
@@ -97,13 +88,7 @@ export class Ownership {
     if (coming !== client) coming?.end().catch(() => {})
   }
 
-  private async watch(client: Client): Promise<void> {
-    client.on('notification', (message: Notification) =>
-      this.events.onHint(message.channel as Hint, message.payload ?? ''),
-    )
-    await client.query('listen run_cancelled')
-    await client.query('listen run_due')
-    // Only now: what breaks before concerns whoever waits for this method.
+  private watch(client: Client): void {
     client.on('error', (error) => void this.reconnect(error))
     this.client = client
     this.renewal = setInterval(() => void this.renew(), RENEW_MS)
@@ -137,7 +122,7 @@ export class Ownership {
         const { rowCount } = await client.query(RENEW, [this.writer.id, LEASE_SECONDS])
         if (rowCount !== 0) {
           this.renewedAt = asked
-          return await this.watch(client)
+          return this.watch(client)
         }
         await client.end()
         return this.declareLost()
@@ -173,7 +158,6 @@ export class Ownership {
     }
     await this.sql.query(FORGET, [instance.id])
     this.events.onTakeover?.(released)
-    if (released > 0) await this.sql.query(NOTIFY, ['run_due', ''])
     return released
   }
 }
@@ -210,5 +194,3 @@ const FORGET: Statement = {
   text: `delete from engine_instance where id = $1
     and not exists (select 1 from run where owner = $1 and state = 'running')`,
 }
-
-const NOTIFY: Statement = { name: 'engine_notify', text: 'select pg_notify($1, $2)' }

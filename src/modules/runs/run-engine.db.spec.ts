@@ -5,6 +5,8 @@ import { Engine } from '../../engine/interpreter.js'
 import { fakeLanguage } from '../../engine/language.fake.js'
 import { StepRegistry } from '../../engine/step.js'
 import { systemClock } from '../../platform/clock/clock.js'
+import { Hints } from '../../platform/hints/hints.js'
+import { PostgresHints } from '../../platform/hints/postgres-hints.js'
 import { newId } from '../../platform/ids.js'
 import type { Json } from '../../platform/json.js'
 import { SecretMasker } from '../../platform/masking/secret-masker.js'
@@ -327,7 +329,8 @@ function caller(accountId: string) {
 }
 
 async function process(): Promise<{ engine: RunEngine; events: RunEvents }> {
-  const events = new RunEvents(database.sql)
+  const hints = new Hints([new PostgresHints(database.sql)])
+  const events = new RunEvents(database.sql, hints)
   const supplies = {
     async compiled(flowId: string) {
       const nodes = graphs.get(flowId)
@@ -344,7 +347,9 @@ async function process(): Promise<{ engine: RunEngine; events: RunEvents }> {
     },
   }
   const interpreter = new Engine({ registry: new StepRegistry(steps), checkParams: () => [] })
-  const engine = new RunEngine(database.sql, interpreter, events, supplies, systemClock, { shutdownGraceMs: 100 })
+  const engine = new RunEngine(database.sql, interpreter, events, hints, supplies, systemClock, {
+    shutdownGraceMs: 100,
+  })
   await engine.onApplicationBootstrap()
   engines.push(engine)
   return { engine, events }

@@ -11,11 +11,13 @@ import { CLOCK, type Clock } from '../../platform/clock/clock.js'
 import { Config } from '../../platform/config/config.js'
 import { crashPoint } from '../../platform/crash-point/crash-point.js'
 import { Sql } from '../../platform/database/sql.js'
+import { Hints } from '../../platform/hints/hints.js'
 import { Journal } from './journal/journal.js'
 import type { Accepted, NewRun } from './journal/records.js'
 import { Ownership } from './ownership.js'
 import { RUN_SUPPLIES, type RunSupplies, RunWorker } from './run.worker.js'
 import { RunEvents } from './run-events.js'
+import { RUN_HINT } from './run-hints.js'
 import { EngineNotReady, LeaseLost } from './runs.errors.js'
 import { RUN_TELEMETRY, type RunTelemetry, UNMEASURED } from './telemetry/run-telemetry.js'
 
@@ -53,13 +55,19 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
     private readonly sql: Sql,
     private readonly engine: Engine,
     private readonly events: RunEvents,
+    private readonly hints: Hints,
     @Inject(RUN_SUPPLIES) private readonly supplies: RunSupplies,
     @Inject(CLOCK) private readonly clock: Clock,
     @Inject(Config) private readonly config: Pick<Config, 'shutdownGraceMs'>,
     @Optional() @Inject(RUN_TELEMETRY) private readonly telemetry: RunTelemetry = UNMEASURED,
-  ) {}
+  ) {
+    hints.on(RUN_HINT.due, () => this.lookForWork())
+    hints.on(RUN_HINT.cancelled, (runId) => this.parts?.worker.cancel(runId))
+    events.onFollow = (runId) => this.writeEventsOf(runId)
+  }
 
   async onApplicationBootstrap(): Promise<void> {
+    await this.hints.open()
     await this.begin()
   }
 
@@ -74,11 +82,14 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
     await this.beginning
     const parts = this.parts
     this.parts = undefined
-    if (!parts) return
+    if (!parts) return await this.hints.close()
     parts.journal.refuseRuns()
     await parts.worker.stop(graceMs)
     await parts.journal.close()
     await parts.ownership.release()
+    // What was handed back is due.
+    this.hints.send(RUN_HINT.due, '')
+    await this.hints.close()
   }
 
   /** Durable when it resolves; interpreted here when there is room, else by whoever has some. */
@@ -123,12 +134,18 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
     this.telemetry.cancelled(1)
     this.parts?.worker.cancel(runId)
     this.events.published(runId)
-    await this.parts?.ownership.hint('run_cancelled', runId)
+    this.hints.send(RUN_HINT.cancelled, runId)
   }
 
   /** Something may have become due. */
   lookForWork(): void {
     this.parts?.worker.lookForWork()
+  }
+
+  /** Runs have become due that any process may take. */
+  due(): void {
+    this.lookForWork()
+    this.hints.send(RUN_HINT.due, '')
   }
 
   /** How this process stands; undefined while it may take no runs. */
@@ -146,11 +163,10 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
     }
     const ownership = await Ownership.take(this.sql, {
       onLost,
-      onHint: (hint, runId) => {
-        if (hint === 'run_cancelled') this.parts?.worker.cancel(runId)
-        else this.parts?.worker.lookForWork()
+      onTakeover: (runs) => {
+        this.telemetry.tookOver(runs)
+        if (runs > 0) this.due()
       },
-      onTakeover: (runs) => this.telemetry.tookOver(runs),
       onError: (error) => this.report(error),
     })
     const journal = new Journal(this.sql, ownership.writer, { onLost, telemetry: this.telemetry.journal })
@@ -167,7 +183,6 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
     })
     parts = { ownership, journal, worker }
     this.parts = parts
-    this.events.onFollow = (runId) => worker.writeEventsOf(runId)
     worker.lookForWork()
     try {
       const released = await ownership.reap()

@@ -1,13 +1,21 @@
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type TestDatabase, testDatabase } from '../../../test/support/database.js'
+import { Hints } from '../../platform/hints/hints.js'
+import { PostgresHints } from '../../platform/hints/postgres-hints.js'
 import { newId } from '../../platform/ids.js'
 import type { StoredEvent } from './journal/records.js'
 import { RunEvents, type WatchedEvent } from './run-events.js'
+import { RUN_HINT } from './run-hints.js'
 
 let database: TestDatabase
+const opened: Hints[] = []
 
 beforeAll(async () => {
   database = await testDatabase()
+})
+
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((hints) => hints.close()))
 })
 
 afterAll(() => database.drop())
@@ -17,7 +25,7 @@ describe('following a run', () => {
     const id = await newRun()
     for (let first = 1; first <= 1_001; first += 77) await write(id, logs(first, Math.min(first + 76, 1_001)))
     await end(id, 'completed', { result: { ok: true } })
-    const told = await all(new RunEvents(database.sql), id)
+    const told = await all(new RunEvents(database.sql, await hints()), id)
     expect(told.map(({ seq }) => seq)).toEqual(Array.from({ length: 1_002 }, (_, index) => index + 1))
     expect(told.at(-1)).toMatchObject({ type: 'ended', state: 'completed', result: { ok: true } })
   })
@@ -26,7 +34,7 @@ describe('following a run', () => {
     const id = await newRun()
     await write(id, logs(1, count))
     await end(id, 'failed', { error: { message: 'no' } })
-    const told = await all(new RunEvents(database.sql), id)
+    const told = await all(new RunEvents(database.sql, await hints()), id)
     expect(told).toHaveLength(count + 1)
     expect(told.at(-1)).toMatchObject({ seq: count + 1, type: 'ended', state: 'failed', error: { message: 'no' } })
   })
@@ -36,10 +44,10 @@ describe('following a run', () => {
     await write(id, logs(1, 50))
     await write(id, logs(51, 300))
     await end(id, 'completed', {})
-    const told = await all(new RunEvents(database.sql), id, 30)
+    const told = await all(new RunEvents(database.sql, await hints()), id, 30)
     expect(told[0]?.seq).toBe(31)
     expect(told).toHaveLength(271)
-    expect(await all(new RunEvents(database.sql), id, 300)).toMatchObject([{ seq: 301, type: 'ended' }])
+    expect(await all(new RunEvents(database.sql, await hints()), id, 300)).toMatchObject([{ seq: 301, type: 'ended' }])
   })
 
   it('tells a completed node with its result', async () => {
@@ -52,12 +60,15 @@ describe('following a run', () => {
     const at = new Date().toISOString()
     await write(id, [{ seq: 1, type: 'node_completed', at, node: 'fetch', path: 'fetch', attempt: 2 }])
     await end(id, 'completed', {})
-    expect((await all(new RunEvents(database.sql), id))[0]).toMatchObject({ node: 'fetch', result: { a: '\u0000' } })
+    expect((await all(new RunEvents(database.sql, await hints()), id))[0]).toMatchObject({
+      node: 'fetch',
+      result: { a: '\u0000' },
+    })
   })
 
-  it('hears what becomes durable meanwhile, by a hint at once and from other processes soon', async () => {
+  it('hears what becomes durable meanwhile, in this process and in another', async () => {
     const id = await newRun()
-    const [here, elsewhere] = [new RunEvents(database.sql), new RunEvents(database.sql)]
+    const [here, elsewhere] = [new RunEvents(database.sql, await hints()), new RunEvents(database.sql, await hints())]
     const told: WatchedEvent[][] = [[], []]
     const following = [here, elsewhere].map((events, index) => collect(events, id, told[index] as WatchedEvent[]))
     await write(id, logs(1, 3))
@@ -75,7 +86,7 @@ describe('following a run', () => {
 
   it('works for many at once, each hearing everything', async () => {
     const id = await newRun()
-    const events = new RunEvents(database.sql)
+    const events = new RunEvents(database.sql, await hints())
     const followers = Array.from({ length: 100 }, () => all(events, id))
     await vi.waitUntil(() => events.watched(id))
     for (let first = 1; first <= 250; first += 10) {
@@ -91,7 +102,7 @@ describe('following a run', () => {
 
   it('asks for what is kept back once it begins', async () => {
     const id = await newRun()
-    const events = new RunEvents(database.sql)
+    const events = new RunEvents(database.sql, await hints())
     const asked: string[] = []
     events.onFollow = async (runId) => {
       asked.push(runId)
@@ -107,7 +118,7 @@ describe('following a run', () => {
     async (when) => {
       const id = await newRun()
       if (when === 'between two events') await write(id, logs(1, 2))
-      const events = new RunEvents(database.sql)
+      const events = new RunEvents(database.sql, await hints())
       const stop = new AbortController()
       if (when === 'before it begins') stop.abort()
       const told: WatchedEvent[] = []
@@ -127,11 +138,73 @@ describe('following a run', () => {
     },
   )
 
+  it('of a run that another process has is told of at once, and that other writes what it kept back', async () => {
+    const id = await newRun()
+    const owner = new RunEvents(database.sql, await hints())
+    const watching = new RunEvents(database.sql, await hints())
+    expect(owner.watched(id)).toBe(false)
+    owner.onFollow = async (runId) => {
+      await write(runId, logs(1, 2))
+      owner.published(runId)
+    }
+    const told: WatchedEvent[] = []
+    const following = collect(watching, id, told)
+    await vi.waitUntil(() => told.length === 2)
+    expect(owner.watched(id)).toBe(true)
+    owner.onFollow = async () => {}
+    for (let seq = 3; seq <= 6; seq++) {
+      await write(id, logs(seq, seq))
+      const began = performance.now()
+      owner.published(id)
+      await vi.waitUntil(() => told.length === seq, { interval: 1 })
+      // A look without a hint would come within three seconds.
+      expect(performance.now() - began).toBeLessThan(1_500)
+    }
+    await end(id, 'completed', {})
+    owner.published(id)
+    await following
+    expect(told.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6, 7])
+  })
+
+  it('goes on without any hint', async () => {
+    const id = await newRun()
+    const events = new RunEvents(database.sql, new Hints([]))
+    const told: WatchedEvent[] = []
+    const following = collect(events, id, told)
+    await vi.waitUntil(() => events.watched(id))
+    await write(id, logs(1, 3))
+    await vi.waitUntil(() => told.length === 3, { timeout: 10_000 })
+    await end(id, 'completed', {})
+    await following
+    expect(told.map(({ seq }) => seq)).toEqual([1, 2, 3, 4])
+  })
+
+  it('tells nobody of runs that nobody watches', async () => {
+    const hinted: string[] = []
+    const [owner, other] = [await hints(), await hints()]
+    const events = new RunEvents(database.sql, owner)
+    for (const kind of Object.values(RUN_HINT)) other.on(kind, (id) => hinted.push(`${kind} ${id}`))
+    for (let count = 0; count < 100; count++) events.published(await newRun())
+    other.send(RUN_HINT.watched, 'run_watched')
+    await vi.waitUntil(() => events.watched('run_watched'))
+    events.published('run_watched')
+    await vi.waitUntil(() => hinted.length > 0)
+    expect(hinted).toEqual(['run.events run_watched'])
+  })
+
   it('of a run that does not exist is over at once', async () => {
-    const events = new RunEvents(database.sql)
+    const events = new RunEvents(database.sql, await hints())
     expect(await all(events, newId('run'))).toEqual([])
   })
 })
+
+/** Those of one process. */
+async function hints(): Promise<Hints> {
+  const hints = new Hints([new PostgresHints(database.sql)])
+  opened.push(hints)
+  await hints.open()
+  return hints
+}
 
 async function all(events: RunEvents, id: string, after = 0): Promise<WatchedEvent[]> {
   const told: WatchedEvent[] = []
@@ -158,12 +231,12 @@ async function write(id: string, events: StoredEvent[]): Promise<void> {
   )
 }
 
-async function newRun(): Promise<string> {
+async function newRun(state = 'running'): Promise<string> {
   const id = newId('run')
   await database.dataSource.query(
     `insert into run (id, tenant_id, account_id, flow_id, revision, state, trigger, input, created_at)
-      values ($1, 'default', 'account_a', 'flow_f', 1, 'running', 'api', '{}', now())`,
-    [id],
+      values ($1, 'default', 'account_a', 'flow_f', 1, $2, 'api', '{}', now())`,
+    [id, state],
   )
   return id
 }

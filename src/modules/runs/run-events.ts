@@ -1,124 +1,143 @@
-import { EventEmitter } from 'node:events'
 import { Injectable } from '@nestjs/common'
+import { BatchedReads } from '../../platform/database/batched-reads.js'
 import { Sql, type Statement } from '../../platform/database/sql.js'
+import { Hints } from '../../platform/hints/hints.js'
 import type { Json, JsonObject } from '../../platform/json.js'
 import type { StoredEvent } from './journal/records.js'
+import { RUN_HINT } from './run-hints.js'
 import { isFinal, type RunState } from './run-state.js'
+import { type Standing, WatchedRuns } from './watched-runs.js'
 
 /** An event of a run as watchers read it: gap-free by `seq`, a completed node with its result, and the run's end last. */
 export type WatchedEvent =
   | (StoredEvent & { result?: Json })
   | { seq: number; type: 'ended'; at: string; state: RunState; result?: JsonObject; error?: JsonObject }
 
-/** How long a watcher waits for a hint before it looks again; hints come at once for runs of this process. */
-const LOOK_AGAIN_MS = 500
-/** Chunks that are read at once; each holds up to 100 events. */
+/** What one look brings of a run: chunks of up to 100 events each, and about this many characters of them. */
 const CHUNKS = 20
+const CHUNK_CHARS = 1024 * 1024
+/** Looks that share a statement. */
+const LOOKS = 20
 /** Results that are read at once: each may be megabytes, and a slow watcher holds them. */
 const RESULTS = 8
 
-const STANDING: Statement = {
-  name: 'run_standing',
-  text: 'select state, finished_at, result, error from run where id = $1',
+interface Look {
+  /** `after`, a space, and the run's id. */
+  key: string
+  state: RunState
+  finished_at: Date | null
+  result: JsonObject | null
+  error: JsonObject | null
+  chunks: StoredEvent[][] | null
+  /** There are more chunks behind these. */
+  more: boolean
 }
 
-const EVENTS: Statement = {
-  name: 'run_events',
-  text: `select e.event
-    from (select entries from run_event_chunk where run_id = $1 and last_seq > $2 order by first_seq limit ${CHUNKS}) as c
-    cross join lateral json_array_elements(c.entries) as e (event)
-    where (e.event ->> 'seq')::integer > $2
-    order by (e.event ->> 'seq')::integer`,
+/** How a run stands and its next events, of one moment: once the state is final, there are no events but these and those behind them. */
+const LOOK: Statement = {
+  name: 'run_look',
+  text: `select asked.key, r.state, r.finished_at, r.result, r.error, c.chunks, c.more
+    from unnest($1::text[]) as asked (key)
+    cross join lateral (
+      select substr(asked.key, strpos(asked.key, ' ') + 1) as id, split_part(asked.key, ' ', 1)::integer as after) as a
+    join run r on r.id = a.id
+    cross join lateral (
+      select json_agg(entries order by first_seq) filter (where before < ${CHUNK_CHARS}) as chunks,
+        count(*) filter (where before < ${CHUNK_CHARS}) < count(*) or count(*) = ${CHUNKS} as more
+      from (
+        select first_seq, entries,
+          sum(length(entries::text)) over (order by first_seq) - length(entries::text) as before
+        from (
+          select first_seq, entries from run_event_chunk
+          where run_id = r.id and last_seq > a.after and first_seq >= coalesce((
+            select max(first_seq) from run_event_chunk where run_id = r.id and first_seq <= a.after + 1), 0)
+          order by first_seq limit ${CHUNKS}) as page) as measured) as c`,
+}
+
+const STANDINGS: Statement = {
+  name: 'run_standings',
+  text: `select id, epoch, state, case when state = 'running' then (
+      select max(last_seq) from run_event_chunk where run_id = run.id) end as "lastSeq"
+    from run where id = any ($1)`,
+}
+
+interface Output {
+  /** JSON of the run's id, the path and the attempt. */
+  key: string
+  output: Json
 }
 
 const OUTPUTS: Statement = {
   name: 'run_event_outputs',
-  text: `select path, attempt, output from step_outcome
-    where run_id = $1 and (path, attempt) in (select * from unnest($2::text[], $3::integer[]))`,
+  text: `select asked.key, o.output from unnest($1::text[]) as asked (key)
+    join step_outcome o on o.run_id = asked.key::json ->> 0 and o.path = asked.key::json ->> 1
+      and o.attempt = (asked.key::json ->> 2)::integer`,
 }
 
 /**
- * The event sequence of each run, read from the tables: what a watcher is told is durable, whoever runs the run. Publishers in this
- * process only wake the watchers.
+ * The event sequence of each run, read from the tables: what a watcher is told is durable, whoever runs the run. Whoever makes events,
+ * here or in another process, only wakes the watchers. A watcher holds one page of events, however slow it is; those who ask for the same
+ * page at the same time share its reading.
  */
 @Injectable()
 export class RunEvents {
-  private readonly wakes = new EventEmitter().setMaxListeners(0)
+  private readonly watchedRuns: WatchedRuns
+  private readonly looks: BatchedReads<Look>
+  private readonly outputs: BatchedReads<Output>
 
-  /** Called when somebody begins to follow a run, so that what is not written yet is. */
+  /** Called when somebody begins to follow a run, here or elsewhere, so that what is not written yet is. */
   onFollow: (runId: string) => Promise<void> = async () => {}
 
-  constructor(private readonly sql: Sql) {}
+  constructor(sql: Sql, hints: Hints) {
+    this.looks = new BatchedReads(sql, LOOK, LOOKS)
+    this.outputs = new BatchedReads(sql, OUTPUTS, RESULTS)
+    this.watchedRuns = new WatchedRuns(hints, (ids) => sql.query<Standing & object>(STANDINGS, [ids]))
+    hints.on(RUN_HINT.watched, (runId) => void this.onFollow(runId))
+  }
 
   /** Something of this run has become durable. */
   published(runId: string): void {
-    this.wakes.emit(runId)
+    this.watchedRuns.changed(runId)
   }
 
-  /** True while somebody in this process watches the run, so that its events are worth an early flush. */
+  /** True while somebody watches the run, here or elsewhere, so that its events are worth an early flush. */
   watched(runId: string): boolean {
-    return this.wakes.listenerCount(runId) > 0
+    return this.watchedRuns.isWatched(runId)
+  }
+
+  /** Streams of this process that follow a run. */
+  get watchers(): number {
+    return this.watchedRuns.watchers
   }
 
   /** Every event after `after`, in order, ending after the run's end or when `signal` aborts. */
   async *follow(runId: string, after: number, signal: AbortSignal): AsyncGenerator<WatchedEvent> {
     let seq = after
-    let woken = false
-    let wake = () => {}
-    const onWake = () => {
-      woken = true
-      wake()
-    }
-    this.wakes.on(runId, onWake)
-    signal.addEventListener('abort', onWake, { once: true })
+    const watcher = this.watchedRuns.watch(runId)
+    const leave = () => watcher.leave()
+    signal.addEventListener('abort', leave, { once: true })
     try {
       await this.onFollow(runId)
       while (!signal.aborted) {
-        woken = false
-        // The state is read before the events: once it is final, the events read after it are all there are.
-        const run = await this.standing(runId)
-        if (!run) return
-        for (;;) {
-          const events = await this.eventsAfter(runId, seq)
-          for await (const event of this.withResults(runId, events)) {
-            yield event
-            seq = event.seq
-          }
-          // No chunk is empty, so there was none behind these.
-          if (events.length < CHUNKS) break
+        watcher.expect()
+        const [look] = await this.looks.rowsOf(`${seq} ${runId}`)
+        if (!look) return
+        const events = (look.chunks ?? []).flat().filter((event) => event.seq > seq)
+        for await (const event of this.withResults(runId, events)) {
+          yield event
+          seq = event.seq
         }
-        if (isFinal(run.state)) {
-          yield { seq: seq + 1, type: 'ended', at: run.finishedAt, ...ending(run) }
+        if (look.more) continue
+        if (isFinal(look.state)) {
+          yield { seq: seq + 1, type: 'ended', at: (look.finished_at ?? new Date(0)).toISOString(), ...ending(look) }
           return
         }
-        if (!woken && !signal.aborted)
-          await new Promise<void>((resolve) => {
-            const again = setTimeout(resolve, LOOK_AGAIN_MS)
-            wake = () => {
-              clearTimeout(again)
-              resolve()
-            }
-          })
+        if (!signal.aborted) await watcher.change()
       }
     } finally {
-      this.wakes.off(runId, onWake)
-      signal.removeEventListener('abort', onWake)
+      watcher.leave()
+      signal.removeEventListener('abort', leave)
     }
-  }
-
-  private async standing(runId: string) {
-    const [row] = await this.sql.query<{
-      state: RunState
-      finished_at: Date | null
-      result: JsonObject | null
-      error: JsonObject | null
-    }>(STANDING, [runId])
-    return row && { ...row, finishedAt: (row.finished_at ?? new Date(0)).toISOString() }
-  }
-
-  private async eventsAfter(runId: string, after: number): Promise<StoredEvent[]> {
-    const rows = await this.sql.query<{ event: StoredEvent }>(EVENTS, [runId, after])
-    return rows.map(({ event }) => event)
   }
 
   /** The events, each completed node with its output. */
@@ -126,31 +145,26 @@ export class RunEvents {
     runId: string,
     events: readonly StoredEvent[],
   ): AsyncGenerator<StoredEvent & { result?: Json }> {
-    let outputs = new Map<string, Json>()
+    let results = new Map<StoredEvent, Json>()
     for (const [index, event] of events.entries()) {
-      if (event.type !== 'node_completed') {
-        yield event
-        continue
-      }
-      if (!outputs.has(placeOf(event))) outputs = await this.outputs(runId, events.slice(index))
-      yield { ...event, result: outputs.get(placeOf(event)) ?? null }
+      if (event.type === 'node_completed' && !results.has(event))
+        results = await this.resultsOf(runId, events.slice(index))
+      yield event.type === 'node_completed' ? { ...event, result: results.get(event) ?? null } : event
     }
   }
 
   /** The outputs of the first few nodes that are completed among these. */
-  private async outputs(runId: string, events: readonly StoredEvent[]): Promise<Map<string, Json>> {
+  private async resultsOf(runId: string, events: readonly StoredEvent[]): Promise<Map<StoredEvent, Json>> {
     const completed = events.filter(({ type }) => type === 'node_completed').slice(0, RESULTS)
-    const rows = await this.sql.query<{ path: string; attempt: number; output: Json }>(OUTPUTS, [
-      runId,
-      completed.map(({ path }) => path),
-      completed.map(({ attempt }) => attempt),
-    ])
-    return new Map(rows.map((row) => [placeOf(row), row.output]))
+    return new Map(
+      await Promise.all(
+        completed.map(async (event): Promise<[StoredEvent, Json]> => {
+          const [row] = await this.outputs.rowsOf(JSON.stringify([runId, event.path, event.attempt]))
+          return [event, row?.output ?? null]
+        }),
+      ),
+    )
   }
-}
-
-function placeOf({ path, attempt }: { path?: string; attempt?: number }): string {
-  return `${attempt} ${path}`
 }
 
 function ending(run: { state: RunState; result: JsonObject | null; error: JsonObject | null }) {

@@ -1,6 +1,7 @@
 import { Module, type OnModuleInit } from '@nestjs/common'
 import { Engine } from '../../engine/interpreter.js'
 import { StepRegistry } from '../../engine/step.js'
+import { HintsModule } from '../../platform/hints/hints.module.js'
 import { SandboxModule } from '../../platform/sandbox/sandbox.module.js'
 import { checkParams } from '../../steps/params.js'
 import { AccountDependents } from '../accounts/account-dependents.js'
@@ -21,13 +22,24 @@ import { RunSuppliesFromModules } from './supplies.js'
 import { MeasuredRuns } from './telemetry/measured-runs.js'
 import { RunGauges } from './telemetry/run-gauges.js'
 import { RUN_TELEMETRY } from './telemetry/run-telemetry.js'
+import { RunValues } from './values/run-values.js'
 
 /** Runs: accepted, interpreted, recorded, watched. This process's engine, and what fires schedules. */
 @Module({
-  imports: [AccountsModule, AuditModule, FlowsModule, SchedulesModule, SandboxModule, SecretsModule, StepsModule],
+  imports: [
+    AccountsModule,
+    AuditModule,
+    FlowsModule,
+    HintsModule,
+    SchedulesModule,
+    SandboxModule,
+    SecretsModule,
+    StepsModule,
+  ],
   providers: [
     RunEvents,
     RunsQueries,
+    RunValues,
     SignalsService,
     {
       provide: Engine,

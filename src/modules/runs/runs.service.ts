@@ -96,7 +96,7 @@ export class RunsService {
   /** Gives a signal to the caller's runs that wait for its key, or keeps it for the next that does. */
   async signal(caller: Principal, key: string, data: Json): Promise<Delivery> {
     const delivery = await this.signals.deliver(caller, key, data, this.clock.now())
-    this.engine.lookForWork()
+    if (delivery.runIds.length > 0) this.engine.due()
     return delivery
   }
 

@@ -145,9 +145,7 @@ const DELIVER = `update signal_wait w set delivered_at = $3, data = $4 from run 
     returning w.run_id`
 
 /** A run that is just being parked keeps this wake-up: the journal's release does not overwrite it. */
-const WAKE = `with woken as (
-      update run set wake_at = $2 where id = any ($1) and state in ('running', 'waiting') returning 1)
-    select pg_notify('run_due', '') from (select count(*) from woken) as all_of_them`
+const WAKE = `update run set wake_at = $2 where id = any ($1) and state in ('running', 'waiting')`
 
 const KEEP = `insert into signal (id, account_id, key, data, created_at, expires_at)
     values ($1, $2, $3, $4, $5::timestamptz, $5::timestamptz + make_interval(days => ${KEEP_DAYS}))`

@@ -27,6 +27,7 @@ export class BatchedReads<Row extends QueryResultRow & { key: string }> {
   constructor(
     private readonly sql: Sql,
     private readonly statement: Statement,
+    private readonly maxKeys = MAX_KEYS,
   ) {}
 
   /** The rows with this key, in the statement's order. */
@@ -68,7 +69,7 @@ export class BatchedReads<Row extends QueryResultRow & { key: string }> {
 
   private take(): Map<string, Asked<Row>> {
     const all = this.waiting
-    this.waiting = new Map([...all].slice(MAX_KEYS))
-    return all.size <= MAX_KEYS ? all : new Map([...all].slice(0, MAX_KEYS))
+    this.waiting = new Map([...all].slice(this.maxKeys))
+    return all.size <= this.maxKeys ? all : new Map([...all].slice(0, this.maxKeys))
   }
 }

@@ -26,7 +26,7 @@ beforeAll(async () => {
 
 beforeEach(async () => {
   await ownership?.release()
-  ownership = await Ownership.take(database.sql, { onLost() {}, onHint() {}, onError() {} })
+  ownership = await Ownership.take(database.sql, { onLost() {}, onError() {} })
   transactions = new StepTransactions(database.sql, ownership.writer)
   run = { id: newId('run'), flowId: 'flow_1', tenantId: 'tenant_t', accountId: newId('account'), epoch: 0 }
   await database.dataSource.query(
