@@ -4,6 +4,7 @@ import type { Engine } from '../../engine/interpreter.js'
 import type { Language } from '../../engine/language.js'
 import type { Clock } from '../../platform/clock/clock.js'
 import { crashPoint } from '../../platform/crash-point/crash-point.js'
+import { isDatabaseGone } from '../../platform/database/database-is-gone.js'
 import type { Sql } from '../../platform/database/sql.js'
 import type { JsonObject } from '../../platform/json.js'
 import { inWork } from '../../platform/log/work-context.js'
@@ -233,6 +234,11 @@ export class RunWorker {
   /** What cannot be interpreted ends as failed, so that nobody waits for it for ever; unless it is another process's by now. */
   private async giveUp(run: TakenRun, error: unknown): Promise<Rest> {
     if (error instanceof LeaseLost) return 'stopped'
+    if (isDatabaseGone(error)) {
+      // No fault of the run's. By the table it stays with this process, which takes it up again once the database answers.
+      this.parts.onError(error, run.id)
+      return 'stopped'
+    }
     const known = error instanceof RevisionUnusable
     if (!known) this.parts.onError(error, run.id)
     const message = known ? error.message : 'the run could not be carried on because of an internal error'
