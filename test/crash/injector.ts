@@ -36,14 +36,14 @@ export class Injector {
     private readonly log: FaultLog,
     private readonly watcher: Watcher,
     private readonly random: Random,
-    private readonly say: (line: string) => void,
+    private readonly options: { faults?: readonly FaultName[]; say(line: string): void },
   ) {
     const hasWorker = cluster.servers.some(({ role }) => role === 'worker')
     const possible = FAULTS.filter((name) => {
       if (name === 'kill worker') return hasWorker
       return cluster.redis !== undefined || !name.includes('redis')
     })
-    this.cards = new Deck(random.fork('faults'), [...possible, 'kill api', 'kill during recovery'])
+    this.cards = new Deck(random.fork('faults'), options.faults ?? [...possible, 'kill api', 'kill during recovery'])
     this.points = new Deck(
       random.fork('points'),
       CRASH_POINTS.filter((point) => point !== 'outbox-before-queue' || cluster.redis !== undefined),
@@ -53,10 +53,10 @@ export class Injector {
 
   /** Until so many processes were killed, and every fault was there at least once. */
   async run(kills: number): Promise<void> {
-    for (let dealt = 0; this.kills < kills || dealt < FAULTS.length + 2; ) {
+    for (let dealt = 0; this.kills < kills || dealt < this.cards.size; ) {
       const faults = this.random.chance(0.35) ? [this.cards.deal(), this.cards.deal()] : [this.cards.deal()]
       dealt += faults.length
-      this.say(`${String(this.kills).padStart(4)} kills; ${faults.join(' + ')}`)
+      this.options.say(`${String(this.kills).padStart(4)} kills; ${faults.join(' + ')}`)
       const offset = this.random.between(0, 1_500)
       await Promise.all(
         faults.map(async (name, index) => {
@@ -160,13 +160,15 @@ export class Injector {
   private async start(server: ServerUnderFire): Promise<void> {
     for (let isUp = false; !isUp; ) {
       await delay(this.random.between(0, 800))
-      isUp = await server.start(this.isCalm || this.random.chance(0.3) ? undefined : this.armament())
+      isUp = await server.start(this.armament())
     }
     this.watcher.servedAgain(Date.now())
     await this.note({ kind: 'up', at: Date.now(), server: server.name })
   }
 
-  private armament(): string {
+  /** Where it is to end by itself, if at all. */
+  private armament(): string | undefined {
+    if (this.isCalm || this.options.faults || this.random.chance(0.3)) return undefined
     const point = this.points.deal()
     const [least, most] = RARE_POINTS.includes(point) ? RARELY : OFTEN
     return `${point}:${this.random.between(least, most)}`

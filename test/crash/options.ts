@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { FAULTS, type FaultName } from './fault-log.js'
 
 export interface Options {
   kills: number
@@ -7,6 +8,8 @@ export interface Options {
   redis: 'with' | 'without' | 'both'
   /** Users who ask at the same time. */
   users: number
+  /** The faults to inflict; all of them without it. */
+  faults?: FaultName[]
   /** Where the evidence goes; a temporary folder without it. */
   folder?: string
 }
@@ -15,6 +18,7 @@ const USAGE = `npm run crash -- [options]
   --kills N      processes to kill (50)
   --seed N       repeats what chance decided (another each time)
   --redis        only with Redis;  --no-redis  only without (both by turns, where redis-server is installed)
+  --faults A,B   only these, and no crash points: ${FAULTS.join(', ')}
   --users N      users who ask at the same time (12)
   --folder PATH  keep what was written down there, also when all is well`
 
@@ -28,6 +32,7 @@ export function optionsFrom(args: readonly string[], hasRedis: boolean): Options
         seed: { type: 'string', default: String(Date.now() % 1_000_000) },
         redis: { type: 'boolean' },
         users: { type: 'string', default: '12' },
+        faults: { type: 'string' },
         folder: { type: 'string' },
       },
       allowNegative: true,
@@ -38,6 +43,7 @@ export function optionsFrom(args: readonly string[], hasRedis: boolean): Options
       seed: whole('seed', values.seed),
       redis: values.redis === undefined ? both : values.redis ? 'with' : 'without',
       users: whole('users', values.users),
+      faults: values.faults?.split(',').map(faultNamed),
       folder: values.folder,
     }
   } catch (error) {
@@ -49,4 +55,10 @@ export function optionsFrom(args: readonly string[], hasRedis: boolean): Options
 function whole(name: string, text: string): number {
   if (!/^\d+$/.test(text)) throw new Error(`--${name} must be a whole number, not ${text}`)
   return Number(text)
+}
+
+function faultNamed(text: string): FaultName {
+  const found = FAULTS.find((name) => name === text.trim())
+  if (!found) throw new Error(`there is no fault ${text}`)
+  return found
 }

@@ -49,6 +49,10 @@ export class Deck<T> {
     private readonly cards: readonly T[],
   ) {}
 
+  get size(): number {
+    return this.cards.length
+  }
+
   deal(): T {
     if (this.rest.length === 0) this.rest = this.random.shuffled(this.cards)
     return this.rest.pop() as T

@@ -61,7 +61,7 @@ export const STORIES: readonly Story[] = [
     batch: { strategy: worker_pool, max_parallel: 2 }
     next: { default: last }
   last: { ${request(address, '/quick')} }`),
-    stages: [['list'], ['each[]'], items, ['each'], ['last']],
+    stages: [['list'], items, ['each'], ['last']],
     effects: [...items, 'last'],
     ends: ['completed'],
   },

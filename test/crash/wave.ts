@@ -7,7 +7,7 @@ import { Client } from './client.js'
 import { Cluster } from './cluster/cluster.js'
 import type { Role } from './cluster/server.js'
 import { EffectServer } from './effect-server.js'
-import type { FaultEntry } from './fault-log.js'
+import type { FaultEntry, FaultName } from './fault-log.js'
 import { Injector } from './injector.js'
 import type { LedgerEntry } from './ledger.js'
 import { Load } from './load.js'
@@ -26,6 +26,8 @@ export interface WaveOptions {
   kills: number
   seed: number
   redis: boolean
+  /** Only these, and nothing is armed; all of them without it. */
+  faults?: FaultName[]
   users: number
   roles: readonly Role[]
   dist: string
@@ -70,7 +72,7 @@ export async function runWave(options: WaveOptions): Promise<WaveResult> {
   const client = new Client(() => cluster.apis, random.fork('client'))
   const load = new Load(client, ledger, random.fork('load'))
   const watcher = new Watcher(cluster.postgres.url)
-  const injector = new Injector(cluster, faults, watcher, random.fork('injector'), say)
+  const injector = new Injector(cluster, faults, watcher, random.fork('injector'), options)
   try {
     await prepare(client, load, outside)
     const meter = new ThroughputMeter(cluster.postgres.url, load)
