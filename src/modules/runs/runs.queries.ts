@@ -1,10 +1,11 @@
-import { Injectable } from '@nestjs/common'
+import { Injectable, Optional } from '@nestjs/common'
 import type { EntityManager } from 'typeorm'
 import type { FlowError } from '../../engine/host.js'
 import type { LogLevel } from '../../engine/step.js'
 import { Sql, type Statement } from '../../platform/database/sql.js'
 import type { Json, JsonObject } from '../../platform/json.js'
 import { FINAL_STATES, LIVE_STATES, type RunState } from './run-state.js'
+import { fullValue, RunValues } from './values/run-values.js'
 
 /** One execution of one flow revision, as it is read. flow8 calls it a play, FlowRunner an execution. */
 export interface Run {
@@ -50,16 +51,23 @@ interface RunRow {
   flow_id: string
   revision: number
   state: RunState
-  input: Json
-  result: JsonObject | null
   error: Partial<FlowError> | null
   created_at: Date
   finished_at: Date | null
 }
 
+interface FullRow extends RunRow {
+  tenant_id: string
+  input: Json
+  input_ref: string | null
+  result: JsonObject | null
+  result_ref: string | null
+}
+
 const FIND: Statement = {
   name: 'run_find',
-  text: `select id, account_id, flow_id, revision, state, input, result, error, created_at, finished_at
+  text: `select id, tenant_id, account_id, flow_id, revision, state, input, input_ref, result, result_ref, error, created_at,
+      finished_at
     from run where id = $1 and account_id = $2`,
 }
 
@@ -96,11 +104,19 @@ const LOGS: Statement = {
  */
 @Injectable()
 export class RunsQueries {
-  constructor(private readonly sql: Sql) {}
+  constructor(
+    private readonly sql: Sql,
+    @Optional() private readonly values?: RunValues,
+  ) {}
 
   async find(accountId: string, id: string): Promise<Run | undefined> {
-    const [row] = await this.sql.query<RunRow>(FIND, [id, accountId])
-    return row && { ...toSummary(row), input: row.input, result: row.result ?? undefined }
+    const [row] = await this.sql.query<FullRow>(FIND, [id, accountId])
+    if (!row) return undefined
+    const [input, result] = await Promise.all([
+      fullValue(this.values, row.tenant_id, row.input, row.input_ref),
+      fullValue(this.values, row.tenant_id, row.result, row.result_ref),
+    ])
+    return { ...toSummary(row), input, result: result ?? undefined }
   }
 
   /** Newest first. What a page costs does not depend on how many runs there are. */

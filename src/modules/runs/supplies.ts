@@ -8,6 +8,7 @@ import { SecretsService } from '../secrets/secrets.service.js'
 import type { RunSupplies } from './run.worker.js'
 import { SignalsService } from './signals.service.js'
 import type { TakenRun } from './taken-run.js'
+import { RunValues } from './values/run-values.js'
 
 /** Accounts whose masker is kept: building one costs far more than using it. */
 const KEPT_MASKERS = 100
@@ -22,6 +23,7 @@ export class RunSuppliesFromModules implements RunSupplies {
     private readonly secrets: SecretsService,
     private readonly sandbox: Sandbox,
     private readonly signals: SignalsService,
+    readonly values: RunValues,
   ) {}
 
   async compiled(flowId: string, revision: number) {

@@ -3,7 +3,8 @@ import { crashPoint } from '../../../platform/crash-point/crash-point.js'
 import type { LastingConnection } from '../../../platform/database/lasting-connection.js'
 import type { Sql, SqlSession, Statement } from '../../../platform/database/sql.js'
 import { JournalFull, JournalUnavailable, LeaseLost } from '../runs.errors.js'
-import { flushDocument, type Row, rowsOf } from './flush.js'
+import { type JournalTelemetry, UNMEASURED } from '../telemetry/run-telemetry.js'
+import { flushDocument, type Row, rowsOf, valuesOf } from './flush.js'
 import {
   type Accepted,
   type Ending,
@@ -13,6 +14,7 @@ import {
   type StoredEvent,
   type Writer,
 } from './records.js'
+import { type LargeValues, Spills } from './spills.js'
 
 export interface JournalLimits {
   /** Records that may wait in a lane before further runs are refused. */
@@ -21,6 +23,15 @@ export interface JournalLimits {
   maxQueuedChars: number
   /** How long an accept may wait for a database that cannot be reached. */
   acceptPatienceMs: number
+}
+
+export interface JournalOptions extends Partial<JournalLimits> {
+  onLost?: () => void
+  /** Runs of whoever were cancelled, because nobody waits for them any more. */
+  onCancelled?: (runIds: readonly string[]) => void
+  telemetry?: JournalTelemetry
+  /** Without it every value stays in its row. */
+  values?: LargeValues
 }
 
 const DEFAULT_LIMITS: JournalLimits = {
@@ -43,6 +54,7 @@ interface FlushAnswer {
   fenced?: boolean
   accepted?: { asked: string; id: string; request_hash: string | null; created_at: string }[] | null
   finished?: string[] | null
+  cancelled?: string[] | null
 }
 
 interface Entry {
@@ -66,16 +78,22 @@ export class Journal {
   private readonly lanes: readonly Lane[]
   private readonly log: Lane
   private readonly onLost: () => void
+  private readonly onCancelled: (runIds: readonly string[]) => void
+  private readonly spills: Spills
+  readonly telemetry: JournalTelemetry
   isClosed = false
   readonly limits: JournalLimits
 
   constructor(
     sql: Sql,
     private readonly writer: Writer,
-    options: Partial<JournalLimits> & { onLost?: () => void } = {},
+    { onLost, onCancelled, telemetry, values, ...limits }: JournalOptions = {},
   ) {
-    this.limits = { ...DEFAULT_LIMITS, ...options }
-    this.onLost = options.onLost ?? (() => {})
+    this.limits = { ...DEFAULT_LIMITS, ...limits }
+    this.onLost = onLost ?? (() => {})
+    this.onCancelled = onCancelled ?? (() => {})
+    this.telemetry = telemetry ?? UNMEASURED.journal
+    this.spills = new Spills(values)
     this.lanes = Array.from({ length: LANES }, () => new Lane(this, sql.lasting('millrace journal')))
     this.log = new Lane(this, sql.lasting('millrace log'))
   }
@@ -83,8 +101,11 @@ export class Journal {
   /** Resolves once the run is durable. Throws `JournalFull` or `JournalUnavailable` when it cannot be taken now. */
   async accept(run: NewRun): Promise<Accepted> {
     const lane = this.lane(run.id)
-    if (this.isClosed || lane.isFull(this.limits)) throw new JournalFull()
-    const answer = await lane.submit({ kind: 'accept', run })
+    if (this.isClosed || lane.isFull(this.limits) || this.spills.chars >= this.limits.maxQueuedChars) {
+      this.telemetry.turnedAway('full')
+      throw new JournalFull()
+    }
+    const answer = await this.submit({ kind: 'accept', run }, run.tenantId)
     const stored = answer.accepted?.find((accepted) => accepted.asked === run.id)
     if (!stored || stored.id === run.id) return { id: run.id, createdAt: run.createdAt, repeated: false }
     return {
@@ -97,12 +118,19 @@ export class Journal {
 
   /** Resolves once durable; rejects with `LeaseLost` when another process has taken over. */
   async write(record: Exclude<JournalRecord, { kind: 'accept' | 'finish' }>): Promise<void> {
-    await (record.kind === 'events' ? this.log : this.lane(record.runId)).submit(record)
+    if (record.kind === 'events') await this.log.submit(record, rowsOf(record))
+    else await this.submit(record, record.kind === 'outcome' ? record.tenantId : undefined)
   }
 
   /** Ends a run. False when it was ended before, by a cancel. */
-  async finish(runId: string, epoch: number, ending: Ending, events: readonly StoredEvent[]): Promise<boolean> {
-    const answer = await this.lane(runId).submit({ kind: 'finish', runId, epoch, ending, events })
+  async finish(
+    runId: string,
+    epoch: number,
+    ending: Ending,
+    events: readonly StoredEvent[],
+    { tenantId, parentId }: { tenantId?: string; parentId?: string } = {},
+  ): Promise<boolean> {
+    const answer = await this.submit({ kind: 'finish', runId, tenantId, parentId, epoch, ending, events }, tenantId)
     return answer.finished?.includes(runId) ?? false
   }
 
@@ -114,12 +142,13 @@ export class Journal {
   /** Resolves when all that was handed in is durable, or given up. */
   async close(): Promise<void> {
     this.refuseRuns()
+    await this.spills.settled()
     await Promise.all([...this.lanes, this.log].map((lane) => lane.close()))
   }
 
   /** True while something of this run waits or is in flight. */
   holds(runId: string): boolean {
-    return this.lane(runId).holds(runId)
+    return this.spills.holds(runId) || this.lane(runId).holds(runId)
   }
 
   /** Records waiting or in flight. */
@@ -138,7 +167,16 @@ export class Journal {
       this.onLost()
       throw new LeaseLost()
     }
+    if (answer.cancelled?.length) this.onCancelled(answer.cancelled)
     return answer
+  }
+
+  /** What is large goes into the object store first; what is not, goes at once. */
+  private async submit(record: JournalRecord, tenantId: string | undefined): Promise<FlushAnswer> {
+    const lane = this.lane(runOf(record))
+    return await this.spills.inOrder(runOf(record), tenantId, valuesOf(record), (values) =>
+      lane.submit(record, rowsOf(record, values)),
+    )
   }
 
   private lane(runId: string): Lane {
@@ -171,9 +209,8 @@ class Lane {
     return this.length >= limits.maxQueued || this.chars >= limits.maxQueuedChars
   }
 
-  submit(record: JournalRecord): Promise<FlushAnswer> {
+  submit(record: JournalRecord, rows: Row[]): Promise<FlushAnswer> {
     return new Promise((resolve, reject) => {
-      const rows = rowsOf(record)
       const chars = rows.reduce((sum, { json }) => sum + json.length, 0)
       const isAccept = record.kind === 'accept'
       this.queue.push({ runId: runOf(record), isAccept, rows, chars, since: Date.now(), resolve, reject })
@@ -198,7 +235,9 @@ class Lane {
         await this.flush(entries)
         failures = 0
       } catch (error) {
-        this.putBack(this.stillWilling(entries, error, failures))
+        const again = this.stillWilling(entries, error, failures)
+        this.journal.telemetry.resent(again.length)
+        this.putBack(again)
         await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS[Math.min(failures++, RECONNECT_MS.length - 1)]))
       }
       this.inFlight = []
@@ -226,17 +265,26 @@ class Lane {
 
   /** Settles every entry, or throws when the database cannot be reached and all may be sent again. */
   private async flush(entries: readonly Entry[]): Promise<void> {
+    const { telemetry } = this.journal
     try {
-      const answer = await this.journal.send(
-        entries.flatMap((entry) => entry.rows),
-        this.connection,
-      )
+      const startedAt = performance.now()
+      const rows = entries.flatMap((entry) => entry.rows)
+      const answer = await this.journal.send(rows, this.connection)
+      telemetry.flushed({
+        records: entries.length,
+        chars: entries.reduce((sum, { chars }) => sum + chars, 0),
+        startedAt,
+        queued: this.queue.length,
+      })
       for (const entry of entries) entry.resolve(answer)
     } catch (error) {
       if (error instanceof LeaseLost) for (const entry of entries) entry.reject(error)
       else if (!isRefusal(error)) throw error
-      else if (entries.length === 1) entries[0]?.reject(error)
-      else {
+      else if (entries.length === 1) {
+        telemetry.refused()
+        entries[0]?.reject(error)
+      } else {
+        telemetry.halved()
         const middle = entries.length >> 1
         await this.flush(entries.slice(0, middle))
         await this.flush(entries.slice(middle))
@@ -252,8 +300,10 @@ class Lane {
     const latest = Date.now() - this.journal.limits.acceptPatienceMs
     return entries.filter((entry) => {
       if (this.journal.isClosed && failures >= RECONNECT_MS.length) entry.reject(error)
-      else if (entry.isAccept && entry.since <= latest) entry.reject(new JournalUnavailable())
-      else return true
+      else if (entry.isAccept && entry.since <= latest) {
+        this.journal.telemetry.turnedAway('unavailable')
+        entry.reject(new JournalUnavailable())
+      } else return true
       return false
     })
   }

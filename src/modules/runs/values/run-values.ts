@@ -4,6 +4,7 @@ import type { Json } from '../../../platform/json.js'
 import { ObjectStore } from '../../../platform/objects/object-store.js'
 import { ObjectDamaged, ObjectMissing } from '../../../platform/objects/objects.errors.js'
 import { ValueUnavailable } from '../runs.errors.js'
+import type { TakenRun } from '../taken-run.js'
 
 /** The area of the object store that is the runs' own. */
 export const VALUES_AREA = 'run-values'
@@ -52,9 +53,18 @@ export class RunValues {
     }
   }
 
-  /** A value from its two columns. */
-  async of<T extends Json>(tenantId: string, value: T | null, reference: string | null): Promise<T | null> {
-    return reference === null ? value : ((await this.read(tenantId, reference)) as T)
+  /** Reads what the rows of a run that was taken only refer to. */
+  async restore(run: TakenRun): Promise<void> {
+    const fill = async <Target extends object>(target: Target, member: keyof Target, reference: string | undefined) => {
+      if (reference !== undefined) Object.assign(target, { [member]: await this.read(run.tenantId, reference) })
+    }
+    await Promise.all([
+      fill(run, 'input', run.inputRef),
+      ...run.history.flatMap((outcome) => [
+        fill(outcome, 'output', outcome.outputRef),
+        fill(outcome, 'shared', outcome.sharedRef),
+      ]),
+    ])
   }
 
   private isLarge(text: string): boolean {
@@ -70,4 +80,16 @@ export class RunValues {
       return undefined
     }
   }
+}
+
+/** A value from its two columns. Throws `ValueUnavailable` when it is not in its row and cannot be had. */
+export async function fullValue<T extends Json | null>(
+  values: Pick<RunValues, 'read'> | undefined,
+  tenantId: string,
+  value: T,
+  reference: string | null,
+): Promise<T> {
+  if (reference === null) return value
+  if (!values) throw new ValueUnavailable(reference)
+  return (await values.read(tenantId, reference)) as T
 }
