@@ -81,6 +81,18 @@ const RUN_COLUMNS = `
     add column tags text[] not null default '{}',
     add column capacity integer not null default 0;
 
+  -- What a process still held when it had to stop: for audit only, no run goes on by it.
+  create table late_outcome (
+    run_id text collate "C" not null,
+    path text not null,
+    attempt integer not null,
+    engine text not null,
+    state text not null check (state in ('succeeded', 'failed', 'retrying')),
+    at timestamptz(3) not null,
+    primary key (run_id, path, attempt, engine)
+  );
+  create index late_outcome_at on late_outcome (at);
+
   -- Attempts that may not be repeated, from before they begin.
   create table step_open (
     run_id text collate "C" not null,
@@ -412,7 +424,9 @@ const JOURNAL_WRITE = `
     end if;
 
     if p -> 'releases' is not null then
-      update run r set state = x.state, wake_at = coalesce(r.wake_at, x.wake_at), owner = null
+      update run r set state = x.state, wake_at = coalesce(r.wake_at, x.wake_at), owner = null,
+          -- A run that came to a wait is not what ends its processes.
+          stalls = case when x.state = 'waiting' then 0 else r.stalls end
         from json_to_recordset(p -> 'releases') as x (run_id text, epoch integer, state text, wake_at timestamptz)
         where r.id = x.run_id and r.owner = p_engine and r.epoch = x.epoch and r.state = 'running';
     end if;
