@@ -8,12 +8,12 @@ import { Sql, type SqlSession } from '../../../platform/database/sql.js'
 import { newId } from '../../../platform/ids.js'
 import { KvStore } from '../../kv/kv-store.js'
 import { within } from '../../steps/transactions.js'
-import { Ownership } from '../ownership.js'
+import type { Writer } from '../journal/records.js'
 import { LeaseLost } from '../runs.errors.js'
 import { type StepOf, StepTransactions } from './step-transactions.js'
 
 let database: TestDatabase
-let ownership: Ownership
+let owner: Writer
 let transactions: StepTransactions
 let entries: KvStore
 let run: RunIdentity & { epoch: number }
@@ -25,21 +25,22 @@ beforeAll(async () => {
 })
 
 beforeEach(async () => {
-  await ownership?.release()
-  ownership = await Ownership.take(database.sql, { onLost() {}, onError() {} })
-  transactions = new StepTransactions(database.sql, ownership.writer)
+  const id = newId('engine')
+  const [{ fence }] = await database.dataSource.query(
+    `insert into engine_instance (id, host, pid, lease_until) values ($1, 'here', 1, now() + interval '1 hour') returning fence`,
+    [id],
+  )
+  owner = { id, fence }
+  transactions = new StepTransactions(database.sql, owner)
   run = { id: newId('run'), flowId: 'flow_1', tenantId: 'tenant_t', accountId: newId('account'), epoch: 0 }
   await database.dataSource.query(
     `insert into run (id, tenant_id, account_id, flow_id, revision, state, trigger, input, owner, created_at)
       values ($1, 'tenant_t', $2, 'flow_1', 1, 'running', 'api', '{}', $3, now())`,
-    [run.id, run.accountId, ownership.writer.id],
+    [run.id, run.accountId, owner.id],
   )
 })
 
-afterAll(async () => {
-  await ownership.release()
-  await database.drop()
-})
+afterAll(() => database.drop())
 
 const step = (path = 'count', attempt = 1): StepOf => ({ run, path, attempt, startedAt: new Date() })
 
@@ -139,7 +140,7 @@ describe('a step in a transaction', () => {
   it('makes a cancel wait that comes when it is about to be committed', async () => {
     const sql = new HeldSql()
     try {
-      const stepped = new StepTransactions(sql, ownership.writer).run(step(), counting(), never)
+      const stepped = new StepTransactions(sql, owner).run(step(), counting(), never)
       await sql.about
       let cancelled = false
       const cancel = database.dataSource
@@ -161,12 +162,12 @@ describe('a step in a transaction', () => {
   it('is not committed by a process that was declared lost, nor for a run that another one took', async () => {
     const lost = async (transaction: Transaction) => {
       const outcome = await counting()(transaction)
-      await database.dataSource.query('update engine_instance set lost_at = now() where id = $1', [ownership.writer.id])
+      await database.dataSource.query('update engine_instance set lost_at = now() where id = $1', [owner.id])
       return outcome
     }
     const abandoned = AbortSignal.timeout(100)
     await expect(transactions.run(step(), lost, abandoned)).rejects.toThrow()
-    await database.dataSource.query('update engine_instance set lost_at = null where id = $1', [ownership.writer.id])
+    await database.dataSource.query('update engine_instance set lost_at = null where id = $1', [owner.id])
     await database.dataSource.query('update run set epoch = 1 where id = $1', [run.id])
     await expect(transactions.run(step(), counting(), AbortSignal.timeout(100))).rejects.toThrow()
     expect([await counter(), await outcomes()]).toEqual([undefined, []])
@@ -181,7 +182,7 @@ describe('a step in a transaction', () => {
     const sql = new UnansweredSql(3)
     try {
       const work = vi.fn(counting())
-      const outcome = await new StepTransactions(sql, ownership.writer).run(step(), work, never)
+      const outcome = await new StepTransactions(sql, owner).run(step(), work, never)
       expect(outcome).toMatchObject({ output: 1 })
       expect(work).toHaveBeenCalledTimes(1)
       expect([await counter(), await outcomes()]).toEqual([1, ['count']])
@@ -194,7 +195,7 @@ describe('a step in a transaction', () => {
     const sql = new UnansweredSql(1)
     const other = new Sql({ connectionString: database.url, max: 1 })
     try {
-      const transactionsThere = new StepTransactions(sql, ownership.writer)
+      const transactionsThere = new StepTransactions(sql, owner)
       let looking: Promise<StepOutcome> | undefined
       // As a server that goes on with a commit whose connection is gone.
       await other.transaction(async (tx) => {
@@ -239,6 +240,36 @@ describe('a step in a transaction', () => {
     }
     expect(await transactions.run(step(), unlucky, never)).toMatchObject({ output: 1 })
     expect([times, await counter()]).toEqual([2, 1])
+  })
+
+  it('writes nothing any more once its transaction is over', async () => {
+    let late: Promise<unknown> | undefined
+    const leaving = async (transaction: Transaction) => {
+      const joined = entries.within(transaction)
+      late = new Promise((resolve) => setTimeout(resolve, 50)).then(() => joined.set(run, 'late', 1))
+      late.catch(() => {})
+      return await counting()(transaction)
+    }
+    await transactions.run(step(), leaving, never)
+    await expect(late).rejects.toThrow('the transaction of this step is over')
+    expect(await entries.get(run, 'late')).toBeUndefined()
+  })
+
+  it('fails when it takes so long that its transaction might be that of a frozen process', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      const stuck = transactions.run(step(), () => new Promise(() => {}), never)
+      stuck.catch(() => {})
+      await vi.waitFor(() => expect(vi.getTimerCount()).toBeGreaterThan(0))
+      vi.advanceTimersByTime(25_000)
+      await expect(stuck).rejects.toMatchObject({
+        code: 'timeout',
+        message: 'the step and its hooks took longer than 25 s',
+      })
+      expect(await outcomes()).toEqual([])
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   it('counts once for each of many at the same time', async () => {

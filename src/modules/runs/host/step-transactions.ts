@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { OpenedStep, StepOutcome } from '../../../engine/host.js'
-import type { Transaction } from '../../../engine/step.js'
+import { StepError, type Transaction } from '../../../engine/step.js'
 import { crashPoint } from '../../../platform/crash-point/crash-point.js'
 import { LOCKS } from '../../../platform/database/advisory-locks.js'
 import type { Sql, SqlSession, Statement } from '../../../platform/database/sql.js'
@@ -15,10 +15,12 @@ import { Turns } from './turns.js'
 const AT_ONCE = 4
 const OF_ONE_ACCOUNT = 2
 const REPEAT_MS = [20, 50, 100, 250, 500, 1_000]
+/** How long the work in a transaction may take. The server ends a transaction that is silent for longer: its process may be frozen. */
+const WORK_MS = 25_000
 /** How long a cancel may take to be heard of, after which the run counts as another process's. */
 const HEARD_MS = 3_000
 
-/** A frozen process must not hold others up; nor may two transactions of one attempt, of which one is lost, be under way together. */
+/** Two transactions of one attempt, of which one is lost, are not under way together. */
 const BEGIN: Statement = {
   name: 'step_begin',
   text: `select set_config('idle_in_transaction_session_timeout', '30s', true),
@@ -110,12 +112,15 @@ class NotedWork {
   async do(tx: SqlSession): Promise<StepOutcome> {
     this.outcome = undefined
     this.failure = undefined
+    const session = new LimitedSession(tx)
     try {
-      this.outcome = await this.work(transactionOf({ query: (statement, values) => this.query(tx, statement, values) }))
+      this.outcome = await inTime(this.work(transactionOf(this.noting(session))))
       return this.outcome
     } catch (error) {
       this.failure = { error }
       throw error
+    } finally {
+      session.isOver = true
     }
   }
 
@@ -124,12 +129,41 @@ class NotedWork {
     return this.failure?.error === error && !this.passing.has(error as object)
   }
 
-  private async query(tx: SqlSession, statement: Statement, values?: unknown[]): Promise<never[]> {
-    try {
-      return await tx.query(statement, values)
-    } catch (error) {
-      if (error instanceof Error && !isRefusal(error)) this.passing.add(error)
-      throw error
+  private noting(session: SqlSession): SqlSession {
+    return {
+      query: async (statement, values) => {
+        try {
+          return await session.query(statement, values)
+        } catch (error) {
+          if (error instanceof Error && !isRefusal(error)) this.passing.add(error)
+          throw error
+        }
+      },
     }
+  }
+}
+
+/** A transaction's session, until that is over: work that was left behind must not write on a connection that serves others by then. */
+class LimitedSession implements SqlSession {
+  isOver = false
+
+  constructor(private readonly tx: SqlSession) {}
+
+  async query<Row extends object>(statement: Statement, values?: unknown[]): Promise<Row[]> {
+    if (this.isOver) throw new StepError('the transaction of this step is over', { retryable: false })
+    return await this.tx.query<Row>(statement, values)
+  }
+}
+
+async function inTime<T>(work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    const error = new StepError(`the step and its hooks took longer than ${WORK_MS / 1_000} s`, { code: 'timeout' })
+    timer = setTimeout(reject, WORK_MS, error)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
   }
 }
