@@ -1,24 +1,32 @@
 import { hostname } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Client } from 'pg'
-import { crashPoint } from '../../platform/crash-point/crash-point.js'
 import { LOCKS } from '../../platform/database/advisory-locks.js'
 import type { Sql, Statement } from '../../platform/database/sql.js'
 import { newId } from '../../platform/ids.js'
 import type { Writer } from './journal/records.js'
+import { FORGET } from './reaper.js'
 
 const LEASE_SECONDS = 15
 const RENEW_MS = 4_000
-const REAP_MS = 1_000
+/** This process holds its lease for over so much before others do: clocks run unevenly, and what it has just sent arrives a little later. */
+const MARGIN_MS = 1_000
+/** How long the connection of a claim that is over may take to close. */
+const CLOSE_MS = 1_000
 /** Between attempts to come back after the connection was lost. */
 const RECONNECT_MS = 250
-const REQUEUE_BATCH = 500
+
+/** The queues that a process takes runs from, and how many runs it has places for. */
+export interface QueuePlaces {
+  tags: readonly string[]
+  capacity: number
+}
+
+export const NO_PLACES: QueuePlaces = { tags: [], capacity: 0 }
 
 export interface OwnershipEvents {
   /** Another process may own what this one runs: stop, and write nothing more. */
   onLost(): void
-  /** Another instance was lost; so many runs of its went back to the queue. */
-  onTakeover?(runs: number): void
   onError(error: unknown): void
 }
 
@@ -44,16 +52,16 @@ export class Ownership {
     readonly writer: Writer,
   ) {}
 
-  static async take(sql: Sql, events: OwnershipEvents): Promise<Ownership> {
+  static async take(sql: Sql, events: OwnershipEvents, places = NO_PLACES): Promise<Ownership> {
     const client = sql.client('millrace lease')
     await client.connect()
     const id = newId('engine')
     // Others see the row only once the lock is held, or they would take this instance for lost.
     await client.query('begin')
     const { rows } = await client.query<{ fence: number }>(
-      `insert into engine_instance (id, host, pid, lease_until)
-        values ($1, $2, $3, now() + make_interval(secs => $4)) returning fence`,
-      [id, hostname(), process.pid, LEASE_SECONDS],
+      `insert into engine_instance (id, host, pid, lease_until, tags, capacity)
+        values ($1, $2, $3, now() + make_interval(secs => $4), $5, $6) returning fence`,
+      [id, hostname(), process.pid, LEASE_SECONDS, places.tags, places.capacity],
     )
     const fence = (rows[0] as { fence: number }).fence
     await client.query('select pg_advisory_lock($1, $2)', [LOCKS.alive, fence])
@@ -63,17 +71,14 @@ export class Ownership {
     return ownership
   }
 
-  /** Takes over from every instance that is lost. Returns how many runs went back to the queue. */
-  async reap(): Promise<number> {
-    const lost = await this.sql.query<{ id: string; fence: number }>(FIND_LOST, [this.writer.id])
-    let released = 0
-    for (const instance of lost) released += await this.takeOver(instance)
-    return released
-  }
-
   /** Until others may take this instance for lost. */
   get leaseSeconds(): number {
     return LEASE_SECONDS - (performance.now() - this.renewedAt) / 1000
+  }
+
+  /** Nobody shall count on its places any more. */
+  async withdraw(): Promise<void> {
+    await this.sql.query(WITHDRAW, [this.writer.id]).catch((error) => this.events.onError(error))
   }
 
   /** Leaves in good order: everything handed back, nothing for others to reap. */
@@ -145,52 +150,12 @@ export class Ownership {
     clearInterval(this.renewal)
     clearInterval(this.reaping)
   }
+}
 
-  /** Under the exclusive fence no flush of that instance is under way, and each later one sees that it is lost. */
-  private async takeOver(instance: { id: string; fence: number }): Promise<number> {
-    await this.sql.query(DECLARE_LOST, [instance.id, instance.fence])
-    crashPoint('takeover')
-    let released = 0
-    for (;;) {
-      const batch = await this.sql.query(REQUEUE, [instance.id])
-      released += batch.length
-      if (batch.length < REQUEUE_BATCH) break
-    }
-    await this.sql.query(FORGET, [instance.id])
-    this.events.onTakeover?.(released)
-    return released
-  }
+const WITHDRAW: Statement = {
+  name: 'engine_withdraw',
+  text: `update engine_instance set tags = '{}', capacity = 0 where id = $1 and capacity > 0`,
 }
 
 const RENEW =
   'update engine_instance set lease_until = now() + make_interval(secs => $2) where id = $1 and lost_at is null'
-
-/** Lost: its lease ran out, or nobody holds its session lock. */
-const FIND_LOST: Statement = {
-  name: 'engine_find_lost',
-  text: `select id, fence from engine_instance e
-    where id <> $1 and (lost_at is not null or lease_until < now() or not exists (
-      select 1 from pg_locks l where l.locktype = 'advisory' and l.classid = ${LOCKS.alive} and l.objid = e.fence::oid
-        and l.database = (select oid from pg_database where datname = current_database())))
-    order by fence limit 20`,
-}
-
-const DECLARE_LOST: Statement = {
-  name: 'engine_declare_lost',
-  text: `with fenced as materialized (select pg_advisory_xact_lock(${LOCKS.fence}, $2))
-    update engine_instance set lost_at = coalesce(lost_at, now()) from fenced where id = $1`,
-}
-
-const REQUEUE: Statement = {
-  name: 'engine_requeue',
-  text: `update run set state = 'queued', owner = null, wake_at = now(), epoch = epoch + 1, recoveries = recoveries + 1
-    where id in (select id from run where owner = $1 and state = 'running' limit ${REQUEUE_BATCH} for update skip locked)
-    returning id`,
-}
-
-/** As long as an instance has runs its row stands, for others find them by it: those that were locked just now, or not handed back. */
-const FORGET: Statement = {
-  name: 'engine_forget',
-  text: `delete from engine_instance where id = $1
-    and not exists (select 1 from run where owner = $1 and state = 'running')`,
-}
