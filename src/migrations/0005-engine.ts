@@ -93,6 +93,12 @@ const RUN_COLUMNS = `
   );
   create index late_outcome_at on late_outcome (at);
 
+  -- What one process does now and then for all of them, and when one last began to.
+  create table chore (
+    name text primary key,
+    begun_at timestamptz(3) not null
+  );
+
   -- Attempts that may not be repeated, from before they begin.
   create table step_open (
     run_id text collate "C" not null,
@@ -320,6 +326,8 @@ const RUN_START_CHILD = `
  */
 const RUN_CARRY_OVER = `
   create function run_carry_over(p_from text, p_to text, p_visits text[], p_goes_on_at text) returns void language sql as $$
+    -- Not removed before what it shares with the other is that one's too.
+    select 1 from run where id = p_from for key share;
     insert into step_outcome (run_id, path, attempt, node, node_type, state, action, output, output_ref, shared, shared_ref, error,
         started_at, finished_at)
       select p_to, path, attempt, node, node_type, state, action, output, output_ref, shared, shared_ref, error, started_at,

@@ -17,6 +17,8 @@ export const LOCKS = {
   partitions: 7206,
   /** One attempt at a transactional step, which must not be committed twice. */
   step: 7207,
+  /** Old runs and objects are removed. */
+  retention: 7208,
   /** Migrating: one process at a time. */
   migrations: 7_261_102,
 } as const
