@@ -5,12 +5,11 @@ import { AuditModule } from '../audit/audit.module.js'
 import { Account } from './account.entity.js'
 import { AccountDependents } from './account-dependents.js'
 import { AccountsService } from './accounts.service.js'
-import { FirstAdmin } from './first-admin.js'
 
-/** Accounts, and the first of them. */
+/** Accounts. */
 @Module({
   imports: [TypeOrmModule.forFeature([Account]), AuditModule],
-  providers: [AccountsService, AccountDependents, FirstAdmin, PasswordHasher],
+  providers: [AccountsService, AccountDependents, PasswordHasher],
   exports: [AccountsService, AccountDependents, PasswordHasher],
 })
 export class AccountsModule {}
