@@ -9,6 +9,7 @@ import { newId } from '../../../platform/ids.js'
 import { KvStore } from '../../kv/kv-store.js'
 import { within } from '../../steps/transactions.js'
 import type { Writer } from '../journal/records.js'
+import type { LargeValues } from '../journal/spills.js'
 import { LeaseLost } from '../runs.errors.js'
 import { type StepOf, StepTransactions } from './step-transactions.js'
 
@@ -240,6 +241,27 @@ describe('a step in a transaction', () => {
     }
     expect(await transactions.run(step(), unlucky, never)).toMatchObject({ output: 1 })
     expect([times, await counter()]).toEqual([2, 1])
+  })
+
+  it('keeps a large output where large values are kept', async () => {
+    const put: string[] = []
+    const values: LargeValues = {
+      hasLarge: ({ output }) => (output?.length ?? 0) > 100,
+      async spilled(tenantId, { output, ...rest }) {
+        put.push(`${tenantId} ${output?.length}`)
+        return { ...rest, output_ref: 'sha256:0:0' }
+      },
+    }
+    const large = async (transaction: Transaction) => ({
+      ...(await counting()(transaction)),
+      output: 'x'.repeat(200),
+    })
+    await new StepTransactions(database.sql, owner, values).run(step(), large, never)
+    expect(put).toEqual(['tenant_t 202'])
+    const [row] = await database.dataSource.query('select output, output_ref from step_outcome where run_id = $1', [
+      run.id,
+    ])
+    expect(row).toEqual({ output: null, output_ref: 'sha256:0:0' })
   })
 
   it('writes nothing any more once its transaction is over', async () => {

@@ -5,9 +5,10 @@ import { crashPoint } from '../../../platform/crash-point/crash-point.js'
 import { LOCKS } from '../../../platform/database/advisory-locks.js'
 import type { Sql, SqlSession, Statement } from '../../../platform/database/sql.js'
 import { transactionOf } from '../../steps/transactions.js'
-import { flushDocument, rowsOf } from '../journal/flush.js'
+import { flushDocument, rowsOf, valuesOf } from '../journal/flush.js'
 import { isRefusal } from '../journal/journal.js'
-import type { Writer } from '../journal/records.js'
+import type { JournalRecord, Writer } from '../journal/records.js'
+import type { LargeValues } from '../journal/spills.js'
 import { LeaseLost } from '../runs.errors.js'
 import { Turns } from './turns.js'
 
@@ -39,7 +40,7 @@ const RECORD: Statement = {
 }
 
 export interface StepOf extends OpenedStep {
-  run: { id: string; accountId: string; epoch: number }
+  run: { id: string; tenantId: string; accountId: string; epoch: number }
 }
 
 type Work = (transaction: Transaction) => Promise<StepOutcome>
@@ -55,6 +56,8 @@ export class StepTransactions {
   constructor(
     private readonly sql: Sql,
     private readonly owner: Writer,
+    /** Without it every value stays in its row. */
+    private readonly values?: LargeValues,
   ) {}
 
   /** Throws what `work` throws, `LeaseLost` when the run is not this process's any more, or the signal's reason. */
@@ -86,7 +89,7 @@ export class StepTransactions {
       if (before && (await tx.query(FIND, [run.id, path, attempt])).length > 0) return before
       const outcome = await work.do(tx)
       crashPoint('effect-before-journal')
-      const document = flushDocument(rowsOf({ kind: 'outcome', runId: run.id, outcome }))
+      const document = await this.documentOf(run, outcome)
       const [row] = await tx.query<{ answer: { fenced?: boolean } }>(RECORD, [
         this.owner.id,
         this.owner.fence,
@@ -97,6 +100,13 @@ export class StepTransactions {
       if (!row || row.answer.fenced) throw new LeaseLost()
       return outcome
     })
+  }
+
+  private async documentOf({ id, tenantId }: StepOf['run'], outcome: StepOutcome): Promise<string> {
+    const record: JournalRecord = { kind: 'outcome', runId: id, tenantId, outcome }
+    const values = valuesOf(record)
+    const kept = this.values?.hasLarge(values) ? await this.values.spilled(tenantId, values) : values
+    return flushDocument(rowsOf(record, kept))
   }
 }
 
