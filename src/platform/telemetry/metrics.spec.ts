@@ -1,5 +1,8 @@
+import { Logger } from '@nestjs/common'
 import { describe, expect, it } from 'vitest'
 import { Metrics } from './metrics.js'
+
+Logger.overrideLogger(false)
 
 /** The lines about one family. */
 async function lines(metrics: Metrics, name: string, accept?: string): Promise<string[]> {

@@ -1,3 +1,4 @@
+import { Logger } from '@nestjs/common'
 import { collectDefaultMetrics, Registry, type RegistryContentType } from 'prom-client'
 import type { Family, Sample } from './instruments.js'
 import { type Count, CountFamily, type Description, type Distribution, DistributionFamily } from './instruments.js'
@@ -7,6 +8,8 @@ export const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 
 /** How often the event loop's delay is sampled. prom-client's 10 ms would wake an idle process a hundred times a second. */
 const LOOP_SAMPLING_MS = 50
+
+const logger = new Logger('Metrics')
 
 /** A value that is looked up when somebody asks; undefined where there is none now. */
 type Reading = number | undefined | readonly { value: number; labels: Record<string, string> }[]
@@ -116,7 +119,8 @@ async function snapshot(family: Family): Promise<Snapshot> {
   const { name, help, type } = family
   try {
     return { name, help, type, values: await family.samples() }
-  } catch {
+  } catch (error) {
+    logger.debug({ err: error, metric: name }, 'a measurement could not be had')
     return { name, help, type, values: [] }
   }
 }

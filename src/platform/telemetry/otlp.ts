@@ -23,6 +23,8 @@ import type { SpanSink } from './tracing.js'
  */
 
 const SCOPE = 'millrace'
+/** What a collector that is away did not take by then is lost: it must not keep the process from ending. */
+const CLOSE_WITHIN_MS = 2_000
 
 export async function otlpSink(settings: TracingSettings): Promise<SpanSink> {
   const logger = new Logger('Tracing')
@@ -58,8 +60,14 @@ export async function otlpSink(settings: TracingSettings): Promise<SpanSink> {
       propagator.inject(trace.setSpanContext(ROOT_CONTEXT, span), headers, defaultTextMapSetter)
       return headers
     },
-    // What a collector that is away did not take is lost: it must not keep the process from ending well.
-    close: () => provider.shutdown().catch((error: Error) => say(`the last spans were not sent: ${error.message}`)),
+    close: async () => {
+      const late = new Promise((_, reject) => {
+        setTimeout(reject, CLOSE_WITHIN_MS, new Error('the collector takes too long')).unref()
+      })
+      await Promise.race([provider.shutdown(), late]).catch((error: Error) =>
+        say(`the last spans were not sent: ${error.message}`),
+      )
+    },
   }
 }
 

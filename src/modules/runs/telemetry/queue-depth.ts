@@ -24,12 +24,12 @@ const KEEP_MS = 5_000
 const PATIENCE_MS = 3_000
 
 const counted = (where: string) =>
-  `(select count(*)::integer from (select from run where ${where} limit ${MOST}) as some)`
+  `(select count(*)::integer from (select from run where ${where} limit ${MOST}) as counted)`
 
 /** Runs that wait for a signal and nothing else are in no index of theirs, but what they wait for is. */
 const WAITING_FOR_SIGNALS = `(select count(distinct id)::integer from (
     select r.id from signal_wait w join run r on r.id = w.run_id
-    where w.delivered_at is null and r.state = 'waiting' and r.wake_at is null limit ${MOST}) as some)`
+    where w.delivered_at is null and r.state = 'waiting' and r.wake_at is null limit ${MOST}) as counted)`
 
 const DEPTH: Statement = {
   name: 'run_queue_depth',
