@@ -10,8 +10,8 @@ import type {
   TracedStep,
   TraceHeaders,
 } from '../../engine/host.js'
-import { Parked } from '../../engine/host.js'
-import type { Transaction } from '../../engine/step.js'
+import { Parked, type StepPlace } from '../../engine/host.js'
+import type { ChildEnd, ChildRequest, ChildStart, Transaction } from '../../engine/step.js'
 import type { Clock } from '../../platform/clock/clock.js'
 import { crashPoint } from '../../platform/crash-point/crash-point.js'
 import type { Json } from '../../platform/json.js'
@@ -19,6 +19,7 @@ import type { SecretMasker } from '../../platform/masking/secret-masker.js'
 import type { StepTransactions } from './host/step-transactions.js'
 import type { Journal } from './journal/journal.js'
 import type { StoredEvent } from './journal/records.js'
+import type { RunChildren } from './lineage/run-children.js'
 import type { RunEvents } from './run-events.js'
 import { LeaseLost } from './runs.errors.js'
 import type { SignalsService } from './signals.service.js'
@@ -38,6 +39,7 @@ export interface RunHostParts {
   transactions: StepTransactions
   events: RunEvents
   signals: SignalsService
+  children: RunChildren
   evaluate(evaluation: Evaluation, signal: AbortSignal): Promise<EvaluationResult>
   secrets: Readonly<Record<string, string>>
   masker: SecretMasker
@@ -83,8 +85,22 @@ export class RunHost implements Host {
   record(outcome: StepOutcome): Promise<void> {
     crashPoint('effect-before-journal')
     this.parts.watch.settled(outcome)
-    this.recorded = this.parts.journal.write({ kind: 'outcome', runId: this.run.id, outcome })
+    this.recorded = this.parts.journal.write({
+      kind: 'outcome',
+      runId: this.run.id,
+      tenantId: this.run.tenantId,
+      outcome,
+    })
+    void this.recorded.then(() => this.parts.children.settled(outcome)).catch(this.parts.onError)
     return this.recorded
+  }
+
+  startChild(child: ChildRequest & StepPlace): Promise<ChildStart> {
+    return this.parts.children.start(child)
+  }
+
+  childEnd(wait: StepPlace & { id: string; mayPark: boolean }, signal: AbortSignal): Promise<ChildEnd> {
+    return this.parts.children.end(wait, signal)
   }
 
   open(open: OpenedStep): Promise<void> {

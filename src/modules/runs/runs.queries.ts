@@ -14,6 +14,10 @@ export interface Run {
   flowId: string
   revision: number
   state: RunState
+  /** The run whose step started this one. */
+  parentId?: string
+  /** The run that this one was started again from. */
+  resumedFrom?: string
   input: Json
   result?: JsonObject
   error?: Partial<FlowError>
@@ -27,6 +31,10 @@ export interface RunFilter {
   accountId: string
   flowId?: string
   states?: readonly RunState[]
+  parentId?: string
+  resumedFrom?: string
+  /** Only those that were given up and that nobody has taken care of. */
+  isDead?: boolean
 }
 
 export interface LogEntry {
@@ -45,12 +53,14 @@ export interface Page<T> {
   total: number
 }
 
-interface RunRow {
+export interface RunRow {
   id: string
   account_id: string
   flow_id: string
   revision: number
   state: RunState
+  parent_run_id: string | null
+  resumed_from: string | null
   error: Partial<FlowError> | null
   created_at: Date
   finished_at: Date | null
@@ -66,7 +76,8 @@ interface FullRow extends RunRow {
 
 const FIND: Statement = {
   name: 'run_find',
-  text: `select id, tenant_id, account_id, flow_id, revision, state, input, input_ref, result, result_ref, error, created_at,
+  text: `select id, tenant_id, account_id, flow_id, revision, state, parent_run_id, resumed_from, input, input_ref, result, result_ref,
+      error, created_at,
       finished_at
     from run where id = $1 and account_id = $2`,
 }
@@ -77,15 +88,11 @@ const TOTAL: Statement = { name: 'run_total', text: 'select run_total($1, $2, $3
 
 const PAGE: Statement = {
   name: 'run_page',
-  text: `select id, account_id, flow_id, revision, state, error, created_at, finished_at from run_page($1, $2, $3, $4, $5)`,
+  text: `select id, account_id, flow_id, revision, state, parent_run_id, resumed_from, error, created_at, finished_at
+    from run_page($1, $2, $3, $4, $5)`,
 }
 
-const CANCEL = `with ended as (
-    update run set state = 'cancelled', finished_at = $3, wake_at = null
-      where id = $1 and account_id = $2 and state = any ($4) returning id),
-  timers as (delete from timer t using ended where t.run_id = ended.id),
-  waits as (delete from signal_wait w using ended where w.run_id = ended.id)
-  select id from ended`
+const CANCEL = 'select id from run_cancel($1, $2, $3) as ended (id)'
 
 const LOGS: Statement = {
   name: 'run_logs',
@@ -148,20 +155,22 @@ export class RunsQueries {
     return row?.count ?? 0
   }
 
-  /** Ends a live run. False when it is not live, or not the account's. */
-  async cancel(tx: EntityManager, accountId: string, id: string, at: Date): Promise<boolean> {
-    const rows = await tx.query<unknown[]>(CANCEL, [id, accountId, at, LIVE_STATES])
-    return rows.length > 0
+  /** Ends a live run and all that are below it. Returns which; none when it is not live, or not the account's. */
+  async cancel(tx: EntityManager, accountId: string, id: string, at: Date): Promise<string[]> {
+    const rows = await tx.query<{ id: string }[]>(CANCEL, [accountId, id, at])
+    return rows.map((row) => row.id)
   }
 }
 
-function toSummary(row: RunRow): RunSummary {
+export function toSummary(row: RunRow): RunSummary {
   return {
     id: row.id,
     accountId: row.account_id,
     flowId: row.flow_id,
     revision: row.revision,
     state: row.state,
+    parentId: row.parent_run_id ?? undefined,
+    resumedFrom: row.resumed_from ?? undefined,
     error: row.error ?? undefined,
     createdAt: row.created_at,
     finishedAt: row.finished_at ?? undefined,

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { Inject, Injectable } from '@nestjs/common'
 import { InjectDataSource } from '@nestjs/typeorm'
 import { DataSource } from 'typeorm'
@@ -11,10 +10,13 @@ import { newId } from '../../platform/ids.js'
 import type { Json } from '../../platform/json.js'
 import { AuditTrail } from '../audit/audit-trail.js'
 import { FlowsService } from '../flows/flows.service.js'
+import { retriedOnDeadlock } from './lineage/deadlocks.js'
+import { LineageQueries } from './lineage/lineage.queries.js'
+import { requestHashOf } from './request-hash.js'
 import { RunEngine } from './run-engine.js'
 import type { RunState } from './run-state.js'
 import { IdempotencyKeyReused, RunAlreadyFinished, RunNotFound } from './runs.errors.js'
-import { type LogEntry, type Page, type Run, type RunSummary, RunsQueries } from './runs.queries.js'
+import { type LogEntry, type Page, type Run, type RunFilter, type RunSummary, RunsQueries } from './runs.queries.js'
 import { type Delivery, SignalsService } from './signals.service.js'
 
 export interface AcceptedRun {
@@ -31,6 +33,7 @@ export class RunsService {
     private readonly flows: FlowsService,
     private readonly engine: RunEngine,
     private readonly queries: RunsQueries,
+    private readonly lineage: LineageQueries,
     private readonly signals: SignalsService,
     private readonly audit: AuditTrail,
     @InjectDataSource() private readonly database: DataSource,
@@ -40,7 +43,7 @@ export class RunsService {
   /** Durable when it resolves. The same key for the same flow gives the first run again. */
   async accept(caller: Principal, flowId: string, input: Json, idempotencyKey?: string): Promise<AcceptedRun> {
     const flow = await this.flows.runnable(caller, flowId)
-    const requestHash = idempotencyKey === undefined ? undefined : hashOf(input)
+    const requestHash = idempotencyKey === undefined ? undefined : requestHashOf(input)
     const context = requestContext()
     const accepted = await this.engine.accept({
       id: newId('run'),
@@ -61,7 +64,7 @@ export class RunsService {
         requestId: context?.requestId,
       },
     })
-    if (!accepted.repeated) return { id: accepted.id, flowId, state: 'running', createdAt: accepted.createdAt }
+    if (accepted.state) return { id: accepted.id, flowId, state: accepted.state, createdAt: accepted.createdAt }
     if (accepted.requestHash !== requestHash) throw new IdempotencyKeyReused()
     return await this.get(caller, accepted.id)
   }
@@ -72,13 +75,16 @@ export class RunsService {
     return run
   }
 
+  /** Newest first. */
   page(
     caller: Principal,
-    filter: { flowId?: string; states?: readonly RunState[] },
+    filter: Omit<RunFilter, 'accountId'>,
     limit: number,
     offset: number,
   ): Promise<Page<RunSummary>> {
-    return this.queries.page({ accountId: caller.accountId, ...filter }, limit, offset)
+    const { parentId, resumedFrom, isDead } = filter
+    const byLineage = parentId !== undefined || resumedFrom !== undefined || isDead !== undefined
+    return (byLineage ? this.lineage : this.queries).page({ ...filter, accountId: caller.accountId }, limit, offset)
   }
 
   async logs(
@@ -100,18 +106,23 @@ export class RunsService {
     return delivery
   }
 
-  /** Durable first, then whatever works on the run is stopped, in whichever process. */
+  /** Durable first, with all runs below it; then whatever works on them is stopped, in whichever process. */
   async cancel(caller: Principal, id: string): Promise<void> {
-    await this.database.transaction(async (tx) => {
-      const cancelled = await this.queries.cancel(tx, caller.accountId, id, this.clock.now())
-      if (cancelled) await this.audit.record(tx, { actor: caller, action: 'run.cancel', resource: ['run', id] })
-      else throw new RunAlreadyFinished(id, (await this.get(caller, id)).state)
-    })
+    const cancelled = await retriedOnDeadlock(() =>
+      this.database.transaction(async (tx) => {
+        const ended = await this.queries.cancel(tx, caller.accountId, id, this.clock.now())
+        if (ended.length === 0) throw new RunAlreadyFinished(id, (await this.get(caller, id)).state)
+        const below = ended.length - 1
+        await this.audit.record(tx, {
+          actor: caller,
+          action: 'run.cancel',
+          resource: ['run', id],
+          ...(below > 0 && { after: { below } }),
+        })
+        return ended
+      }),
+    )
     crashPoint('cancel')
-    await this.engine.cancelled(id)
+    await this.engine.cancelled(cancelled)
   }
-}
-
-function hashOf(input: Json): string {
-  return createHash('sha256').update(JSON.stringify(input)).digest('hex')
 }

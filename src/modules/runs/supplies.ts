@@ -5,6 +5,7 @@ import { SecretMasker } from '../../platform/masking/secret-masker.js'
 import { Sandbox } from '../../platform/sandbox/sandbox.js'
 import { FlowsService } from '../flows/flows.service.js'
 import { SecretsService } from '../secrets/secrets.service.js'
+import { ChildRuns } from './lineage/child-runs.js'
 import type { RunSupplies } from './run.worker.js'
 import { SignalsService } from './signals.service.js'
 import type { TakenRun } from './taken-run.js'
@@ -23,6 +24,7 @@ export class RunSuppliesFromModules implements RunSupplies {
     private readonly secrets: SecretsService,
     private readonly sandbox: Sandbox,
     private readonly signals: SignalsService,
+    readonly children: ChildRuns,
     readonly values: RunValues,
   ) {}
 

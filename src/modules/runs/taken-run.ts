@@ -6,6 +6,12 @@ import type { OpenStep, TimerRecord, Writer } from './journal/records.js'
 /** Takeovers without a new outcome in between from which on a run is a suspect, as `run_claim` has it too. */
 const SUSPECT_STALLS = 2
 
+/** An outcome as its row has it: a large value is referred to until it is read. */
+export interface StoredOutcome extends StepOutcome {
+  outputRef?: string
+  sharedRef?: string
+}
+
 /** A run that this process owns, with all that its interpretation needs. */
 export interface TakenRun {
   id: string
@@ -15,8 +21,19 @@ export interface TakenRun {
   revision: number
   epoch: number
   startNode?: string
+  /** The run that waits for this one, or has started it. */
+  parentId?: string
+  /** How many runs are above it. */
+  depth?: number
+  /** The run that this one goes on from. */
+  resumedFrom?: string
+  /** The run whose id stands in the keys of steps, where it is not this one. */
+  keyBase?: string
+  createdAt: Date
   input: Json
-  history: StepOutcome[]
+  /** Where the input is, if it is too large for the row. */
+  inputRef?: string
+  history: StoredOutcome[]
   timers: TimerRecord[]
   /** Attempts that began and may not be repeated. */
   opens: OpenStep[]
@@ -40,7 +57,13 @@ interface RunRow {
   revision: number
   epoch: number
   start_node: string | null
+  parent_run_id: string | null
+  depth: number
+  resumed_from: string | null
+  key_base: string | null
+  created_at: Date
   input: Json
+  input_ref: string | null
   recoveries: number
   stalls: number
   concurrency_key: string | null
@@ -55,7 +78,9 @@ interface OutcomeRow {
   state: StepOutcome['state']
   action: string | null
   output: Json
+  output_ref: string | null
   shared: JsonObject | null
+  shared_ref: string | null
   error: FlowError | null
   due_at: Date | null
   started_at: Date
@@ -63,7 +88,8 @@ interface OutcomeRow {
 }
 
 const COLUMNS =
-  'id, tenant_id, account_id, flow_id, revision, epoch, start_node, input, recoveries, stalls, concurrency_key'
+  'id, tenant_id, account_id, flow_id, revision, epoch, start_node, input, input_ref, recoveries, stalls, concurrency_key, ' +
+  'parent_run_id, depth, resumed_from, key_base, created_at'
 
 const CLAIM: Statement = {
   name: 'run_claim',
@@ -153,7 +179,8 @@ async function withPast(sql: Sql, runs: RunRow[]): Promise<TakenRun[]> {
   const outcomes = await sql.query<OutcomeRow>(
     {
       name: 'run_outcomes',
-      text: `select run_id, path, attempt, node, node_type, state, action, output, shared, error, due_at, started_at, finished_at
+      text: `select run_id, path, attempt, node, node_type, state, action, output, output_ref, shared, shared_ref, error, due_at,
+        started_at, finished_at
       from step_outcome where run_id = any ($1)`,
     },
     [ids],
@@ -197,7 +224,13 @@ async function withPast(sql: Sql, runs: RunRow[]): Promise<TakenRun[]> {
       revision: run.revision,
       epoch: run.epoch,
       startNode: run.start_node ?? undefined,
+      parentId: run.parent_run_id ?? undefined,
+      depth: run.depth,
+      resumedFrom: run.resumed_from ?? undefined,
+      keyBase: run.key_base ?? undefined,
+      createdAt: run.created_at,
       input: run.input,
+      inputRef: run.input_ref ?? undefined,
       history,
       timers: (timersOf.get(run.id) ?? []).map((row) => ({
         path: row.path,
@@ -211,7 +244,7 @@ async function withPast(sql: Sql, runs: RunRow[]): Promise<TakenRun[]> {
         startedAt: row.started_at,
       })),
       lastSeq: lastSeqOf.get(run.id) ?? 0,
-      untold: run.recoveries > 0 ? untold(history, toldIn.get(run.id) ?? new Set()) : [],
+      untold: run.recoveries > 0 ? untold(run.created_at, history, toldIn.get(run.id) ?? new Set()) : [],
       concurrencyKey: run.concurrency_key ?? undefined,
       suspect: run.stalls >= SUSPECT_STALLS,
     }
@@ -233,14 +266,15 @@ async function toldCompletions(sql: Sql, runIds: string[]): Promise<Map<string, 
   return new Map(rows.map((row) => [row.run_id, new Set(row.paths)]))
 }
 
-/** Items of a batch have no events of their own. */
-function untold(history: readonly StepOutcome[], told: ReadonlySet<string>): StepOutcome[] {
+/** Items of a batch have no events of their own, and what was carried over from an earlier run was told of there. */
+function untold(createdAt: Date, history: readonly StepOutcome[], told: ReadonlySet<string>): StepOutcome[] {
   return history
+    .filter(({ finishedAt }) => finishedAt >= createdAt)
     .filter(({ state, path }) => state === 'succeeded' && !path.endsWith(']') && !told.has(path))
     .sort((one, other) => one.finishedAt.getTime() - other.finishedAt.getTime())
 }
 
-function toOutcome(row: OutcomeRow): StepOutcome {
+function toOutcome(row: OutcomeRow): StoredOutcome {
   return {
     path: row.path,
     attempt: row.attempt,
@@ -249,7 +283,9 @@ function toOutcome(row: OutcomeRow): StepOutcome {
     state: row.state,
     action: row.action ?? undefined,
     output: row.output,
+    outputRef: row.output_ref ?? undefined,
     shared: row.shared ?? undefined,
+    sharedRef: row.shared_ref ?? undefined,
     error: row.error ?? undefined,
     dueAt: row.due_at ?? undefined,
     startedAt: row.started_at,

@@ -3,7 +3,7 @@ import type { JournalRecord, StoredEvent } from './records.js'
 
 /** A record as it travels: rows in JSON, by the list of the flush that they go into. */
 export interface Row {
-  list: 'accepts' | 'opens' | 'outcomes' | 'timers' | 'events' | 'releases' | 'finishes'
+  list: 'parents' | 'accepts' | 'opens' | 'outcomes' | 'timers' | 'events' | 'releases' | 'finishes'
   json: string
 }
 
@@ -117,6 +117,7 @@ export function rowsOf(record: JournalRecord, values: ValueTexts = valuesOf(reco
           error: text(record.ending.error),
           finished_at: record.ending.finishedAt,
         }),
+        ...(record.parentId === undefined ? [] : [row('parents', { run_id: record.parentId })]),
         ...chunk(record.runId, record.events),
       ]
   }

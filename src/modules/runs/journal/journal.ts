@@ -2,6 +2,7 @@ import pg from 'pg'
 import { crashPoint } from '../../../platform/crash-point/crash-point.js'
 import type { LastingConnection } from '../../../platform/database/lasting-connection.js'
 import type { Sql, SqlSession, Statement } from '../../../platform/database/sql.js'
+import type { LateOutcome } from '../late-outcomes.js'
 import { JournalFull, JournalUnavailable, LeaseLost } from '../runs.errors.js'
 import { type JournalTelemetry, UNMEASURED } from '../telemetry/run-telemetry.js'
 import { flushDocument, type Row, rowsOf, valuesOf } from './flush.js'
@@ -27,6 +28,10 @@ export interface JournalLimits {
 
 export interface JournalOptions extends Partial<JournalLimits> {
   onLost?: () => void
+  /** False once this process may have lost its runs to another: then nothing is sent any more. */
+  holds?: () => boolean
+  /** Told of what was not written because another process may have taken over. */
+  onLate?: (outcome: LateOutcome) => void
   /** Runs of whoever were cancelled, because nobody waits for them any more. */
   onCancelled?: (runIds: readonly string[]) => void
   telemetry?: JournalTelemetry
@@ -78,6 +83,8 @@ export class Journal {
   private readonly lanes: readonly Lane[]
   private readonly log: Lane
   private readonly onLost: () => void
+  private readonly holdsLease: () => boolean
+  private readonly onLate: (outcome: LateOutcome) => void
   private readonly onCancelled: (runIds: readonly string[]) => void
   private readonly spills: Spills
   readonly telemetry: JournalTelemetry
@@ -87,10 +94,12 @@ export class Journal {
   constructor(
     sql: Sql,
     private readonly writer: Writer,
-    { onLost, onCancelled, telemetry, values, ...limits }: JournalOptions = {},
+    { onLost, holds, onLate, onCancelled, telemetry, values, ...limits }: JournalOptions = {},
   ) {
     this.limits = { ...DEFAULT_LIMITS, ...limits }
     this.onLost = onLost ?? (() => {})
+    this.holdsLease = holds ?? (() => true)
+    this.onLate = onLate ?? (() => {})
     this.onCancelled = onCancelled ?? (() => {})
     this.telemetry = telemetry ?? UNMEASURED.journal
     this.spills = new Spills(values)
@@ -119,7 +128,8 @@ export class Journal {
   /** Resolves once durable; rejects with `LeaseLost` when another process has taken over. */
   async write(record: Exclude<JournalRecord, { kind: 'accept' | 'finish' }>): Promise<void> {
     if (record.kind === 'events') await this.log.submit(record, rowsOf(record))
-    else await this.submit(record, record.kind === 'outcome' ? record.tenantId : undefined)
+    else if (record.kind === 'outcome') await this.submit(record, record.tenantId).catch((error) => this.late(record, error))
+    else await this.submit(record, undefined)
   }
 
   /** Ends a run. False when it was ended before, by a cancel. */
@@ -137,6 +147,19 @@ export class Journal {
   /** Takes no more runs, and from now on does not wait for ever for a database that is away. */
   refuseRuns(): void {
     this.isClosed = true
+  }
+
+  /** The lease is lost: what waits or is in flight is refused, also where the database does not answer. */
+  abandon(): void {
+    this.refuseRuns()
+    for (const lane of [...this.lanes, this.log]) lane.cut()
+  }
+
+  /** Throws `LeaseLost` when this process may do nothing more for its runs. */
+  checkLease(): void {
+    if (this.holdsLease()) return
+    this.onLost()
+    throw new LeaseLost()
   }
 
   /** Resolves when all that was handed in is durable, or given up. */
@@ -157,6 +180,7 @@ export class Journal {
   }
 
   async send(rows: readonly Row[], connection: SqlSession): Promise<FlushAnswer> {
+    this.checkLease()
     const document = flushDocument(rows)
     const sent = connection.query<{ answer: FlushAnswer }>(WRITE, [this.writer.id, this.writer.fence, document])
     crashPoint('mid-flush')
@@ -177,6 +201,12 @@ export class Journal {
     return await this.spills.inOrder(runOf(record), tenantId, valuesOf(record), (values) =>
       lane.submit(record, rowsOf(record, values)),
     )
+  }
+
+  private late({ runId, outcome }: Extract<JournalRecord, { kind: 'outcome' }>, error: unknown): never {
+    const { path, attempt, state } = outcome
+    if (error instanceof LeaseLost) this.onLate({ runId, path, attempt, state })
+    throw error
   }
 
   private lane(runId: string): Lane {
@@ -217,6 +247,11 @@ class Lane {
       this.chars += chars
       this.flushing ??= this.flushAll()
     })
+  }
+
+  /** Breaks the connection, and with it the flush that is under way. */
+  cut(): void {
+    void this.connection.close()
   }
 
   /** Resolves when all that was handed in is settled. */

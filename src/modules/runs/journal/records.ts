@@ -93,7 +93,16 @@ export type JournalRecord =
   | { kind: 'timer'; runId: string; timer: TimerRecord }
   | { kind: 'events'; runId: string; events: readonly StoredEvent[] }
   | { kind: 'release'; runId: string; epoch: number; state: 'queued' | 'waiting'; wakeAt: Date | null }
-  | { kind: 'finish'; runId: string; tenantId?: string; epoch: number; ending: Ending; events: readonly StoredEvent[] }
+  | {
+      kind: 'finish'
+      runId: string
+      tenantId?: string
+      /** The run above it, whose row its end touches. */
+      parentId?: string
+      epoch: number
+      ending: Ending
+      events: readonly StoredEvent[]
+    }
 
 /** The run that a record belongs to. */
 export function runOf(record: JournalRecord): string {
