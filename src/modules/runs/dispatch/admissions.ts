@@ -1,6 +1,6 @@
 import type { Clock } from '../../../platform/clock/clock.js'
 import { crashPoint } from '../../../platform/crash-point/crash-point.js'
-import type { Sql, Statement } from '../../../platform/database/sql.js'
+import type { SqlSession, Statement } from '../../../platform/database/sql.js'
 
 /** Keys that are given slots in one statement. */
 const KEYS_AT_ONCE = 100
@@ -15,7 +15,7 @@ export interface SlotKey {
 }
 
 export interface AdmissionsParts {
-  sql: Sql
+  sql: SqlSession
   clock: Clock
   /** Runs of these worker tags may begin. */
   onAdmitted(tags: ReadonlySet<string>): void
