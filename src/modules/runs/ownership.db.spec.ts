@@ -3,6 +3,7 @@ import { type TestDatabase, testDatabase } from '../../../test/support/database.
 import { LOCKS } from '../../platform/database/advisory-locks.js'
 import { newId } from '../../platform/ids.js'
 import { Ownership } from './ownership.js'
+import { MOST_STALLS, Reaper } from './reaper.js'
 import { claimDueRuns, ownedRunIds, retakeRuns } from './taken-run.js'
 
 let database: TestDatabase
@@ -10,6 +11,8 @@ const taken: Watched[] = []
 
 interface Watched {
   ownership: Ownership
+  /** Looks for lost processes once; resolves with how many runs went back to the queue. */
+  reap(): Promise<number>
   lost: number
   errors: unknown[]
 }
@@ -46,7 +49,7 @@ describe('a process', () => {
     await ownership.release()
     expect(await instances()).toHaveLength(1)
     const other = await take()
-    await other.ownership.reap()
+    await other.reap()
     expect(await stored(id)).toMatchObject({ state: 'queued', owner: null, epoch: 1, recoveries: 1 })
     expect(await instances()).toMatchObject([{ id: other.ownership.writer.id }])
   })
@@ -54,8 +57,8 @@ describe('a process', () => {
   it('is not taken for lost by others, nor by itself', async () => {
     const [one, other] = [await take(), await take()]
     await runs(3, one.ownership.writer.id)
-    expect(await one.ownership.reap()).toBe(0)
-    expect(await other.ownership.reap()).toBe(0)
+    expect(await one.reap()).toBe(0)
+    expect(await other.reap()).toBe(0)
     expect(await instances()).toHaveLength(2)
   })
 
@@ -73,7 +76,7 @@ describe('a process', () => {
     expect(one.errors).toHaveLength(1)
     expect(one.lost).toBe(0)
     const other = await take()
-    expect(await other.ownership.reap()).toBe(0)
+    expect(await other.reap()).toBe(0)
   })
 
   it('that is released while its connection is away does not come back', async () => {
@@ -108,7 +111,8 @@ describe('a process', () => {
     await vi.waitUntil(() => one.lost > 0, { timeout: 5_000 })
     expect(one.lost).toBe(1)
     const other = await take()
-    await vi.waitUntil(async () => (await stored(id)).state === 'queued', { timeout: 5_000 })
+    await other.reap()
+    expect(await stored(id)).toMatchObject({ state: 'queued' })
     expect(await instances()).toMatchObject([{ id: other.ownership.writer.id }])
   })
 })
@@ -123,7 +127,7 @@ describe('a process that is lost', () => {
     const live = await runs(1_200, lost)
     const [ended] = await runs(1, lost, 'completed')
     const other = await take()
-    expect(await other.ownership.reap()).toBe(1_200)
+    expect(await other.reap()).toBe(1_200)
     const [row] = await database.dataSource.query(
       `select count(*)::integer as count, min(epoch) as epoch, max(recoveries) as recoveries from run
         where id = any ($1) and state = 'queued' and owner is null and wake_at <= now()`,
@@ -140,7 +144,7 @@ describe('a process that is lost', () => {
     await gone(lost, '1 hour')
     const live = await runs(2_000, lost)
     const reapers = await Promise.all(Array.from({ length: 4 }, () => take()))
-    const released = await Promise.all(reapers.map(({ ownership }) => ownership.reap()))
+    const released = await Promise.all(reapers.map(({ reap }) => reap()))
     // Rows that one has locked are skipped by the others; together they have them all, each once.
     expect(released.reduce((sum, count) => sum + count, 0)).toBe(2_000)
     const rows = await database.dataSource.query(
@@ -148,7 +152,7 @@ describe('a process that is lost', () => {
       [live],
     )
     expect(rows).toEqual([{ epoch: 1, recoveries: 1, state: 'queued' }])
-    await reapers[0]?.ownership.reap()
+    await reapers[0]?.reap()
     expect(await instances()).toHaveLength(4)
   })
 
@@ -160,7 +164,7 @@ describe('a process that is lost', () => {
     let reaping: Promise<number> | undefined
     await database.dataSource.transaction(async (tx) => {
       await tx.query('select pg_advisory_xact_lock_shared(7201, $1)', [fence])
-      reaping = other.ownership.reap()
+      reaping = other.reap()
       await vi.waitUntil(async () => {
         const waiting = await database.dataSource.query(
           `select 1 from pg_locks where locktype = 'advisory' and classid = 7201 and objid = $1 and not granted`,
@@ -175,6 +179,62 @@ describe('a process that is lost', () => {
     expect(await instances()).toMatchObject([{ id: other.ownership.writer.id }])
   })
 
+  it.each([
+    { how: 'without any outcome', outcomes: 0 },
+    { how: 'since the outcomes that it had when it was taken over first', outcomes: 3 },
+  ])(
+    'leaves a run in the queue until it was lost with it six times $how; then the run is a dead letter',
+    async (run) => {
+      const other = await take()
+      const [poison, innocent] = await runs(2, null)
+      for (let count = 0; count < run.outcomes; count++) await record(poison as string, `step${count}`)
+      if (run.outcomes > 0) await loseWith(poison as string)
+      if (run.outcomes > 0) expect(await stored(poison)).toMatchObject({ stalls: 0, progress: 3 })
+      for (let count = 1; count <= MOST_STALLS; count++) {
+        await record(innocent as string, `step${count}`)
+        await loseWith(poison as string, innocent as string)
+        expect(await stored(poison)).toMatchObject({ state: 'queued', stalls: count, dead: false })
+        expect(await stored(innocent)).toMatchObject({ state: 'queued', stalls: 0, recoveries: count })
+      }
+      await database.dataSource.query(
+        `insert into timer (run_id, path, attempt, ordinal, due_at) values ($1, 'a', 1, 1, now())`,
+        [poison],
+      )
+      await loseWith(poison as string, innocent as string)
+      expect(await stored(poison)).toMatchObject({ state: 'queued', stalls: 0 })
+      for (let count = 1; count <= MOST_STALLS + 1; count++) await loseWith(poison as string)
+      const dead = await stored(poison)
+      expect(dead).toMatchObject({ state: 'failed', dead: true, wake_at: null, stalls: MOST_STALLS + 1 })
+      expect(dead.error).toEqual({ code: 'dead_letter', message: expect.stringContaining('lost 6 times in a row') })
+      expect(dead.finished_at).not.toBeNull()
+      expect(await database.dataSource.query('select 1 from timer where run_id = $1', [poison])).toEqual([])
+      const audited = await database.dataSource.query(
+        'select tenant_id, action, outcome, actor_id, after from audit_entry where resource_id = $1',
+        [poison],
+      )
+      expect(audited).toEqual([
+        {
+          tenant_id: 'default',
+          action: 'run.dead_letter',
+          outcome: 'failure',
+          actor_id: null,
+          after: { stalls: 6, recoveries: dead.recoveries },
+        },
+      ])
+      expect(await stored(innocent)).toMatchObject({ state: 'queued' })
+
+      async function loseWith(...ids: string[]) {
+        const lost = newId('engine')
+        await gone(lost, '1 hour')
+        await database.dataSource.query(
+          `update run set state = 'running', owner = $1, wake_at = null where id = any ($2)`,
+          [lost, ids],
+        )
+        await other.reap()
+      }
+    },
+  )
+
   it('claims nothing any more', async () => {
     const { ownership } = await take()
     await runs(5, null, 'queued')
@@ -184,6 +244,36 @@ describe('a process that is lost', () => {
     expect(await retakeRuns(database.sql, ownership.writer, [mine as string])).toEqual([])
     expect(await stored(mine)).toMatchObject({ epoch: 0 })
   })
+})
+
+describe('a process whose renewals are not confirmed', () => {
+  const now = performance.now.bind(performance)
+
+  afterEach(() => {
+    vi.restoreAllMocks()
+  })
+
+  it('holds its runs until shortly before others may take them, and then gives up by itself', async () => {
+    const { ownership, ...one } = await take()
+    expect(ownership.holds).toBe(true)
+    vi.spyOn(performance, 'now').mockImplementation(() => now() + 13_500)
+    expect(ownership.holds).toBe(true)
+    vi.spyOn(performance, 'now').mockImplementation(() => now() + 14_001)
+    expect(ownership.holds).toBe(false)
+    expect(ownership.leaseSeconds).toBeGreaterThan(0)
+    expect(one.lost).toBe(0)
+  })
+
+  it('is over at its next renewal after it was frozen, though the database would renew it', async () => {
+    const one = await take()
+    vi.spyOn(performance, 'now').mockImplementation(() => now() + 20_000)
+    await vi.waitUntil(() => taken[0]?.lost === 1, { timeout: 6_000 })
+    expect(await instances()).toMatchObject([{ lost_at: null }])
+    // Its connection and with it its lock are given up, and its row is left for others.
+    await one.ownership.release()
+    expect(await holdersOf(one.ownership.writer.fence)).toEqual([])
+    expect(await instances()).toHaveLength(1)
+  }, 10_000)
 })
 
 describe('due runs', () => {
@@ -234,14 +324,32 @@ function claim(limit: number) {
 }
 
 async function take(): Promise<Watched> {
-  const watched: Omit<Watched, 'ownership'> = { lost: 0, errors: [] }
+  const watched: Omit<Watched, 'ownership' | 'reap'> = { lost: 0, errors: [] }
   const whole = watched as Watched
-  whole.ownership = await Ownership.take(database.sql, {
-    onLost: () => whole.lost++,
-    onError: (error) => whole.errors.push(error),
+  const onError = (error: unknown) => whole.errors.push(error)
+  whole.ownership = await Ownership.take(database.sql, { onLost: () => whole.lost++, onError })
+  let released = 0
+  const reaper = new Reaper(database.sql, whole.ownership.writer.id, {
+    onTakeover: ({ queued }) => {
+      released += queued
+    },
+    onError,
   })
+  whole.reap = async () => {
+    released = 0
+    await reaper.reap()
+    return released
+  }
   taken.push(whole)
   return whole
+}
+
+async function record(runId: string, path: string): Promise<void> {
+  await database.dataSource.query(
+    `insert into step_outcome (run_id, path, attempt, node, node_type, state, started_at, finished_at)
+      values ($1, $2, 1, $2, 'echo', 'succeeded', now(), now())`,
+    [runId, path],
+  )
 }
 
 /** An instance of a process that is not there any more; `locked`: its connection still stands. */

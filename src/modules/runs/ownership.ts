@@ -34,15 +34,17 @@ export interface OwnershipEvents {
  * This process's claim to the runs it works on: a row with a lease by the database's clock, and a session lock that goes with its
  * connection. `kill -9` closes the connection, so others see the lock free within a second; the lease covers a frozen process or a cut
  * network. Whoever finds a lost instance declares it lost under the fence, then puts its runs back in the queue.
+ *
+ * A process that was frozen or cut off cannot know whether that has happened. Its own monotonic clock tells it when it may have, a little
+ * before it can: from then on `holds` is false and the claim is over, whatever the database would say.
  */
 export class Ownership {
   /** The lease connection; absent while a new one is on its way. */
   private client?: Client
   private coming?: Client
   private renewal?: NodeJS.Timeout
-  private reaping?: NodeJS.Timeout
-  /** When the lease was last taken or renewed, by `performance.now()`. */
-  private renewedAt = performance.now()
+  private renewing = false
+  private expiry?: NodeJS.Timeout
   /** Lost or released: nothing is renewed or taken again. */
   private over = false
 
@@ -50,12 +52,15 @@ export class Ownership {
     private readonly sql: Sql,
     private readonly events: OwnershipEvents,
     readonly writer: Writer,
+    /** When the lease was asked for last, of those times that it was given; by `performance.now()`. */
+    private renewedAt: number,
   ) {}
 
   static async take(sql: Sql, events: OwnershipEvents, places = NO_PLACES): Promise<Ownership> {
     const client = sql.client('millrace lease')
     await client.connect()
     const id = newId('engine')
+    const asked = performance.now()
     // Others see the row only once the lock is held, or they would take this instance for lost.
     await client.query('begin')
     const { rows } = await client.query<{ fence: number }>(
@@ -66,14 +71,20 @@ export class Ownership {
     const fence = (rows[0] as { fence: number }).fence
     await client.query('select pg_advisory_lock($1, $2)', [LOCKS.alive, fence])
     await client.query('commit')
-    const ownership = new Ownership(sql, events, { id, fence })
+    const ownership = new Ownership(sql, events, { id, fence }, asked)
     ownership.watch(client)
+    ownership.expire()
     return ownership
+  }
+
+  /** False once others may have what this process runs. To be asked before anything is sent or begun that would be wrong then. */
+  get holds(): boolean {
+    return !this.over && this.leaseMs > MARGIN_MS
   }
 
   /** Until others may take this instance for lost. */
   get leaseSeconds(): number {
-    return LEASE_SECONDS - (performance.now() - this.renewedAt) / 1000
+    return this.leaseMs / 1_000
   }
 
   /** Nobody shall count on its places any more. */
@@ -81,26 +92,44 @@ export class Ownership {
     await this.sql.query(WITHDRAW, [this.writer.id]).catch((error) => this.events.onError(error))
   }
 
-  /** Leaves in good order: everything handed back, nothing for others to reap. */
+  /** Leaves in good order: with everything handed back there is nothing for others to reap. */
   async release(): Promise<void> {
+    const isLost = this.over
     this.over = true
     this.stopTimers()
     const { client, coming } = this
     this.client = undefined
-    // Where this fails, or the connection is away, the row stays: others find it without its lock and remove it.
-    await client?.query(FORGET.text, [this.writer.id]).catch(() => {})
-    await client?.end().catch(() => {})
     if (coming !== client) coming?.end().catch(() => {})
+    // Where this fails, or the connection is away, the row stays: others find it without its lock and remove it.
+    const farewell = async () => {
+      if (!isLost) await client?.query(FORGET.text, [this.writer.id])
+      await client?.end()
+    }
+    await Promise.race([farewell().catch(() => {}), delay(CLOSE_MS, undefined, { ref: false })])
+    // One that does not answer is cut.
+    client?.end().catch(() => {})
+  }
+
+  private get leaseMs(): number {
+    return this.renewedAt + LEASE_SECONDS * 1_000 - performance.now()
   }
 
   private watch(client: Client): void {
     client.on('error', (error) => void this.reconnect(error))
     this.client = client
     this.renewal = setInterval(() => void this.renew(), RENEW_MS)
-    this.reaping = setInterval(() => void this.reap().catch((error) => this.events.onError(error)), REAP_MS)
+  }
+
+  /** Ends the claim when no renewal was confirmed in time. */
+  private expire(): void {
+    if (this.holds) this.expiry = setTimeout(() => this.expire(), this.leaseMs - MARGIN_MS)
+    else this.declareLost()
   }
 
   private async renew(): Promise<void> {
+    if (!this.holds) return this.declareLost()
+    if (this.renewing) return
+    this.renewing = true
     try {
       const asked = performance.now()
       const renewed = await this.client?.query(RENEW, [this.writer.id, LEASE_SECONDS])
@@ -108,6 +137,8 @@ export class Ownership {
       else if (renewed) this.renewedAt = asked
     } catch (error) {
       this.events.onError(error)
+    } finally {
+      this.renewing = false
     }
   }
 
@@ -115,7 +146,7 @@ export class Ownership {
   private async reconnect(error: unknown): Promise<void> {
     if (!this.client || this.over) return
     this.client = undefined
-    this.stopTimers()
+    clearInterval(this.renewal)
     this.events.onError(error)
     while (!this.over) {
       const client = this.sql.client('millrace lease')
@@ -125,7 +156,7 @@ export class Ownership {
         await client.query('select pg_advisory_lock($1, $2)', [LOCKS.alive, this.writer.fence])
         const asked = performance.now()
         const { rowCount } = await client.query(RENEW, [this.writer.id, LEASE_SECONDS])
-        if (rowCount !== 0) {
+        if (rowCount !== 0 && !this.over) {
           this.renewedAt = asked
           return this.watch(client)
         }
@@ -148,7 +179,7 @@ export class Ownership {
 
   private stopTimers(): void {
     clearInterval(this.renewal)
-    clearInterval(this.reaping)
+    clearTimeout(this.expiry)
   }
 }
 

@@ -12,15 +12,22 @@ import { Config } from '../../platform/config/config.js'
 import { crashPoint } from '../../platform/crash-point/crash-point.js'
 import { Sql } from '../../platform/database/sql.js'
 import { Hints } from '../../platform/hints/hints.js'
+import { Admissions } from './dispatch/admissions.js'
+import { HandOver } from './dispatch/hand-over.js'
+import { RUN_QUEUES, type RunQueues } from './dispatch/run-queues.js'
 import { Journal } from './journal/journal.js'
 import type { Accepted, NewRun } from './journal/records.js'
-import { Ownership } from './ownership.js'
+import { LateOutcomes } from './late-outcomes.js'
+import { NO_PLACES, Ownership, type QueuePlaces } from './ownership.js'
+import { Reaper, type TakenOver } from './reaper.js'
 import { RUN_SUPPLIES, type RunSupplies, RunWorker } from './run.worker.js'
 import { RunEvents } from './run-events.js'
 import { RUN_HINT } from './run-hints.js'
 import { EngineNotReady, LeaseLost } from './runs.errors.js'
 import { RUN_TELEMETRY, type RunTelemetry, UNMEASURED } from './telemetry/run-telemetry.js'
 
+/** The tag of runs that name none. */
+const DEFAULT_TAG = 'default'
 /** Between attempts to begin anew while the database is away. */
 const RETRY_MS = 500
 
@@ -36,8 +43,11 @@ export interface Standing {
 
 interface Parts {
   ownership: Ownership
+  reaper: Reaper
   journal: Journal
   worker: RunWorker
+  handOver: HandOver
+  admissions: Admissions
 }
 
 /**
@@ -58,10 +68,13 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
     private readonly hints: Hints,
     @Inject(RUN_SUPPLIES) private readonly supplies: RunSupplies,
     @Inject(CLOCK) private readonly clock: Clock,
-    @Inject(Config) private readonly config: Pick<Config, 'shutdownGraceMs'>,
+    @Inject(Config) private readonly config: Pick<Config, 'shutdownGraceMs' | 'workerTags' | 'maxActiveRuns'>,
     @Optional() @Inject(RUN_TELEMETRY) private readonly telemetry: RunTelemetry = UNMEASURED,
+    @Optional() @Inject(RUN_QUEUES) private readonly queues?: RunQueues,
   ) {
-    hints.on(RUN_HINT.due, () => this.lookForWork())
+    hints.on(RUN_HINT.due, (tag) => {
+      if (tag === '' || config.workerTags.includes(tag)) this.lookForWork()
+    })
     hints.on(RUN_HINT.cancelled, (runId) => this.parts?.worker.cancel(runId))
     events.onFollow = (runId) => this.writeEventsOf(runId)
   }
@@ -69,6 +82,7 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
   async onApplicationBootstrap(): Promise<void> {
     await this.hints.open()
     await this.begin()
+    this.openQueues()
   }
 
   /** Before the listeners and the database close. */
@@ -84,8 +98,13 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
     this.parts = undefined
     if (!parts) return await this.hints.close()
     parts.journal.refuseRuns()
+    await parts.reaper.stop()
+    await parts.ownership.withdraw()
+    this.queues?.pause()
     await parts.worker.stop(graceMs)
     await parts.journal.close()
+    await Promise.all([parts.admissions.stop(), parts.handOver.stop()])
+    await this.queues?.close()
     await parts.ownership.release()
     // What was handed back is due.
     this.hints.send(RUN_HINT.due, '')
@@ -93,13 +112,16 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
   }
 
   /** Durable when it resolves; interpreted here when there is room, else by whoever has some. */
-  async accept(run: Omit<NewRun, 'state'>): Promise<Accepted> {
+  async accept(run: Omit<NewRun, 'state'>): Promise<Accepted & Partial<Pick<NewRun, 'state'>>> {
     const parts = this.parts
     if (!parts) throw new EngineNotReady()
-    const place = parts.worker.reserve()
+    const tag = run.tag ?? DEFAULT_TAG
+    // One with a concurrency key begins once it has a slot.
+    const place = run.concurrency ? undefined : parts.worker.reserve(tag)
+    const state = place ? 'running' : 'queued'
     try {
       crashPoint('accept-before-commit')
-      const accepted = await parts.journal.accept({ ...run, state: place ? 'running' : 'queued' })
+      const accepted = await parts.journal.accept({ ...run, state })
       crashPoint('accept-after-commit')
       if (accepted.repeated) return accepted
       this.telemetry.accepted(run)
@@ -115,8 +137,9 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
           suspect: false,
           requestId: run.audit?.requestId,
         })
-      else parts.worker.lookForWork()
-      return accepted
+      else if (run.concurrency) parts.admissions.ask({ accountId: run.accountId, key: run.concurrency.key })
+      else parts.worker.due([tag])
+      return { ...accepted, state }
     } catch (error) {
       throw error instanceof LeaseLost ? new EngineNotReady() : error
     } finally {
@@ -129,12 +152,10 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
     await this.parts?.worker.writeEventsOf(runId)
   }
 
-  /** Stops the work on a run whose cancel is durable, in every process. */
-  async cancelled(runId: string): Promise<void> {
-    this.telemetry.cancelled(1)
-    this.parts?.worker.cancel(runId)
-    this.events.published(runId)
-    this.hints.send(RUN_HINT.cancelled, runId)
+  /** Stops the work on runs whose cancel is durable, in every process. */
+  async cancelled(runIds: readonly string[]): Promise<void> {
+    this.stopWork(runIds)
+    await this.parts?.admissions.askFor(runIds)
   }
 
   /** Something may have become due. */
@@ -155,21 +176,52 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
     return { active: worker.size, room: worker.room, unwritten: journal.queued, leaseSeconds: ownership.leaseSeconds }
   }
 
+  private stopWork(runIds: readonly string[]): void {
+    this.telemetry.cancelled(runIds.length)
+    for (const runId of runIds) {
+      this.parts?.worker.cancel(runId)
+      this.events.published(runId)
+      this.supplies.children.ended(runId)
+      this.hints.send(RUN_HINT.cancelled, runId)
+    }
+    this.parts?.worker.lookForWork()
+  }
+
   private async begin(): Promise<void> {
     // What an earlier claim still reports, when a step of its time ends late, does not concern this one.
     let parts: Parts | undefined
     const onLost = () => {
       if (parts) this.lost(parts)
     }
-    const ownership = await Ownership.take(this.sql, {
+    const ownership = await Ownership.take(
+      this.sql,
+      { onLost, onError: (error) => this.report(error) },
+      this.queuePlaces,
+    )
+    const late = new LateOutcomes(this.sql, ownership.writer.id, (words) => this.logger.warn(words))
+    const journal = new Journal(this.sql, ownership.writer, {
       onLost,
-      onTakeover: (runs) => {
-        this.telemetry.tookOver(runs)
-        if (runs > 0) this.due()
-      },
-      onError: (error) => this.report(error),
+      holds: () => ownership.holds,
+      onLate: (outcome) => late.keep(outcome),
+      onCancelled: (runIds) => this.stopWork(runIds),
+      telemetry: this.telemetry.journal,
+      values: this.supplies.values,
     })
-    const journal = new Journal(this.sql, ownership.writer, { onLost, telemetry: this.telemetry.journal })
+    const onError = (error: unknown) => this.report(error)
+    const reaper = new Reaper(this.sql, ownership.writer.id, { onTakeover: (taken) => this.tookOver(taken), onError })
+    const handOver = new HandOver({
+      sql: this.sql,
+      clock: this.clock,
+      hints: this.hints,
+      queues: this.queues,
+      onError,
+    })
+    const admissions = new Admissions({
+      sql: this.sql,
+      clock: this.clock,
+      onAdmitted: (tags) => this.parts?.worker.due(tags),
+      onError,
+    })
     const worker = new RunWorker({
       sql: this.sql,
       clock: this.clock,
@@ -179,27 +231,44 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
       supplies: this.supplies,
       owner: ownership.writer,
       telemetry: this.telemetry,
+      tags: this.config.workerTags,
+      maxActive: this.config.maxActiveRuns,
+      handOver,
+      admissions,
+      onCancelled: (runIds) => this.stopWork(runIds),
       onError: (error, runId) => this.report(error, runId),
     })
-    parts = { ownership, journal, worker }
+    parts = { ownership, reaper, journal, worker, handOver, admissions }
     this.parts = parts
     worker.lookForWork()
-    try {
-      const released = await ownership.reap()
-      if (released > 0) this.logger.log(`took over ${released} runs from a process that is gone`)
-    } catch (error) {
-      // The next round reaps what this one could not.
-      this.report(error)
+    reaper.start()
+  }
+
+  private tookOver({ queued, dead, cancelled }: TakenOver): void {
+    this.telemetry.tookOver(queued)
+    if (queued > 0) {
+      this.logger.log(`took over ${queued} runs from a process that is gone`)
+      this.due()
     }
-    worker.lookForWork()
+    for (const { id, stalls } of dead) {
+      this.logger.error({ runId: id }, `gave a run up: its process was lost ${stalls} times before it got any further`)
+      this.events.published(id)
+      this.supplies.children.ended(id)
+    }
+    if (dead.length > 0) void this.cancelled(cancelled)
+    void this.parts?.admissions.askFor(dead.map(({ id }) => id))
   }
 
   private lost(parts: Parts): void {
     if (parts !== this.parts || this.stopped) return
     this.parts = undefined
-    this.logger.warn('the lease was lost: another process has the runs of this one; beginning anew')
+    this.logger.warn('the lease was lost: another process may have the runs of this one; beginning anew')
     this.telemetry.lost()
     parts.worker.abandon()
+    parts.journal.abandon()
+    void parts.reaper.stop()
+    void parts.admissions.stop()
+    void parts.handOver.stop()
     this.beginning = this.beginAnew(parts)
   }
 
@@ -213,6 +282,32 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
       }
     }
+  }
+
+  /** What others may count on when they hand runs over. */
+  private get queuePlaces(): QueuePlaces {
+    const { workerTags, maxActiveRuns } = this.config
+    return this.queues?.areTaken ? { tags: workerTags, capacity: maxActiveRuns } : NO_PLACES
+  }
+
+  /** Takes runs from the queues of this process's tags, and notices when Redis goes and comes. */
+  private openQueues(): void {
+    const { queues } = this
+    if (!queues) return
+    let isTaking = false
+    queues.connections.events = {
+      onAway: (error) => this.logger.warn({ err: error }, 'Redis is away: runs are handed over by the database alone'),
+      onThere: () => {
+        this.parts?.handOver.startOver()
+        if (isTaking || !queues.areTaken) return
+        isTaking = true
+        for (const tag of this.config.workerTags)
+          queues
+            .take(tag, this.config.maxActiveRuns, async (run) => await this.parts?.worker.takeHanded(run))
+            .catch((error) => this.report(error))
+      },
+    }
+    queues.connections.open()
   }
 
   private report(error: unknown, runId?: string): void {

@@ -128,7 +128,8 @@ export class Journal {
   /** Resolves once durable; rejects with `LeaseLost` when another process has taken over. */
   async write(record: Exclude<JournalRecord, { kind: 'accept' | 'finish' }>): Promise<void> {
     if (record.kind === 'events') await this.log.submit(record, rowsOf(record))
-    else if (record.kind === 'outcome') await this.submit(record, record.tenantId).catch((error) => this.late(record, error))
+    else if (record.kind === 'outcome')
+      await this.submit(record, record.tenantId).catch((error) => this.late(record, error))
     else await this.submit(record, undefined)
   }
 
