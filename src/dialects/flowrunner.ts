@@ -22,7 +22,14 @@ const codes: Record<ErrorKind, string> = {
 }
 
 /** What the core says of runs, by slug: FlowRunner calls them executions. What callers sent comes after the core's own word. */
-const aboutRuns = new Set(['run-not-found', 'run-finished', 'account-in-use', 'database-unavailable', 'not-ready'])
+const aboutRuns = new Set([
+  'run-not-found',
+  'run-finished',
+  'run-cannot-start-again',
+  'account-in-use',
+  'database-unavailable',
+  'not-ready',
+])
 
 function inItsWords({ slug, title, message }: DomainError): { title: string; message: string } {
   if (!aboutRuns.has(slug)) return { title, message }

@@ -8,6 +8,7 @@ import { FlowsModule } from '../modules/flows/flows.module.js'
 import { ExecutionSocket } from '../modules/runs/flowrunner/execution-socket.js'
 import { FlowRunnerExecutionsController } from '../modules/runs/flowrunner/executions.controller.js'
 import { FlowRunnerFlowExecutionsController } from '../modules/runs/flowrunner/flow-executions.controller.js'
+import { FlowRunnerRestartsController } from '../modules/runs/flowrunner/restarts.controller.js'
 import { FlowRunnerSignalsController } from '../modules/runs/flowrunner/signals.controller.js'
 import { RunsModule } from '../modules/runs/runs.module.js'
 import { FlowRunnerSecretsController } from '../modules/secrets/flowrunner/secrets.controller.js'
@@ -21,6 +22,7 @@ import { SecretsModule } from '../modules/secrets/secrets.module.js'
     FlowRunnerFlowsController,
     FlowRunnerFlowExecutionsController,
     FlowRunnerExecutionsController,
+    FlowRunnerRestartsController,
     FlowRunnerSignalsController,
     FlowRunnerAccountsController,
     FlowRunnerSecretsController,

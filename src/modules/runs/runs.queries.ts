@@ -76,9 +76,8 @@ interface FullRow extends RunRow {
 
 const FIND: Statement = {
   name: 'run_find',
-  text: `select id, tenant_id, account_id, flow_id, revision, state, parent_run_id, resumed_from, input, input_ref, result, result_ref,
-      error, created_at,
-      finished_at
+  text: `select id, tenant_id, account_id, flow_id, revision, state, parent_run_id, resumed_from, input, input_ref, result,
+      result_ref, error, created_at, finished_at
     from run where id = $1 and account_id = $2`,
 }
 

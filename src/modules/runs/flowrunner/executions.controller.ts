@@ -11,9 +11,9 @@ import {
   FlowRunnerExecutionsQuery,
   FlowRunnerLogs,
   FlowRunnerLogsQuery,
-  statesOf,
   toExecution,
   toExecutionList,
+  toFilter,
   toLogs,
 } from './executions.dto.js'
 import * as examples from './executions.examples.js'
@@ -27,8 +27,7 @@ export class FlowRunnerExecutionsController {
   @Summary('List executions', "The caller's executions, newest first.")
   @Answers(FlowRunnerExecutionList, { description: 'One page of executions', example: examples.executionList })
   async list(@Caller() caller: Principal, @Query() query: FlowRunnerExecutionsQuery): Promise<FlowRunnerExecutionList> {
-    const filter = { flowId: query.flow_id, states: statesOf(query.status) }
-    return toExecutionList(await this.runs.page(caller, filter, query.limit, query.offset), query)
+    return toExecutionList(await this.runs.page(caller, toFilter(query), query.limit, query.offset), query)
   }
 
   @Get(':id')
@@ -42,7 +41,7 @@ export class FlowRunnerExecutionsController {
   @Roles(...WRITERS)
   @Summary(
     'Cancel an execution',
-    'Ends it at once: requests in flight are aborted and scripts are stopped. An execution that has ended is a conflict.',
+    'Ends it at once, with all executions below it: requests in flight are aborted and scripts are stopped. An execution that has ended is a conflict.',
   )
   @Answers(FlowRunnerExecutionMessage, {
     description: 'The execution is cancelled',

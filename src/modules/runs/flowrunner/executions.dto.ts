@@ -8,6 +8,7 @@ import {
   LimitField,
   ObjectField,
   OffsetField,
+  QueryBooleanField,
   StringField,
 } from '../../../platform/openapi/fields.js'
 import type { RunState } from '../run-state.js'
@@ -98,6 +99,20 @@ export class FlowRunnerExecutionSummary {
     optional: true,
   })
   error?: string
+
+  @IdField({
+    description: 'The execution whose node started this one; absent where none did.',
+    example: 'exec-100',
+    optional: true,
+  })
+  parent_id?: string
+
+  @IdField({
+    description: 'The execution that this one was resumed or replayed from; absent where it was neither.',
+    example: 'exec-101',
+    optional: true,
+  })
+  resumed_from?: string
 }
 
 /** One execution of one flow. */
@@ -124,6 +139,24 @@ export class FlowRunnerExecutionsQuery {
     optional: true,
   })
   status?: string
+
+  @IdField({ description: 'Only executions that nodes of this one started.', example: 'exec-100', optional: true })
+  parent_id?: string
+
+  @IdField({
+    description: 'Only executions that were resumed or replayed from this one.',
+    example: 'exec-101',
+    optional: true,
+  })
+  resumed_from?: string
+
+  @QueryBooleanField({
+    description:
+      'True: only executions that were given up because their processes ended again and again, and that nobody has resumed or replayed yet. False: only others.',
+    example: true,
+    optional: true,
+  })
+  dead_letter?: boolean
 
   @LimitField({ default: 10, max: 100 })
   limit = 10
@@ -226,6 +259,16 @@ export function toAccepted(run: {
   }
 }
 
+export function toFilter(query: FlowRunnerExecutionsQuery) {
+  return {
+    flowId: query.flow_id,
+    states: statesOf(query.status),
+    parentId: query.parent_id,
+    resumedFrom: query.resumed_from,
+    isDead: query.dead_letter,
+  }
+}
+
 export function toExecutionSummary(run: RunSummary): FlowRunnerExecutionSummary {
   return {
     id: run.id,
@@ -235,6 +278,8 @@ export function toExecutionSummary(run: RunSummary): FlowRunnerExecutionSummary 
     completed_at: run.finishedAt?.toISOString(),
     duration: run.finishedAt && run.finishedAt.getTime() - run.createdAt.getTime(),
     error: run.error?.message,
+    parent_id: run.parentId,
+    resumed_from: run.resumedFrom,
   }
 }
 

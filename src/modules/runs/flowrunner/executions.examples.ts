@@ -74,3 +74,10 @@ export const logs = {
   limit: 10,
   offset: 0,
 }
+
+export const resumed = { ...accepted, execution_id: 'exec-456' }
+
+export const redrive = {
+  redriven: [{ id: 'exec-123', execution_id: 'exec-456' }],
+  skipped: [{ id: 'exec-789', reason: 'Execution exec-789 is of a flow that was deleted' }],
+}
