@@ -81,7 +81,8 @@ const TALLY = `
     primary key (account_id, flow_id, slot)
   ) with (fillfactor = 40);
 
-  create function run_tally_add(p run_tally[]) returns void language sql as $$
+  create function run_tally_add(p run_tally[]) returns void language plpgsql as $$
+  begin
     with delta as (
       select account_id, coalesce(flow_id, '') as flow_id, sum(accepted) as accepted, sum(completed) as completed,
           sum(failed) as failed, sum(cancelled) as cancelled
@@ -93,15 +94,16 @@ const TALLY = `
     added as (
       update run_tally t set accepted = t.accepted + free.accepted, completed = t.completed + free.completed,
           failed = t.failed + free.failed, cancelled = t.cancelled + free.cancelled
-        from free where t.account_id = free.account_id and t.flow_id = free.flow_id and t.slot = free.slot
+        from free
+        where t.account_id = any (array[free.account_id]) and t.flow_id = any (array[free.flow_id]) and t.slot = any (array[free.slot])
         returning t.account_id, t.flow_id)
     insert into run_tally as t (account_id, flow_id, slot, accepted, completed, failed, cancelled)
       select account_id, flow_id, pg_backend_pid(), accepted, completed, failed, cancelled from delta
         where not exists (select from added a where a.account_id = delta.account_id and a.flow_id = delta.flow_id)
       on conflict (account_id, flow_id, slot) do update set accepted = t.accepted + excluded.accepted,
         completed = t.completed + excluded.completed, failed = t.failed + excluded.failed,
-        cancelled = t.cancelled + excluded.cancelled
-  $$;
+        cancelled = t.cancelled + excluded.cancelled;
+  end $$;
 
   create function run_counted() returns trigger language plpgsql as $$
   declare
@@ -193,8 +195,6 @@ const PLANS = `
         where p.pronamespace = current_schema()::regnamespace and (p.proname = 'journal_write' or p.proname like 'run\\_%')
     loop
       execute format('alter function %s set enable_seqscan = off', v_function);
-      execute format('alter function %s set enable_hashjoin = off', v_function);
-      execute format('alter function %s set enable_mergejoin = off', v_function);
     end loop;
   end $$;
 `
