@@ -1,5 +1,6 @@
 import { type DynamicModule, Global, Module } from '@nestjs/common'
 import { ScheduleModule } from '@nestjs/schedule'
+import { WorkerListenerModule } from '../modules/metrics/worker-listener.module.js'
 import { TAKES_FROM_QUEUES } from '../modules/runs/dispatch/run-queues.js'
 import { RunsModule } from '../modules/runs/runs.module.js'
 import { CLOCK, systemClock } from '../platform/clock/clock.js'
@@ -36,6 +37,7 @@ export class WorkerModule {
         ObjectsModule,
         ScheduleModule.forRoot(),
         RunsModule,
+        WorkerListenerModule,
       ],
     }
   }

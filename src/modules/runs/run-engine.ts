@@ -245,7 +245,7 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
   }
 
   private tookOver({ queued, dead, cancelled }: TakenOver): void {
-    this.telemetry.tookOver(queued)
+    this.telemetry.tookOver({ queued, dead: dead.length })
     if (queued > 0) {
       this.logger.log(`took over ${queued} runs from a process that is gone`)
       this.due()

@@ -35,6 +35,7 @@ export class MetricsListener {
   }
 
   async close(): Promise<void> {
+    if (!this.server.listening) return
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()))
     this.server.closeAllConnections()
     await closed

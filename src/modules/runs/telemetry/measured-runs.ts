@@ -4,7 +4,7 @@ import type { StepOutcome, TracedStep, TraceHeaders } from '../../../engine/host
 import { StepRegistry } from '../../../engine/step.js'
 import { requestContext } from '../../../platform/http/request-context.js'
 import { timeOf } from '../../../platform/ids.js'
-import type { Count, CountFamily, Distribution } from '../../../platform/telemetry/instruments.js'
+import type { Count, CountFamily, Distribution, DistributionFamily } from '../../../platform/telemetry/instruments.js'
 import { Metrics } from '../../../platform/telemetry/metrics.js'
 import { Tracing } from '../../../platform/telemetry/tracing.js'
 import type { TakenRun } from '../taken-run.js'
@@ -29,8 +29,8 @@ interface StepMeasures {
 @Injectable()
 export class MeasuredRuns implements RunTelemetry {
   readonly journal: JournalTelemetry
-  readonly steps: ReadonlyMap<string, StepMeasures>
-  private readonly otherSteps: StepMeasures
+  private readonly steps = new Map<string, StepMeasures>()
+  private readonly stepDurations: DistributionFamily
   private readonly acceptances: CountFamily
   private readonly rests: Record<Rest, Count>
   private readonly cancellations: Count
@@ -38,13 +38,14 @@ export class MeasuredRuns implements RunTelemetry {
   private readonly queueWait: Distribution
   private readonly takeovers: Count
   private readonly recovered: Count
+  private readonly dead: Count
   private readonly losses: Count
   private readonly traces = new Map<string, SpanContext>()
 
   constructor(
     metrics: Metrics,
     private readonly tracing: Tracing,
-    registry: StepRegistry,
+    private readonly registry: StepRegistry,
   ) {
     this.journal = measuredJournal(metrics, tracing)
     this.acceptances = metrics.counts({
@@ -87,11 +88,15 @@ export class MeasuredRuns implements RunTelemetry {
       name: 'millrace_runs_recovered_total',
       help: 'Runs that this process put back in the queue for one that was lost.',
     })
+    this.dead = metrics.count({
+      name: 'millrace_runs_given_up_total',
+      help: 'Runs that this process made dead letters, since their processes were lost again and again.',
+    })
     this.losses = metrics.count({
       name: 'millrace_lease_losses_total',
       help: 'Times that this process was declared lost and began anew.',
     })
-    const steps = metrics.distributions(
+    this.stepDurations = metrics.distributions(
       {
         name: 'millrace_step_duration_seconds',
         help: 'Attempts at steps, items of batches included, by what came of them; retrying is a failure with another attempt due.',
@@ -99,14 +104,6 @@ export class MeasuredRuns implements RunTelemetry {
       },
       STEP_SECONDS,
     )
-    const measuresOf = (type: string): StepMeasures => ({
-      succeeded: steps.with(type, 'succeeded'),
-      failed: steps.with(type, 'failed'),
-      retrying: steps.with(type, 'retrying'),
-    })
-    this.steps = new Map(registry.all().map(({ name }) => [name, measuresOf(name)]))
-    // What a revision names may be older than this program.
-    this.otherSteps = measuresOf('other')
   }
 
   accepted({ id, trigger }: { id: string; trigger: string }): void {
@@ -126,9 +123,10 @@ export class MeasuredRuns implements RunTelemetry {
     this.cancellations.add(runs)
   }
 
-  tookOver(runs: number): void {
+  tookOver({ queued, dead }: { queued: number; dead: number }): void {
     this.takeovers.add()
-    this.recovered.add(runs)
+    this.recovered.add(queued)
+    this.dead.add(dead)
   }
 
   lost(): void {
@@ -136,7 +134,7 @@ export class MeasuredRuns implements RunTelemetry {
   }
 
   step(outcome: StepOutcome): void {
-    const measures = this.steps.get(outcome.nodeType) ?? this.otherSteps
+    const measures = this.steps.get(outcome.nodeType) ?? this.measuresOf(outcome.nodeType)
     measures[outcome.state].observe((outcome.finishedAt.getTime() - outcome.startedAt.getTime()) / 1000)
   }
 
@@ -146,6 +144,18 @@ export class MeasuredRuns implements RunTelemetry {
       this.durations[how].observe(secondsSince(run.id))
       this.traces.delete(run.id)
     } else if (trace && !this.traces.has(run.id)) this.remember(run.id, trace)
+  }
+
+  /** What a revision names may be older than this program, so that only known types have a name of their own. */
+  private measuresOf(nodeType: string): StepMeasures {
+    const type = this.registry.get(nodeType) ? nodeType : 'other'
+    const measures = {
+      succeeded: this.stepDurations.with(type, 'succeeded'),
+      failed: this.stepDurations.with(type, 'failed'),
+      retrying: this.stepDurations.with(type, 'retrying'),
+    }
+    this.steps.set(type, measures)
+    return measures
   }
 
   private remember(runId: string, trace: SpanContext): void {

@@ -33,8 +33,16 @@ const ago = (seconds: number) => new Date(Date.now() - seconds * 1000)
 
 it('counts what waits by why it does, and how long the longest has been due', async () => {
   const depths = new QueueDepths(database.sql)
-  expect(await depths.now()).toEqual({ queued: 0, running: 0, waiting: 0, held: 0, dead: 0, oldestSeconds: 0 })
-  await run({ state: 'queued', wake_at: ago(5) })
+  expect(await depths.now()).toEqual({
+    queued: 0,
+    running: 0,
+    waiting: 0,
+    handedOver: 0,
+    held: 0,
+    dead: 0,
+    oldestSeconds: 0,
+  })
+  await run({ state: 'queued', wake_at: ago(5), dispatched_at: ago(5) })
   await run({ state: 'queued', wake_at: ago(90), stalls: 3 })
   await run({ state: 'queued', concurrency_key: 'k', concurrency_limit: 1 })
   await run({ state: 'running', owner: 'engine_1' })
@@ -50,7 +58,7 @@ it('counts what waits by why it does, and how long the longest has been due', as
   // What was asked a moment ago stands for a few seconds.
   expect((await depths.now()).queued).toBe(0)
   const depth = await new QueueDepths(database.sql).now()
-  expect(depth).toMatchObject({ queued: 2, running: 1, waiting: 2, held: 1, dead: 1 })
+  expect(depth).toMatchObject({ queued: 2, running: 1, waiting: 2, handedOver: 1, held: 1, dead: 1 })
   expect(depth.oldestSeconds).toBeGreaterThan(89)
   expect(depth.oldestSeconds).toBeLessThan(200)
 })

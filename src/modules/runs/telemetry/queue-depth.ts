@@ -8,6 +8,8 @@ export interface QueueDepth {
   running: number
   /** Parked on a timer or a signal. */
   waiting: number
+  /** Those of the queued that a Bull queue was told of. */
+  handedOver: number
   /** Held back by the limit of their concurrency key. */
   held: number
   /** Taken over again and again without getting further, and given up until an operator acts. */
@@ -38,6 +40,7 @@ const DEPTH: Statement = {
     ${counted(`state = 'waiting' and wake_at is not null`)} + ${WAITING_FOR_SIGNALS} as waiting,
     ${counted(`concurrency_key is not null and state = 'queued' and wake_at is null`)} as held,
     ${counted('dead')} as dead,
+    ${counted(`state = 'queued' and dispatched_at is not null`)} as "handedOver",
     coalesce(greatest(0, extract(epoch from now() - least(
       (select min(wake_at) from run where state = 'queued' and wake_at is not null and stalls < 2),
       (select min(wake_at) from run where state = 'queued' and wake_at is not null and stalls >= 2),

@@ -1,17 +1,32 @@
-import { Injectable } from '@nestjs/common'
+import { Inject, Injectable, Optional } from '@nestjs/common'
 import { Sql } from '../../../platform/database/sql.js'
 import { Sandbox } from '../../../platform/sandbox/sandbox.js'
 import { Metrics } from '../../../platform/telemetry/metrics.js'
+import { RUN_QUEUES, type RunQueues } from '../dispatch/run-queues.js'
 import { RunEngine } from '../run-engine.js'
+import { RunEvents } from '../run-events.js'
 import { type QueueDepth, QueueDepths } from './queue-depth.js'
 
 /** What can be read of runs when somebody asks: this process's standing, and the queue that all processes share. */
 @Injectable()
 export class RunGauges {
-  constructor(metrics: Metrics, engine: RunEngine, sandbox: Sandbox, sql: Sql) {
+  constructor(
+    metrics: Metrics,
+    engine: RunEngine,
+    events: RunEvents,
+    sandbox: Sandbox,
+    sql: Sql,
+    @Optional() @Inject(RUN_QUEUES) queues?: RunQueues,
+  ) {
     this.ofEngine(metrics, engine)
-    this.ofQueue(metrics, new QueueDepths(sql))
+    const depths = new QueueDepths(sql)
+    this.ofQueue(metrics, depths)
     this.ofSandbox(metrics, sandbox)
+    if (queues) this.ofQueues(metrics, queues, depths)
+    metrics.gauge(
+      { name: 'millrace_event_watchers', help: 'Streams of this process that follow a run.' },
+      () => events.watchers,
+    )
   }
 
   private ofEngine(metrics: Metrics, engine: RunEngine): void {
@@ -65,6 +80,17 @@ export class RunGauges {
         help: 'Runs that were given up after they took their process down again and again. Of all processes.',
       },
       async () => (await depths.now()).dead,
+    )
+  }
+
+  private ofQueues(metrics: Metrics, queues: RunQueues, depths: QueueDepths): void {
+    metrics.gauge(
+      { name: 'millrace_redis_up', help: '1 while Redis answers. Without it runs are taken from the table.' },
+      () => (queues.isOpen ? 1 : 0),
+    )
+    metrics.asked(
+      { name: 'millrace_queue_handed_over_runs', help: 'Queued runs that a Bull queue was told of. Of all processes.' },
+      async () => (await depths.now()).handedOver,
     )
   }
 

@@ -41,8 +41,8 @@ export interface RunTelemetry {
   taken(run: TakenRun): RunWatch
   /** Runs were ended by a cancel that this process committed. */
   cancelled(runs: number): void
-  /** Another process was lost, and so many of its runs went back to the queue. */
-  tookOver(runs: number): void
+  /** Another process was lost: so many of its runs went back to the queue, and so many were given up. */
+  tookOver(runs: { queued: number; dead: number }): void
   /** This process was declared lost. */
   lost(): void
 }
