@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common'
+import { Injectable, Optional } from '@nestjs/common'
 import { BatchedReads } from '../../platform/database/batched-reads.js'
 import { Sql, type Statement } from '../../platform/database/sql.js'
 import { Hints } from '../../platform/hints/hints.js'
@@ -6,6 +6,7 @@ import type { Json, JsonObject } from '../../platform/json.js'
 import type { StoredEvent } from './journal/records.js'
 import { RUN_HINT } from './run-hints.js'
 import { isFinal, type RunState } from './run-state.js'
+import { fullValue, RunValues } from './values/run-values.js'
 import { type Standing, WatchedRuns } from './watched-runs.js'
 
 /** An event of a run as watchers read it: gap-free by `seq`, a completed node with its result, and the run's end last. */
@@ -24,9 +25,11 @@ const RESULTS = 8
 interface Look {
   /** `after`, a space, and the run's id. */
   key: string
+  tenant_id: string
   state: RunState
   finished_at: Date | null
   result: JsonObject | null
+  result_ref: string | null
   error: JsonObject | null
   chunks: StoredEvent[][] | null
   /** There are more chunks behind these. */
@@ -36,7 +39,7 @@ interface Look {
 /** How a run stands and its next events, of one moment: once the state is final, there are no events but these and those behind them. */
 const LOOK: Statement = {
   name: 'run_look',
-  text: `select asked.key, r.state, r.finished_at, r.result, r.error, c.chunks, c.more
+  text: `select asked.key, r.tenant_id, r.state, r.finished_at, r.result, r.result_ref, r.error, c.chunks, c.more
     from unnest($1::text[]) as asked (key)
     cross join lateral (
       select substr(asked.key, strpos(asked.key, ' ') + 1) as id, split_part(asked.key, ' ', 1)::integer as after) as a
@@ -65,11 +68,12 @@ interface Output {
   /** JSON of the run's id, the path and the attempt. */
   key: string
   output: Json
+  output_ref: string | null
 }
 
 const OUTPUTS: Statement = {
   name: 'run_event_outputs',
-  text: `select asked.key, o.output from unnest($1::text[]) as asked (key)
+  text: `select asked.key, o.output, o.output_ref from unnest($1::text[]) as asked (key)
     join step_outcome o on o.run_id = asked.key::json ->> 0 and o.path = asked.key::json ->> 1
       and o.attempt = (asked.key::json ->> 2)::integer`,
 }
@@ -88,7 +92,11 @@ export class RunEvents {
   /** Called when somebody begins to follow a run, here or elsewhere, so that what is not written yet is. */
   onFollow: (runId: string) => Promise<void> = async () => {}
 
-  constructor(sql: Sql, hints: Hints) {
+  constructor(
+    sql: Sql,
+    hints: Hints,
+    @Optional() private readonly values?: RunValues,
+  ) {
     this.looks = new BatchedReads(sql, LOOK, LOOKS)
     this.outputs = new BatchedReads(sql, OUTPUTS, RESULTS)
     this.watchedRuns = new WatchedRuns(hints, (ids) => sql.query<Standing & object>(STANDINGS, [ids]))
@@ -123,13 +131,18 @@ export class RunEvents {
         const [look] = await this.looks.rowsOf(`${seq} ${runId}`)
         if (!look) return
         const events = (look.chunks ?? []).flat().filter((event) => event.seq > seq)
-        for await (const event of this.withResults(runId, events)) {
+        for await (const event of this.withResults(look.tenant_id, runId, events)) {
           yield event
           seq = event.seq
         }
         if (look.more) continue
         if (isFinal(look.state)) {
-          yield { seq: seq + 1, type: 'ended', at: (look.finished_at ?? new Date(0)).toISOString(), ...ending(look) }
+          yield {
+            seq: seq + 1,
+            type: 'ended',
+            at: (look.finished_at ?? new Date(0)).toISOString(),
+            ...(await this.ending(look)),
+          }
           return
         }
         if (!signal.aborted) await watcher.change()
@@ -142,31 +155,37 @@ export class RunEvents {
 
   /** The events, each completed node with its output. */
   private async *withResults(
+    tenantId: string,
     runId: string,
     events: readonly StoredEvent[],
   ): AsyncGenerator<StoredEvent & { result?: Json }> {
     let results = new Map<StoredEvent, Json>()
     for (const [index, event] of events.entries()) {
       if (event.type === 'node_completed' && !results.has(event))
-        results = await this.resultsOf(runId, events.slice(index))
+        results = await this.resultsOf(tenantId, runId, events.slice(index))
       yield event.type === 'node_completed' ? { ...event, result: results.get(event) ?? null } : event
     }
   }
 
   /** The outputs of the first few nodes that are completed among these. */
-  private async resultsOf(runId: string, events: readonly StoredEvent[]): Promise<Map<StoredEvent, Json>> {
+  private async resultsOf(
+    tenantId: string,
+    runId: string,
+    events: readonly StoredEvent[],
+  ): Promise<Map<StoredEvent, Json>> {
     const completed = events.filter(({ type }) => type === 'node_completed').slice(0, RESULTS)
     return new Map(
       await Promise.all(
         completed.map(async (event): Promise<[StoredEvent, Json]> => {
           const [row] = await this.outputs.rowsOf(JSON.stringify([runId, event.path, event.attempt]))
-          return [event, row?.output ?? null]
+          return [event, row ? await fullValue(this.values, tenantId, row.output, row.output_ref) : null]
         }),
       ),
     )
   }
-}
 
-function ending(run: { state: RunState; result: JsonObject | null; error: JsonObject | null }) {
-  return { state: run.state, result: run.result ?? undefined, error: run.error ?? undefined }
+  private async ending({ tenant_id, state, result, result_ref, error }: Look) {
+    const whole = await fullValue(this.values, tenant_id, result, result_ref)
+    return { state, result: whole ?? undefined, error: error ?? undefined }
+  }
 }
