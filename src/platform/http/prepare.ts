@@ -5,6 +5,7 @@ import helmet from 'helmet'
 import type { Config } from '../config/config.js'
 import { gate } from './gate.js'
 import { jsonBody } from './json-body.js'
+import { lastAnswers } from './last-answers.js'
 import { RouteTable } from './route-table.js'
 
 /** Puts in front of the routes what every request passes. The application must have been made with `bodyParser: false`. */
@@ -18,6 +19,7 @@ export function prepareHttp(app: NestExpressApplication, config: Config, ...firs
   app.set('etag', false)
   app.set('trust proxy', [...config.trustProxy])
   app.set('query parser', 'simple')
+  app.use(lastAnswers(() => app.getHttpServer()))
   for (const handler of first) app.use(handler)
   app.use(securityHeaders())
   app.use(gate(table, jsonBody(config.bodyLimitBytes)))
