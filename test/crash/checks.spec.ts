@@ -1,0 +1,393 @@
+import { describe, expect, it } from 'vitest'
+import * as checks from './checks.js'
+import { CHECKS, type Check, unaccounted, violationsIn } from './checks.js'
+import type { CrashRecord } from './record.js'
+import { storyOf } from './stories.js'
+
+const START = Date.UTC(2026, 0, 1)
+
+/** A record of what went well in spite of a kill; every time is in ms after `START`. */
+class Wave {
+  readonly record: CrashRecord = {
+    ledger: [],
+    effects: [],
+    faults: [],
+    sightings: [],
+    runs: [],
+    outcomes: [],
+    answers: [],
+    brokenEvents: [],
+    leftovers: [],
+    leaks: [],
+    surprises: [],
+    throughput: { before: 100, after: 99 },
+  }
+  private effectIds = 0
+
+  /** A run that goes through its story in steps of 100 ms, as far as `stages` says. */
+  run(id: string, story: string, { state = 'completed', at = 0, stages = storyOf(story).stages.length } = {}): this {
+    const { record } = this
+    const key = `order-${id}`
+    record.ledger.push({ kind: 'asked', at: START + at, key, story, n: 1 })
+    record.ledger.push({ kind: 'accepted', at: START + at + 5, key, run: id, status: 201 })
+    const told = storyOf(story)
+    for (const [index, stage] of told.stages.slice(0, stages).entries()) {
+      for (const path of stage) {
+        const begins = at + 100 * index
+        if (told.effects.includes(path)) this.request(`${id}:${path}`, begins + 10)
+        this.outcome(id, path, begins)
+      }
+    }
+    const finishedAt = START + at + 100 * stages
+    record.runs.push({
+      id,
+      story,
+      state,
+      epoch: 0,
+      recoveries: 0,
+      scheduleId: null,
+      idempotencyKey: key,
+      createdAt: START + at,
+      finishedAt,
+    })
+    record.sightings.push({ run: id, state, finishedAt })
+    record.answers.push({ run: id, server: 'api-1', asked: 'state', said: state })
+    record.answers.push({ run: id, server: 'api-1', asked: 'again', said: id })
+    return this
+  }
+
+  tick(id: string, schedule: string, at: number): this {
+    const finishedAt = START + at + 100
+    const row = { id, story: 'schedule', state: 'completed', epoch: 1, recoveries: 0, idempotencyKey: null }
+    this.record.runs.push({ ...row, scheduleId: schedule, createdAt: START + at, finishedAt })
+    this.request(`${id}:tick`, at + 10)
+    this.outcome(id, 'tick', at)
+    return this
+  }
+
+  outcome(run: string, path: string, at: number, { attempt = 1, state = 'succeeded' } = {}): this {
+    this.record.outcomes.push({ run, path, attempt, state, startedAt: START + at, finishedAt: START + at + 50 })
+    return this
+  }
+
+  request(
+    key: string | undefined,
+    at: number,
+    { limit = undefined as string | undefined, ms = 30, says = 'POST' } = {},
+  ): this {
+    const id = ++this.effectIds
+    this.record.effects.push({ kind: 'arrived', id, at: START + at, key, request: `${says} ${key}`, limit })
+    this.record.effects.push({ kind: 'ended', id, at: START + at + ms, status: 200 })
+    return this
+  }
+}
+
+/** One of each story, a kill at 1,000 ms that lost an answer, a cancel at 2,300 ms, a schedule with three slots. */
+function sound(): Wave {
+  const wave = new Wave()
+    .run('run_chain', 'chain', { at: 700 })
+    .run('run_batch', 'batch')
+    .run('run_cancel', 'cancel', { state: 'cancelled', at: 2_000, stages: 3 })
+    .run('run_signal', 'signal', { at: 500 })
+    .run('run_retry', 'retry', { at: 200 })
+    .request('run_retry:flaky', 60)
+    .outcome('run_retry', 'flaky', 50, { attempt: 0, state: 'retrying' })
+    .run('run_plan', 'schedule', { at: 100 })
+    .tick('run_tick_1', 'every', 2_010)
+    .tick('run_tick_2', 'every', 4_900)
+    .tick('run_tick_3', 'every', 6_001)
+  // The kill: four's first request had no outcome.
+  wave.request('run_chain:four', 990)
+  wave.record.effects.sort((one, other) => one.at - other.at)
+  wave.record.faults.push({ kind: 'death', at: START + 1_000, server: 'api-1', cause: 'kill api' })
+  wave.record.faults.push({ kind: 'stopped', at: START + 9_000, server: 'api-1', code: 0 })
+  wave.record.ledger.push({ kind: 'cancelled', at: START + 2_310, run: 'run_cancel' })
+  wave.record.ledger.push({ kind: 'scheduled', at: START + 150, schedule: 'every', everySeconds: 2 })
+  wave.record.ledger.push({ kind: 'unscheduled', at: START + 8_000, schedule: 'every' })
+  return wave
+}
+
+function rowOf({ record }: Wave, id: string) {
+  const row = record.runs.find((run) => run.id === id)
+  if (!row) throw new Error(`no run ${id}`)
+  return row
+}
+
+/** What a check must find, each in a record that is sound but for it. */
+const DOCTORED: [check: Check, what: string, doctor: (wave: Wave) => void, finds: RegExp][] = [
+  [
+    checks.acceptedRunsExist,
+    'an acknowledged run that is gone',
+    ({ record }) => {
+      record.runs = record.runs.filter(({ id }) => id !== 'run_chain')
+    },
+    /run_chain, acknowledged for order-run_chain, is lost/,
+  ],
+  [
+    checks.oneRunPerKey,
+    'two runs for one key',
+    (wave) => {
+      rowOf(wave, 'run_batch').idempotencyKey = 'order-run_chain'
+    },
+    /order-run_chain has several runs/,
+  ],
+  [
+    checks.oneRunPerKey,
+    'two answers for one key',
+    ({ record }) => {
+      record.ledger.push({ kind: 'accepted', at: START, key: 'order-run_chain', run: 'run_batch', status: 201 })
+    },
+    /order-run_chain was answered with several runs/,
+  ],
+  [
+    checks.oneRunPerKey,
+    'a run that nobody asked for',
+    (wave) => {
+      rowOf(wave, 'run_tick_1').scheduleId = null
+    },
+    /nobody asked for run_tick_1/,
+  ],
+  [
+    checks.everyRunEnds,
+    'a run that is stuck',
+    (wave) => {
+      Object.assign(rowOf(wave, 'run_chain'), { state: 'running', finishedAt: null })
+    },
+    /run_chain \(chain\) is still running/,
+  ],
+  [
+    checks.everyRunEnds,
+    'a success that is recorded as a failure',
+    (wave) => {
+      rowOf(wave, 'run_chain').state = 'failed'
+    },
+    /run_chain \(chain\) ended as failed/,
+  ],
+  [
+    checks.endsAreFinal,
+    'a run that ended twice',
+    ({ record }) => {
+      record.sightings.push({ run: 'run_cancel', state: 'completed', finishedAt: START + 2_400 })
+    },
+    /run_cancel ended as cancelled and then as completed/,
+  ],
+  [
+    checks.endsAreFinal,
+    'a run that came to life again',
+    (wave) => {
+      Object.assign(rowOf(wave, 'run_cancel'), { state: 'running', finishedAt: null })
+    },
+    /run_cancel had ended as cancelled, and is running now/,
+  ],
+  [
+    checks.outcomesFollowTheGraph,
+    'a hole',
+    ({ record }) => {
+      record.outcomes = record.outcomes.filter(({ run, path }) => run !== 'run_cancel' || path !== 'c1')
+    },
+    /run_cancel \(cancelled\) went on without c1/,
+  ],
+  [
+    checks.outcomesFollowTheGraph,
+    'an item that is missing',
+    ({ record }) => {
+      record.outcomes = record.outcomes.filter(({ path }) => path !== 'each[3]')
+    },
+    /run_batch \(completed\) went on without each\[3\]/,
+  ],
+  [
+    checks.outcomesFollowTheGraph,
+    'an outcome of no step',
+    (wave) => {
+      wave.outcome('run_chain', 'five', 1_200)
+    },
+    /run_chain has an outcome of five/,
+  ],
+  [
+    checks.noOutcomeWithoutEffect,
+    'an outcome whose request never came',
+    ({ record }) => {
+      record.effects = record.effects.filter((entry) => entry.kind === 'ended' || entry.key !== 'run_chain:two')
+    },
+    /run_chain:two is recorded and never came/,
+  ],
+  [
+    checks.sameKeyOnEveryRepeat,
+    'a request without a key',
+    (wave) => {
+      wave.request(undefined, 100)
+    },
+    /a request without a key/,
+  ],
+  [
+    checks.sameKeyOnEveryRepeat,
+    'a key of its own for another attempt',
+    (wave) => {
+      wave.request('run_chain:two:2', 820)
+      wave.request('run_chain:shape', 820)
+    },
+    /run_chain:shape is the key of no step/,
+  ],
+  [
+    checks.sameKeyOnEveryRepeat,
+    'a repeat that says something else',
+    (wave) => {
+      wave.request('run_chain:two', 1_010, { says: 'DELETE' })
+    },
+    /run_chain:two came as POST .* and as DELETE/,
+  ],
+  [
+    checks.repeatsWereInFlight,
+    'a repeat that no fault explains',
+    (wave) => {
+      wave.request('run_cancel:c0', 2_005).outcome('run_cancel', 'c0', 10_000)
+      wave.request('run_signal:after', 20_000).request('run_signal:after', 20_100)
+    },
+    /run_signal:after came at .* without an outcome/,
+  ],
+  [
+    checks.nothingAfterItsOutcome,
+    'a step that ran again although its outcome was recorded',
+    (wave) => {
+      wave.request('run_chain:one', 1_100)
+    },
+    /run_chain:one came again at .*, after its outcome/,
+  ],
+  [
+    checks.nothingStartsAfterCancel,
+    'a step that began long after the cancel',
+    (wave) => {
+      wave.request('run_cancel:c3', 9_000)
+    },
+    /run_cancel:c3 came at .*, after the cancel/,
+  ],
+  [
+    checks.nothingStartsAfterCancel,
+    'a cancel that was acknowledged and forgotten',
+    (wave) => {
+      rowOf(wave, 'run_cancel').state = 'completed'
+    },
+    /run_cancel was acknowledged as cancelled and is not/,
+  ],
+  [
+    checks.limitsHold,
+    'three at once where two may be',
+    (wave) => {
+      for (const n of [1, 2, 3]) wave.request(`run_limited_${n}:work`, 3_000 + 10 * n, { limit: 'a', ms: 200 })
+    },
+    /3 at once of a: run_limited_1:work, run_limited_2:work, run_limited_3:work/,
+  ],
+  [
+    checks.slotsFireOnce,
+    'a slot that fired twice',
+    (wave) => {
+      wave.tick('run_tick_4', 'every', 4_100)
+    },
+    /every fired twice for 2026-01-01T00:00:04/,
+  ],
+  [
+    checks.slotsFireOnce,
+    'a schedule that stopped',
+    ({ record }) => {
+      for (const entry of record.ledger) if (entry.kind === 'unscheduled') entry.at = START + 60_000
+    },
+    /every did not fire for long/,
+  ],
+  [
+    checks.eventsHaveNoGaps,
+    'a gap between events',
+    ({ record }) => {
+      record.brokenEvents.push('run_chain')
+    },
+    /the events of run_chain have gaps/,
+  ],
+  [
+    checks.nothingIsLeft,
+    'a row that nobody needs',
+    ({ record }) => {
+      record.leftovers.push('a timer is left: run_chain')
+    },
+    /a timer is left/,
+  ],
+  [
+    checks.noSecretShows,
+    'a secret in a log',
+    ({ record }) => {
+      record.leaks.push('api-1.log')
+    },
+    /the secret shows in api-1\.log/,
+  ],
+  [
+    checks.answersAgree,
+    'a server that says something else than the table',
+    ({ record }) => {
+      record.answers.push({ run: 'run_chain', server: 'api-2', asked: 'state', said: 'running' })
+    },
+    /api-2 said running of run_chain, which is completed/,
+  ],
+  [
+    checks.answersAgree,
+    'a key that names another run now',
+    ({ record }) => {
+      record.answers.push({ run: 'run_chain', server: 'api-2', asked: 'again', said: 'run_other' })
+    },
+    /api-2 said run_other of run_chain/,
+  ],
+  [
+    checks.serversDrain,
+    'a server that does not end',
+    ({ record }) => {
+      record.faults.push({ kind: 'stopped', at: START, server: 'api-2', code: null })
+    },
+    /api-2 ended with SIGKILL on SIGTERM/,
+  ],
+  [
+    checks.noSurprises,
+    'a server that ended by itself',
+    ({ record }) => {
+      record.surprises.push('api-1 ended by itself')
+    },
+    /api-1 ended by itself/,
+  ],
+  [
+    checks.throughputReturns,
+    'a cluster that stays slow',
+    ({ record }) => {
+      record.throughput.after = 80
+    },
+    /80 runs\/s after, 100 before/,
+  ],
+]
+
+describe('the checks', () => {
+  it('find nothing in a record that is sound', () => {
+    expect(violationsIn(sound().record)).toEqual([])
+  })
+
+  it.each(DOCTORED)('%o finds %s', (check, _, doctor, finds) => {
+    const wave = sound()
+    doctor(wave)
+    expect(check(wave.record).join('\n')).toMatch(finds)
+    expect(violationsIn(wave.record).map((violation) => violation.check)).toContain(check.name)
+  })
+
+  it('are each shown to be able to fail', () => {
+    expect(new Set(DOCTORED.map(([check]) => check.name))).toEqual(new Set(CHECKS.map((check) => check.name)))
+  })
+
+  it('excuse what a fault explains, and count it', () => {
+    const { record } = sound()
+    const lost = unaccounted(record).map(({ arrival }) => arrival.key)
+    expect(lost).toEqual(['run_chain:four'])
+    record.faults = record.faults.filter(({ kind }) => kind !== 'death')
+    expect(checks.repeatsWereInFlight(record)).toHaveLength(1)
+  })
+
+  it('give a cancel time until its owner, who stood still, has heard of it', () => {
+    const wave = sound().request('run_cancel:c3', 22_500)
+    expect(checks.nothingStartsAfterCancel(wave.record)).toHaveLength(1)
+    wave.record.faults.push({ kind: 'frozen', at: START + 2_250, server: 'api-2' })
+    wave.record.faults.push({ kind: 'thawed', at: START + 22_300, server: 'api-2' })
+    expect(checks.nothingStartsAfterCancel(wave.record)).toEqual([])
+  })
+})
