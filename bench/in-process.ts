@@ -2,6 +2,8 @@ import { flowRunnerLanguage } from '../src/definitions/flowrunner/index.js'
 import type { Graph, GraphNode } from '../src/engine/graph.js'
 import { Engine } from '../src/engine/interpreter.js'
 import { StepRegistry, type StepType } from '../src/engine/step.js'
+import { Admissions } from '../src/modules/runs/dispatch/admissions.js'
+import { HandOver } from '../src/modules/runs/dispatch/hand-over.js'
 import { rowsOf } from '../src/modules/runs/journal/flush.js'
 import { Journal } from '../src/modules/runs/journal/journal.js'
 import { type JournalRecord, runOf, type Writer } from '../src/modules/runs/journal/records.js'
@@ -84,6 +86,7 @@ export class InProcess {
     private readonly ownership: Ownership,
     private readonly journal: Journal,
     private readonly worker: RunWorker,
+    private readonly admissions: Admissions,
   ) {}
 
   static async start(sql: Sql, kind: 'group' | 'commit per record', graph: Graph): Promise<InProcess> {
@@ -91,7 +94,9 @@ export class InProcess {
     const ownership = await Ownership.take(sql, { onLost() {}, onError: report })
     const journal = new (kind === 'group' ? Journal : CommitPerRecord)(sql, ownership.writer)
     const registry = new StepRegistry([lightStep('pure', 'pure'), lightStep('effect', 'effect')])
-    const events = new RunEvents(sql, new Hints([]))
+    const hints = new Hints([])
+    const admissions = new Admissions({ sql, clock: systemClock, onAdmitted() {}, onError: report })
+    const events = new RunEvents(sql, hints)
     const masker = new SecretMasker([])
     const worker = new RunWorker({
       sql,
@@ -100,6 +105,8 @@ export class InProcess {
       journal,
       events,
       supplies: {
+        // Light flows have no sub-flows.
+        children: undefined as never,
         compiled: async () => ({ graph, language: flowRunnerLanguage }),
         hostParts: async () => ({
           secrets: {},
@@ -109,9 +116,13 @@ export class InProcess {
         }),
       },
       owner: ownership.writer,
+      tags: ['default'],
+      maxActive: 500,
+      handOver: new HandOver({ sql, clock: systemClock, hints, onError: report }),
+      admissions,
       onError: report,
     })
-    const host = new InProcess(ownership, journal, worker)
+    const host = new InProcess(ownership, journal, worker, admissions)
     events.published = (runId) => {
       host.ended.get(runId)?.()
       host.ended.delete(runId)
@@ -139,6 +150,7 @@ export class InProcess {
 
   async stop(): Promise<void> {
     await this.worker.stop(10_000)
+    await this.admissions.stop()
     await this.journal.close()
     await this.ownership.release()
   }

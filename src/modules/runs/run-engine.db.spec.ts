@@ -13,6 +13,7 @@ import { SecretMasker } from '../../platform/masking/secret-masker.js'
 import { AuditEntry } from '../audit/audit-entry.entity.js'
 import { AuditTrail } from '../audit/audit-trail.js'
 import { RevisionUnusable } from '../flows/flows.errors.js'
+import { ChildRuns } from './lineage/child-runs.js'
 import { RunEngine } from './run-engine.js'
 import { RunEvents, type WatchedEvent } from './run-events.js'
 import { EngineNotReady } from './runs.errors.js'
@@ -125,10 +126,10 @@ describe('a run', () => {
     const { engine, events } = await process()
     const id = await start(engine, { hold: { type: 'hold', next: { default: 'after' } }, after: { type: 'count' } })
     const step = await vi.waitUntil(() => held.get(id))
-    expect(await database.dataSource.transaction((tx) => queries.cancel(tx, 'account_a', id, new Date()))).toBe(true)
-    await engine.cancelled(id)
+    expect(await database.dataSource.transaction((tx) => queries.cancel(tx, 'account_a', id, new Date()))).toEqual([id])
+    await engine.cancelled([id])
     await vi.waitUntil(() => step.signal.aborted)
-    expect(await database.dataSource.transaction((tx) => queries.cancel(tx, 'account_a', id, new Date()))).toBe(false)
+    expect(await database.dataSource.transaction((tx) => queries.cancel(tx, 'account_a', id, new Date()))).toEqual([])
     const told = await all(events.follow(id, 0, new AbortController().signal))
     expect(told.at(-1)).toMatchObject({ type: 'ended', state: 'cancelled' })
     expect(told.filter(({ type }) => type === 'ended')).toHaveLength(1)
@@ -332,6 +333,8 @@ async function process(): Promise<{ engine: RunEngine; events: RunEvents }> {
   const hints = new Hints([new PostgresHints(database.sql)])
   const events = new RunEvents(database.sql, hints)
   const supplies = {
+    // These flows have no sub-flows.
+    children: new ChildRuns(database.sql, undefined as never, queries, undefined as never, systemClock),
     async compiled(flowId: string) {
       const nodes = graphs.get(flowId)
       if (!nodes) throw new RevisionUnusable('no such flow')
@@ -349,6 +352,8 @@ async function process(): Promise<{ engine: RunEngine; events: RunEvents }> {
   const interpreter = new Engine({ registry: new StepRegistry(steps), checkParams: () => [] })
   const engine = new RunEngine(database.sql, interpreter, events, hints, supplies, systemClock, {
     shutdownGraceMs: 100,
+    workerTags: ['default'],
+    maxActiveRuns: 500,
   })
   await engine.onApplicationBootstrap()
   engines.push(engine)

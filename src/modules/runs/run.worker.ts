@@ -9,17 +9,28 @@ import type { Sql } from '../../platform/database/sql.js'
 import type { JsonObject } from '../../platform/json.js'
 import { inWork } from '../../platform/log/work-context.js'
 import { RevisionUnusable } from '../flows/flows.errors.js'
+import type { Admissions } from './dispatch/admissions.js'
+import type { HandOver } from './dispatch/hand-over.js'
 import { StepTransactions } from './host/step-transactions.js'
 import type { Journal } from './journal/journal.js'
 import type { Ending, Writer } from './journal/records.js'
+import type { ChildRuns } from './lineage/child-runs.js'
+import { RunChildren } from './lineage/run-children.js'
 import type { RunEvents } from './run-events.js'
 import { RunHost, type RunHostParts } from './run-host.js'
-import { LeaseLost } from './runs.errors.js'
-import { claimDueRuns, nextDueAt, ownedRunIds, retakeRuns, type TakenRun } from './taken-run.js'
+import { LeaseLost, ValueUnavailable } from './runs.errors.js'
+import {
+  claimDueRuns,
+  claimHandedRuns,
+  type HandedRun,
+  nextDueAt,
+  ownedRunIds,
+  retakeRuns,
+  type TakenRun,
+} from './taken-run.js'
 import { type Rest, type RunTelemetry, type RunWatch, UNMEASURED } from './telemetry/run-telemetry.js'
+import type { RunValues } from './values/run-values.js'
 
-/** Runs that one process interprets at the same time; the rest waits in the queue. */
-const MAX_ACTIVE = 500
 const CLAIM_BATCH = 100
 /** How often the queue is looked at without a hint. */
 const LOOK_MS = 1_000
@@ -32,9 +43,13 @@ export const RUN_SUPPLIES = Symbol('run supplies')
 
 /** What a run needs beside the engine; asked for once, when the run is taken. */
 export interface RunSupplies {
+  /** Who keeps the values that are too large for rows; without it there are none. */
+  readonly values?: RunValues
   /** Throws `RevisionUnusable` when that revision can never be run. */
   compiled(flowId: string, revision: number): Promise<{ graph: Graph; language: Language }>
   hostParts(run: TakenRun): Promise<Pick<RunHostParts, 'evaluate' | 'secrets' | 'masker' | 'signals'>>
+  /** The runs that steps start. */
+  readonly children: ChildRuns
 }
 
 export interface WorkerParts {
@@ -46,6 +61,14 @@ export interface WorkerParts {
   supplies: RunSupplies
   owner: Writer
   telemetry?: RunTelemetry
+  /** The tags of the runs that it takes. */
+  tags: readonly string[]
+  /** Runs that it works on at the same time; the rest is for others, or waits. */
+  maxActive: number
+  handOver: HandOver
+  admissions: Admissions
+  /** Runs were cancelled, here or elsewhere, because nobody waits for them any more. */
+  onCancelled(runIds: readonly string[]): void
   onError(error: unknown, runId?: string): void
 }
 
@@ -56,12 +79,17 @@ interface Active {
   done: Promise<void>
 }
 
+/** A run that this process was handed, until it is settled what becomes of it here. */
+interface Handed extends HandedRun {
+  settle(work?: Promise<void>): void
+}
+
 const HANDED_BACK = Symbol('handed back')
 const CANCELLED = Symbol('cancelled')
 
 /**
- * The runs that this process works on. A run comes in by being accepted here or by being claimed from the queue once it is due, and goes
- * out by ending, by being parked on a wait, or by being handed back when the process stops.
+ * The runs that this process works on. A run comes in by being accepted here, by being claimed from the table once it is due, or by being
+ * handed over from a queue, and goes out by ending, by being parked on a wait, or by being handed back when the process stops.
  */
 export class RunWorker {
   private readonly active = new Map<string, Active>()
@@ -70,22 +98,25 @@ export class RunWorker {
   private stopping = false
   private claiming?: Promise<void>
   private again = false
+  private handed: Handed[] = []
+  /** Claims follow one another: what one has under way, the next does not know of. */
+  private lastClaim: Promise<unknown> = Promise.resolve()
   private compareAt = 0
   private forgetWake = () => {}
   private readonly look: NodeJS.Timeout
   private readonly writeEvents: NodeJS.Timeout
 
   constructor(private readonly parts: WorkerParts) {
-    this.transactions = new StepTransactions(parts.sql, parts.owner)
+    this.transactions = new StepTransactions(parts.sql, parts.owner, parts.supplies.values)
     this.look = setInterval(() => this.lookForWork(), LOOK_MS)
     this.writeEvents = setInterval(() => {
       for (const { host } of this.active.values()) void host?.flushEvents()
     }, WRITE_EVENTS_MS)
   }
 
-  /** A place for a run that is about to be accepted; undefined when all are taken. */
-  reserve(): { release(): void } | undefined {
-    if (this.stopping || this.room <= 0) return undefined
+  /** A place for a run that is about to be accepted; undefined when all are taken, or it is not for this process. */
+  reserve(tag: string): { release(): void } | undefined {
+    if (this.stopping || this.room <= 0 || !this.parts.tags.includes(tag)) return undefined
     this.reserved++
     return { release: () => this.reserved-- }
   }
@@ -97,7 +128,7 @@ export class RunWorker {
 
   /** Runs that it could take now. */
   get room(): number {
-    return MAX_ACTIVE - this.active.size - this.reserved
+    return this.parts.maxActive - this.active.size - this.reserved
   }
 
   /** Begins to interpret a run that this process owns. */
@@ -112,7 +143,9 @@ export class RunWorker {
       .then((how) => watch.rests(how))
       .finally(() => {
         this.active.delete(run.id)
-        if (this.again || this.active.size === MAX_ACTIVE - 1) this.lookForWork()
+        if (run.concurrencyKey !== undefined)
+          this.parts.admissions.ask({ accountId: run.accountId, key: run.concurrencyKey })
+        if (this.again || this.active.size === this.parts.maxActive - 1) this.lookForWork()
       })
   }
 
@@ -126,6 +159,23 @@ export class RunWorker {
     await this.active.get(runId)?.host?.flushEvents()
   }
 
+  /** Runs with these tags have become due. */
+  due(tags: Iterable<string>): void {
+    const others = new Set(tags)
+    const mine = this.room > 0 ? this.parts.tags.filter((tag) => others.delete(tag)) : []
+    if (mine.length > 0) this.lookForWork()
+    if (others.size > 0) this.parts.handOver.offer(others)
+  }
+
+  /** Works on a run that was handed over, if it is still to be had. Resolves when this process has no more to do with it. */
+  takeHanded(run: HandedRun): Promise<void> {
+    return new Promise((resolve) => {
+      this.handed.push({ ...run, settle: resolve })
+      // What comes in this turn of the event loop is claimed together.
+      if (this.handed.length === 1) setImmediate(() => void this.inTurn(() => this.claimHanded()))
+    })
+  }
+
   /** Claims due runs until none is due or there is no room. */
   lookForWork(): void {
     if (this.stopping) return
@@ -133,7 +183,7 @@ export class RunWorker {
       this.again = true
       return
     }
-    this.claiming = this.claim()
+    this.claiming = this.inTurn(() => this.claim())
       .catch((error) => this.parts.onError(error))
       .finally(() => {
         this.claiming = undefined
@@ -147,7 +197,7 @@ export class RunWorker {
     clearInterval(this.look)
     clearInterval(this.writeEvents)
     this.forgetWake()
-    await this.claiming
+    await this.lastClaim
     const all = Promise.allSettled([...this.active.values()].map((active) => active.done))
     let grace: NodeJS.Timeout | undefined
     await Promise.race([all, new Promise((resolve) => (grace = setTimeout(resolve, graceMs)))])
@@ -169,18 +219,42 @@ export class RunWorker {
     do {
       this.again = false
       const room = Math.min(CLAIM_BATCH, this.room)
-      if (room <= 0) return
+      if (room <= 0) break
       const runs = await claimDueRuns(this.parts.sql, this.parts.owner, {
         limit: room,
         now: this.parts.clock.now(),
-        tags: ['default'],
+        tags: this.parts.tags,
         suspects: [...this.active.values()].some(({ suspect }) => suspect) ? 0 : 1,
-        lateBefore: this.parts.clock.now(),
+        lateBefore: this.parts.handOver.lateBefore,
       })
       for (const run of runs) this.start(run)
       if (runs.length === room) this.again = true
     } while (this.again && !this.stopping)
+    if (this.room <= 0) this.parts.handOver.offer(this.parts.tags)
+    else this.parts.handOver.look()
     await this.wakeWhenDue()
+  }
+
+  /** Those for which there is no room are left to others: they are late in a moment. */
+  private async claimHanded(): Promise<void> {
+    const { sql, owner, clock, onError } = this.parts
+    const handed = this.handed
+    this.handed = []
+    const wanted = this.stopping ? [] : handed.slice(0, Math.max(0, this.room))
+    let claimed: TakenRun[] = []
+    try {
+      if (wanted.length > 0) claimed = await claimHandedRuns(sql, owner, wanted, clock.now())
+    } catch (error) {
+      onError(error)
+    }
+    for (const run of claimed) this.start(run)
+    for (const { runId, settle } of handed) settle(this.active.get(runId)?.done)
+  }
+
+  private inTurn<T>(claim: () => Promise<T>): Promise<T> {
+    const turn = this.lastClaim.then(claim)
+    this.lastClaim = turn.catch(() => {})
+    return turn
   }
 
   /**
@@ -210,13 +284,26 @@ export class RunWorker {
   private async work(run: TakenRun, active: Active, watch: RunWatch): Promise<Rest> {
     const { transactions } = this
     const { engine, clock, journal, events, supplies } = this.parts
-    const [compiled, parts] = await Promise.all([supplies.compiled(run.flowId, run.revision), supplies.hostParts(run)])
+    const [compiled, parts] = await Promise.all([
+      supplies.compiled(run.flowId, run.revision),
+      supplies.hostParts(run),
+      supplies.values?.restore(run),
+    ])
     const onError = (error: unknown) => this.parts.onError(error, run.id)
-    const host = new RunHost(run, { clock, journal, transactions, events, watch, onError, ...parts })
+    const host = new RunHost(run, {
+      clock,
+      journal,
+      transactions,
+      events,
+      watch,
+      children: this.childrenOf(run),
+      onError,
+      ...parts,
+    })
     active.host = host
     const ending = await engine.interpret(
       {
-        run: { id: run.id, flowId: run.flowId, tenantId: run.tenantId, accountId: run.accountId },
+        run: { id: run.id, flowId: run.flowId, tenantId: run.tenantId, accountId: run.accountId, keyBase: run.keyBase },
         ...compiled,
         input: run.input,
         startNode: run.startNode,
@@ -231,6 +318,23 @@ export class RunWorker {
     return await this.settle(run, host, ending, active.controller.signal)
   }
 
+  private childrenOf(run: TakenRun): RunChildren {
+    return new RunChildren(run, {
+      children: this.parts.supplies.children,
+      owner: this.parts.owner,
+      hasRoom: () => this.room > 0,
+      onStarted: () => this.lookForWork(),
+      onCancelled: this.parts.onCancelled,
+    })
+  }
+
+  /** Whoever waits for this run may go on: in memory here, or out of the queue. */
+  private tellParent(run: TakenRun): void {
+    if (run.parentId === undefined) return
+    this.parts.supplies.children.ended(run.id)
+    this.lookForWork()
+  }
+
   /** What cannot be interpreted ends as failed, so that nobody waits for it for ever; unless it is another process's by now. */
   private async giveUp(run: TakenRun, error: unknown): Promise<Rest> {
     if (error instanceof LeaseLost) return 'stopped'
@@ -239,12 +343,14 @@ export class RunWorker {
       this.parts.onError(error, run.id)
       return 'stopped'
     }
-    const known = error instanceof RevisionUnusable
+    const known = error instanceof RevisionUnusable || error instanceof ValueUnavailable
+    const code = error instanceof ValueUnavailable ? 'value_unavailable' : 'internal'
     if (!known) this.parts.onError(error, run.id)
     const message = known ? error.message : 'the run could not be carried on because of an internal error'
-    const ending: Ending = { state: 'failed', error: { message, code: 'internal' }, finishedAt: this.parts.clock.now() }
+    const ending: Ending = { state: 'failed', error: { message, code }, finishedAt: this.parts.clock.now() }
     try {
-      const ended = await this.parts.journal.finish(run.id, run.epoch, ending, [])
+      const ended = await this.parts.journal.finish(run.id, run.epoch, ending, [], { parentId: run.parentId })
+      this.tellParent(run)
       this.parts.events.published(run.id)
       return ended ? 'failed' : 'stopped'
     } catch (failure) {
@@ -273,8 +379,9 @@ export class RunWorker {
     } else {
       // Its log is whole before anyone sees it ended.
       await host.eventsWritten()
-      const ended = await journal.finish(run.id, run.epoch, toEnding(ending, clock.now()), host.takeEvents())
+      const ended = await journal.finish(run.id, run.epoch, toEnding(ending, clock.now()), host.takeEvents(), run)
       if (ended) how = ending.state
+      this.tellParent(run)
       crashPoint('finish')
     }
     events.published(run.id)

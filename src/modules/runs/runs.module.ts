@@ -11,6 +11,12 @@ import { FlowsModule } from '../flows/flows.module.js'
 import { SchedulesModule } from '../schedules/schedules.module.js'
 import { SecretsModule } from '../secrets/secrets.module.js'
 import { StepsModule } from '../steps/steps.module.js'
+import { QueuesModule } from './dispatch/queues.module.js'
+import { ChildRuns } from './lineage/child-runs.js'
+import { LineageQueries } from './lineage/lineage.queries.js'
+import { RestartsService } from './lineage/restarts.service.js'
+import { StartingPoints } from './lineage/starting-points.js'
+import { Housekeeping } from './retention/housekeeping.js'
 import { RUN_SUPPLIES } from './run.worker.js'
 import { RunEngine } from './run-engine.js'
 import { RunEvents } from './run-events.js'
@@ -31,6 +37,7 @@ import { RunValues } from './values/run-values.js'
     AuditModule,
     FlowsModule,
     HintsModule,
+    QueuesModule,
     SchedulesModule,
     SandboxModule,
     SecretsModule,
@@ -41,6 +48,10 @@ import { RunValues } from './values/run-values.js'
     RunsQueries,
     RunValues,
     SignalsService,
+    StartingPoints,
+    ChildRuns,
+    LineageQueries,
+    RestartsService,
     {
       provide: Engine,
       inject: [StepRegistry],
@@ -54,10 +65,11 @@ import { RunValues } from './values/run-values.js'
     { provide: RUN_TELEMETRY, useClass: MeasuredRuns },
     RunEngine,
     RunGauges,
+    Housekeeping,
     RunsService,
     ScheduleWorker,
   ],
-  exports: [RunsService, RunEvents, SignalsService],
+  exports: [RunsService, RestartsService, RunEvents, SignalsService],
 })
 export class RunsModule implements OnModuleInit {
   constructor(
