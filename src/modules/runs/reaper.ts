@@ -64,12 +64,10 @@ export class Reaper {
     private readonly events: ReaperEvents,
   ) {}
 
+  /** Looks at once and then every second. */
   start(): void {
-    this.timer = setInterval(() => {
-      this.looking ??= this.reap().finally(() => {
-        this.looking = undefined
-      })
-    }, LOOK_MS)
+    this.timer = setInterval(() => this.look(), LOOK_MS)
+    this.look()
   }
 
   async stop(): Promise<void> {
@@ -86,6 +84,12 @@ export class Reaper {
       // What is lost stays lost: the next look finds it.
       this.events.onError(error)
     }
+  }
+
+  private look(): void {
+    this.looking ??= this.reap().finally(() => {
+      this.looking = undefined
+    })
   }
 
   private async takeOver(instance: LostInstance): Promise<void> {

@@ -311,6 +311,8 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
   }
 
   private report(error: unknown, runId?: string): void {
+    // What another process has by now; that the lease was lost is told once.
+    if (error instanceof LeaseLost) return
     this.logger.error({ err: error, runId }, 'the engine met an error')
   }
 }
