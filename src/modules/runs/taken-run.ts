@@ -173,18 +173,21 @@ export async function nextDueAt(sql: Sql): Promise<Date | undefined> {
   return rows[0]?.at ?? undefined
 }
 
+/** Without the items of batches that are settled: the outcome of the batch holds what they came to. */
+const OUTCOMES: Statement = {
+  name: 'run_outcomes',
+  text: `select run_id, path, attempt, node, node_type, state, action, output, output_ref, shared, shared_ref, error, due_at,
+      started_at, finished_at
+    from step_outcome o
+    where run_id = any ($1) and (strpos(path, '[') = 0 or not exists (
+      select from step_outcome batch
+        where batch.run_id = o.run_id and batch.path = split_part(o.path, '[', 1) and batch.state <> 'retrying'))`,
+}
+
 async function withPast(sql: Sql, runs: RunRow[]): Promise<TakenRun[]> {
   if (runs.length === 0) return []
   const ids = runs.map((run) => run.id)
-  const outcomes = await sql.query<OutcomeRow>(
-    {
-      name: 'run_outcomes',
-      text: `select run_id, path, attempt, node, node_type, state, action, output, output_ref, shared, shared_ref, error, due_at,
-        started_at, finished_at
-      from step_outcome where run_id = any ($1)`,
-    },
-    [ids],
-  )
+  const outcomes = await sql.query<OutcomeRow>(OUTCOMES, [ids])
   const timers = await sql.query<{ run_id: string; path: string; attempt: number; ordinal: number; due_at: Date }>(
     {
       name: 'run_timers',
