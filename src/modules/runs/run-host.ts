@@ -16,20 +16,18 @@ import type { Clock } from '../../platform/clock/clock.js'
 import { crashPoint } from '../../platform/crash-point/crash-point.js'
 import type { Json } from '../../platform/json.js'
 import type { SecretMasker } from '../../platform/masking/secret-masker.js'
+import { EventWriter } from './host/event-writer.js'
 import type { StepTransactions } from './host/step-transactions.js'
 import type { Journal } from './journal/journal.js'
 import type { StoredEvent } from './journal/records.js'
 import type { RunChildren } from './lineage/run-children.js'
 import type { RunEvents } from './run-events.js'
-import { LeaseLost } from './runs.errors.js'
 import type { SignalsService } from './signals.service.js'
 import type { TakenRun } from './taken-run.js'
 import type { RunWatch } from './telemetry/run-telemetry.js'
 
 /** A wait longer than this unloads the run; a shorter one is sat out in memory. */
 const PARK_AFTER_MS = 2_000
-/** Events of a run that are kept back before they are written; the rest goes with the run's end. */
-const EVENTS_PER_CHUNK = 100
 /** How often a wait that cannot be parked looks for its signal. */
 const SIGNAL_POLL_MS = 500
 
@@ -52,12 +50,9 @@ export class RunHost implements Host {
   readonly clock: Clock
   /** When the parked run is to be taken up again; null means when its signal comes. */
   wakeAt: Date | null = null
-  private seq: number
-  private unwritten: StoredEvent[] = []
+  private readonly events: EventWriter
   /** Settles when the last outcome is durable. */
   private recorded = Promise.resolve()
-  /** Resolves when the last events are. */
-  private writing = Promise.resolve()
   private readonly due = new Map<string, Date>()
 
   constructor(
@@ -65,7 +60,7 @@ export class RunHost implements Host {
     private readonly parts: RunHostParts,
   ) {
     this.clock = parts.clock
-    this.seq = run.lastSeq
+    this.events = new EventWriter(run.id, run.lastSeq, () => this.recorded, parts)
     for (const timer of run.timers) this.due.set(timerKey(timer), timer.dueAt)
     for (const outcome of run.untold) this.tell(outcome)
   }
@@ -95,8 +90,10 @@ export class RunHost implements Host {
     return this.recorded
   }
 
-  startChild(child: ChildRequest & StepPlace): Promise<ChildStart> {
-    return this.parts.children.start(child)
+  async startChild(child: ChildRequest & StepPlace): Promise<ChildStart> {
+    const started = await this.parts.children.start(child)
+    if ('id' in started) this.parts.watch.started(started.id)
+    return started
   }
 
   childEnd(wait: StepPlace & { id: string; mayPark: boolean }, signal: AbortSignal): Promise<ChildEnd> {
@@ -149,42 +146,17 @@ export class RunHost implements Host {
   }
 
   emit(event: RunEvent): void {
-    const { at, ...rest } = event
-    const stored: StoredEvent = { seq: ++this.seq, ...rest, at: at.toISOString() }
-    if ('result' in stored) delete stored.result
-    this.unwritten.push(stored)
-    if (this.unwritten.length >= EVENTS_PER_CHUNK || this.parts.events.watched(this.run.id)) void this.flushEvents()
+    this.events.add(event)
   }
 
   /** Writes the events that are kept back. */
   async flushEvents(): Promise<void> {
-    const events = this.takeEvents()
-    if (events.length > 0) this.writing = Promise.all([this.writing, this.write(events)]).then(() => {})
-    await this.writing
+    await this.events.flush()
   }
 
-  /** Resolves once the events that were handed on are written. */
-  async eventsWritten(): Promise<void> {
-    await this.writing
-  }
-
-  private async write(events: StoredEvent[]): Promise<void> {
-    try {
-      // They tell of outcomes, and travel on another connection: what watchers are told of is durable.
-      await this.recorded
-      await this.parts.journal.write({ kind: 'events', runId: this.run.id, events })
-      this.parts.events.published(this.run.id)
-    } catch (error) {
-      // Whoever has taken the run over numbers on from what is recorded.
-      if (!(error instanceof LeaseLost)) this.parts.onError(error)
-    }
-  }
-
-  /** The events that go with the run's end. */
-  takeEvents(): StoredEvent[] {
-    const events = this.unwritten
-    this.unwritten = []
-    return events
+  /** The events that go with the run's end, once all others are written. */
+  async lastEvents(): Promise<StoredEvent[]> {
+    return await this.events.rest()
   }
 
   /** What an earlier owner had recorded and not told any more. */
@@ -212,6 +184,8 @@ export class RunHost implements Host {
       }
       signal.addEventListener('abort', abort, { once: true })
     })
+    // A process that was frozen meanwhile may not go on as if nothing had happened.
+    this.parts.journal.checkLease()
   }
 }
 

@@ -146,6 +146,12 @@ export class MeasuredRuns implements RunTelemetry {
     } else if (trace && !this.traces.has(run.id)) this.remember(run.id, trace)
   }
 
+  /** The span below which a run's own belongs, for when this process takes it. */
+  remember(runId: string, trace: SpanContext): void {
+    this.traces.set(runId, trace)
+    if (this.traces.size > MOST_TRACES) this.traces.delete(this.traces.keys().next().value as string)
+  }
+
   /** What a revision names may be older than this program, so that only known types have a name of their own. */
   private measuresOf(nodeType: string): StepMeasures {
     const type = this.registry.get(nodeType) ? nodeType : 'other'
@@ -156,11 +162,6 @@ export class MeasuredRuns implements RunTelemetry {
     }
     this.steps.set(type, measures)
     return measures
-  }
-
-  private remember(runId: string, trace: SpanContext): void {
-    this.traces.set(runId, trace)
-    if (this.traces.size > MOST_TRACES) this.traces.delete(this.traces.keys().next().value as string)
   }
 }
 
@@ -184,6 +185,10 @@ class Watch implements RunWatch {
 
   traceHeaders(step: TracedStep): TraceHeaders | undefined {
     return this.spans?.headers(step)
+  }
+
+  started(childId: string): void {
+    if (this.spans?.context) this.runs.remember(childId, this.spans.context)
   }
 
   rests(how: Rest): void {

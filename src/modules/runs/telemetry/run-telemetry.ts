@@ -15,6 +15,8 @@ export interface RunWatch {
   settled(outcome: StepOutcome): void
   /** An attempt is about to call a server, which may go on with its trace. */
   traceHeaders(step: TracedStep): TraceHeaders | undefined
+  /** A run below this one is durable. */
+  started(childId: string): void
   rests(how: Rest): void
 }
 
@@ -47,7 +49,7 @@ export interface RunTelemetry {
   lost(): void
 }
 
-const UNWATCHED: RunWatch = { settled: () => {}, traceHeaders: () => undefined, rests: () => {} }
+const UNWATCHED: RunWatch = { settled: () => {}, traceHeaders: () => undefined, started: () => {}, rests: () => {} }
 
 /** Tells nobody. */
 export const UNMEASURED: RunTelemetry = {

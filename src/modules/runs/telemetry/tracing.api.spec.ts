@@ -97,6 +97,37 @@ describe.each(['http/protobuf', 'http/json'])('spans by %s', (protocol) => {
     expect(headers?.tracestate).toBe('vendor=1')
   })
 
+  it('follow a run over its waits and into the runs below it', async () => {
+    const below = await user.flow({ only: { type: 'wait', params: { key: 'go' } } })
+    const flow = await user.flow({ call: { type: 'flow.run', params: { flow_id: below } } })
+    const traceId = 'c'.repeat(32)
+    const { body } = await user
+      .post(`/api/v1/flows/${flow}/run`, {})
+      .set('traceparent', `00-${traceId}-${CALLER.spanId}-01`)
+      .expect(201)
+    const segments = (flowId: string, count: number) =>
+      vi.waitFor(
+        () => {
+          const found = collector.spans.filter(
+            (one) => one.traceId === traceId && one.attributes['millrace.flow.id'] === flowId,
+          )
+          expect(found).toHaveLength(count)
+          return found
+        },
+        { timeout: 10_000, interval: 20 },
+      )
+    const [first] = await segments(flow, 1)
+    expect(first?.attributes['millrace.run.state']).toBe('parked')
+    await segments(below, 1)
+    await user.post('/api/v1/signals/go', { data: null })
+    await user.ended(body.execution_id)
+    const parents = await segments(flow, 2)
+    const children = await segments(below, 2)
+    expect(parents.map(({ attributes }) => attributes['millrace.run.state'])).toEqual(['parked', 'completed'])
+    expect(new Set(parents.map(({ parentSpanId }) => parentSpanId)).size).toBe(1)
+    expect(children.map(({ parentSpanId }) => parentSpanId)).toEqual([first?.spanId, first?.spanId])
+  })
+
   it('tell of each flush of the journal', async () => {
     const flush = await span(({ name }) => name === 'journal flush')
     expect(flush.attributes['millrace.journal.records']).toBeGreaterThanOrEqual(1)
