@@ -378,8 +378,8 @@ export class RunWorker {
       await host.flushEvents()
     } else {
       // Its log is whole before anyone sees it ended.
-      await host.eventsWritten()
-      const ended = await journal.finish(run.id, run.epoch, toEnding(ending, clock.now()), host.takeEvents(), run)
+      const lastEvents = await host.lastEvents()
+      const ended = await journal.finish(run.id, run.epoch, toEnding(ending, clock.now()), lastEvents, run)
       if (ended) how = ending.state
       this.tellParent(run)
       crashPoint('finish')

@@ -1,0 +1,81 @@
+import type { RunEvent } from '../../../engine/host.js'
+import type { Journal } from '../journal/journal.js'
+import type { StoredEvent } from '../journal/records.js'
+import type { RunEvents } from '../run-events.js'
+import { LeaseLost } from '../runs.errors.js'
+
+/** Events that are kept back while nobody watches; the rest goes with the run's end. */
+const EVENTS_PER_CHUNK = 100
+
+export interface EventWriterParts {
+  journal: Pick<Journal, 'write'>
+  events: Pick<RunEvents, 'watched' | 'published'>
+  onError(error: unknown): void
+}
+
+/**
+ * The events of one run on their way into its sequence: numbered without a gap, gathered into chunks, and written after the outcomes that
+ * they tell of, which travel on another connection. While somebody watches, each chunk is what came up while the last was written.
+ */
+export class EventWriter {
+  private unwritten: StoredEvent[] = []
+  /** Resolves when what was taken from `unwritten` is written, or given up. */
+  private writing = Promise.resolve()
+  private isEager = false
+  private isOver = false
+
+  constructor(
+    private readonly runId: string,
+    private seq: number,
+    /** Settles once the outcomes so far are durable. */
+    private readonly recorded: () => Promise<void>,
+    private readonly parts: EventWriterParts,
+  ) {}
+
+  add({ at, ...rest }: RunEvent): void {
+    const stored: StoredEvent = { seq: ++this.seq, ...rest, at: at.toISOString() }
+    if ('result' in stored) delete stored.result
+    this.unwritten.push(stored)
+    if (this.unwritten.length >= EVENTS_PER_CHUNK) void this.flush()
+    else if (!this.isEager && this.parts.events.watched(this.runId)) void this.flushEagerly()
+  }
+
+  /** Resolves once everything that was added is written. */
+  async flush(): Promise<void> {
+    if (this.unwritten.length > 0 && !this.isOver)
+      this.writing = Promise.all([this.writing, this.write(this.take())]).then(() => {})
+    await this.writing
+  }
+
+  /** The events that go with the run's end; all others are written by then, and none is written any more. */
+  async rest(): Promise<StoredEvent[]> {
+    this.isOver = true
+    await this.writing
+    return this.take()
+  }
+
+  private async flushEagerly(): Promise<void> {
+    this.isEager = true
+    // What one turn of the event loop adds is one chunk.
+    await new Promise((resolve) => setImmediate(resolve))
+    while (this.unwritten.length > 0 && !this.isOver) await this.flush()
+    this.isEager = false
+  }
+
+  private take(): StoredEvent[] {
+    const events = this.unwritten
+    this.unwritten = []
+    return events
+  }
+
+  private async write(events: StoredEvent[]): Promise<void> {
+    try {
+      await this.recorded()
+      await this.parts.journal.write({ kind: 'events', runId: this.runId, events })
+      this.parts.events.published(this.runId)
+    } catch (error) {
+      // Whoever has taken the run over numbers on from what is recorded.
+      if (!(error instanceof LeaseLost)) this.parts.onError(error)
+    }
+  }
+}
