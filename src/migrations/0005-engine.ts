@@ -229,16 +229,19 @@ const RUN_ENDED = `
   end $$;
 `
 
-/** Cancels the children that a step, or the items of its batch, waited for: it failed, and nobody waits any more. Answers what ended. */
+/**
+ * Cancels the children that an attempt at a step, or the items of its batch, waited for: it failed, and nobody waits any more. Answers
+ * what ended.
+ */
 const RUN_FORSAKE = `
-  create function run_forsake(p_parent text, p_path text, p_now timestamptz) returns setof text language plpgsql as $$
+  create function run_forsake(p_parent text, p_path text, p_attempt integer, p_now timestamptz) returns setof text language plpgsql as $$
   declare
     v_ended text[];
   begin
     with ended as (
       update run set state = 'cancelled', finished_at = p_now, wake_at = null
         where parent_run_id = p_parent and awaited and state in ('queued', 'running', 'waiting')
-          and (parent_path = p_path or starts_with(parent_path, p_path || '['))
+          and (parent_path = p_path and parent_attempt <= p_attempt or starts_with(parent_path, p_path || '['))
         returning id)
     select coalesce(array_agg(id), '{}') into v_ended from ended;
     return query select unnest(v_ended || run_ended(v_ended));

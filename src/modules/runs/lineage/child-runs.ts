@@ -103,9 +103,9 @@ export class ChildRuns {
     return { state: 'cancelled' }
   }
 
-  /** Cancels the children that a step waited for which failed. Returns the runs that this ended. */
-  async forsake(parentId: string, path: string): Promise<string[]> {
-    const rows = await this.sql.query<{ id: string }>(FORSAKE, [parentId, path, this.clock.now()])
+  /** Cancels the children that a failed attempt waited for. Returns the runs that this ended. */
+  async forsake(parentId: string, { path, attempt }: StepPlace): Promise<string[]> {
+    const rows = await this.sql.query<{ id: string }>(FORSAKE, [parentId, path, attempt, this.clock.now()])
     return rows.map(({ id }) => id)
   }
 
@@ -184,7 +184,7 @@ const UNSETTLED: Statement = {
 
 const START: Statement = { name: 'run_start_child', text: 'select run_start_child($1, $2, $3, $4, $5) as answer' }
 
-const FORSAKE: Statement = { name: 'run_forsake', text: 'select id from run_forsake($1, $2, $3) as ended (id)' }
+const FORSAKE: Statement = { name: 'run_forsake', text: 'select id from run_forsake($1, $2, $3, $4) as ended (id)' }
 
 /** The last attempt's of the last run in which the step started any; not one that somebody has resumed by itself. */
 const BEFORE: Statement = {

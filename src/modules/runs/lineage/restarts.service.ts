@@ -246,7 +246,7 @@ function placeIn(walk: readonly Visit[], { node, path }: Replay): number {
   const place = walk.findIndex((visit) => visit.node === node || visit.path === path)
   if (place >= 0) return place
   const member = node === undefined ? 'from_path' : 'from_node'
-  throw new ReplayRefused(member, 'not_reached', `'${node ?? path}' is not on the way that the run went`)
+  throw new ReplayRefused(member, 'not_reached', `'${node ?? path}' was not reached`)
 }
 
 interface KnownRow {

@@ -56,9 +56,9 @@ export class RunChildren {
   }
 
   /** A step has an outcome, which is durable: of one that failed nobody waits for the children any more. */
-  async settled({ path, state }: StepOutcome): Promise<void> {
+  async settled({ path, attempt, state }: StepOutcome): Promise<void> {
     if (!this.used || state === 'succeeded') return
-    const cancelled = await this.parts.children.forsake(this.run.id, path)
+    const cancelled = await this.parts.children.forsake(this.run.id, { path, attempt })
     if (cancelled.length > 0) this.parts.onCancelled(cancelled)
   }
 
