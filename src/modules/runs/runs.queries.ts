@@ -81,6 +81,11 @@ const FIND: Statement = {
     from run where id = $1 and account_id = $2`,
 }
 
+const SUMMARY: Statement = {
+  name: 'run_summary',
+  text: `select id, account_id, flow_id, revision, state, error, created_at, finished_at from run where id = $1 and account_id = $2`,
+}
+
 const ALL_STATES: readonly RunState[] = [...LIVE_STATES, ...FINAL_STATES]
 
 const TOTAL: Statement = { name: 'run_total', text: 'select run_total($1, $2, $3)::float8 as total' }
@@ -115,6 +120,13 @@ export class RunsQueries {
     @Optional() private readonly values?: RunValues,
   ) {}
 
+  /** Without its values, which may be large, or lost. */
+  async findSummary(accountId: string, id: string): Promise<RunSummary | undefined> {
+    const [row] = await this.sql.query<RunRow>(SUMMARY, [id, accountId])
+    return row && toSummary(row)
+  }
+
+  /** Throws `ValueUnavailable` where its input or result is not to be had. */
   async find(accountId: string, id: string): Promise<Run | undefined> {
     const [row] = await this.sql.query<FullRow>(FIND, [id, accountId])
     if (!row) return undefined

@@ -66,7 +66,14 @@ export class RunsService {
     })
     if (accepted.state) return { id: accepted.id, flowId, state: accepted.state, createdAt: accepted.createdAt }
     if (accepted.requestHash !== requestHash) throw new IdempotencyKeyReused()
-    return await this.get(caller, accepted.id)
+    return await this.summary(caller, accepted.id)
+  }
+
+  /** A run without its values. */
+  async summary(caller: Principal, id: string): Promise<RunSummary> {
+    const run = await this.queries.findSummary(caller.accountId, id)
+    if (!run) throw new RunNotFound(id)
+    return run
   }
 
   async get(caller: Principal, id: string): Promise<Run> {
@@ -94,7 +101,7 @@ export class RunsService {
     limit: number,
     offset: number,
   ): Promise<Page<LogEntry>> {
-    await this.get(caller, id)
+    await this.summary(caller, id)
     await this.engine.writeEventsOf(id)
     return await this.queries.logs(id, level, limit, offset)
   }
@@ -111,7 +118,7 @@ export class RunsService {
     const cancelled = await retriedOnDeadlock(() =>
       this.database.transaction(async (tx) => {
         const ended = await this.queries.cancel(tx, caller.accountId, id, this.clock.now())
-        if (ended.length === 0) throw new RunAlreadyFinished(id, (await this.get(caller, id)).state)
+        if (ended.length === 0) throw new RunAlreadyFinished(id, (await this.summary(caller, id)).state)
         const below = ended.length - 1
         await this.audit.record(tx, {
           actor: caller,
