@@ -16,6 +16,8 @@ class Wave {
     runs: [],
     outcomes: [],
     answers: [],
+    counted: 0,
+    late: 0,
     brokenEvents: [],
     leftovers: [],
     leaks: [],
@@ -47,6 +49,8 @@ class Wave {
       recoveries: 0,
       scheduleId: null,
       idempotencyKey: key,
+      parentRunId: null,
+      parentPath: null,
       createdAt: START + at,
       finishedAt,
     })
@@ -58,7 +62,16 @@ class Wave {
 
   tick(id: string, schedule: string, at: number): this {
     const finishedAt = START + at + 100
-    const row = { id, story: 'schedule', state: 'completed', epoch: 1, recoveries: 0, idempotencyKey: null }
+    const row = {
+      id,
+      story: 'schedule',
+      state: 'completed',
+      epoch: 1,
+      recoveries: 0,
+      idempotencyKey: null,
+      parentRunId: null,
+      parentPath: null,
+    }
     this.record.runs.push({ ...row, scheduleId: schedule, createdAt: START + at, finishedAt })
     this.request(`${id}:tick`, at + 10)
     this.outcome(id, 'tick', at)
@@ -92,10 +105,13 @@ function sound(): Wave {
     .run('run_retry', 'retry', { at: 200 })
     .request('run_retry:flaky', 60)
     .outcome('run_retry', 'flaky', 50, { attempt: 0, state: 'retrying' })
+    .run('run_once', 'once', { at: 300 })
+    .run('run_count', 'count', { at: 400 })
     .run('run_plan', 'schedule', { at: 100 })
     .tick('run_tick_1', 'every', 2_010)
     .tick('run_tick_2', 'every', 4_900)
     .tick('run_tick_3', 'every', 6_001)
+  wave.record.counted = 1
   // The kill: four's first request had no outcome.
   wave.request('run_chain:four', 990)
   wave.record.effects.sort((one, other) => one.at - other.at)
@@ -146,6 +162,15 @@ const DOCTORED: [check: Check, what: string, doctor: (wave: Wave) => void, finds
       rowOf(wave, 'run_tick_1').scheduleId = null
     },
     /nobody asked for run_tick_1/,
+  ],
+  [
+    checks.oneRunPerKey,
+    'two runs below one step',
+    (wave) => {
+      for (const id of ['run_chain', 'run_signal'])
+        Object.assign(rowOf(wave, id), { idempotencyKey: null, parentRunId: 'run_batch', parentPath: 'last' })
+    },
+    /run_batch:last has several runs below it/,
   ],
   [
     checks.everyRunEnds,
@@ -252,6 +277,22 @@ const DOCTORED: [check: Check, what: string, doctor: (wave: Wave) => void, finds
       wave.request('run_chain:one', 1_100)
     },
     /run_chain:one came again at .*, after its outcome/,
+  ],
+  [
+    checks.atMostOnceNeverTwice,
+    'a charge that came again',
+    (wave) => {
+      wave.request('run_once:charge', 1_000)
+    },
+    /run_once:charge came 2 times/,
+  ],
+  [
+    checks.countsAreExact,
+    'a counter that went too far',
+    ({ record }) => {
+      record.counted = 2
+    },
+    /the counters stand at 2, and 1 runs have counted/,
   ],
   [
     checks.nothingStartsAfterCancel,

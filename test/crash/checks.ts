@@ -39,6 +39,9 @@ export function oneRunPerKey({ ledger, runs }: CrashRecord): string[] {
     runs.filter(({ idempotencyKey }) => idempotencyKey !== null),
     ({ idempotencyKey }) => idempotencyKey as string,
   )
+  const there = new Set<string | null>(runs.map(({ id }) => id))
+  const below = runs.filter(({ parentRunId }) => parentRunId !== null)
+  const byStep = Map.groupBy(below, ({ parentRunId, parentPath }) => `${parentRunId}:${parentPath}`)
   return [
     ...[...named]
       .filter(([, entries]) => new Set(entries.map(({ run }) => run)).size > 1)
@@ -46,8 +49,12 @@ export function oneRunPerKey({ ledger, runs }: CrashRecord): string[] {
     ...[...byKey].filter(([, rows]) => rows.length > 1).map(([key]) => `${key} has several runs`),
     ...[...byKey.keys()].filter((key) => !asked.has(key)).map((key) => `nobody asked for ${key}`),
     ...runs
-      .filter((run) => run.idempotencyKey === null && run.scheduleId === null)
+      .filter((run) => run.idempotencyKey === null && run.scheduleId === null && run.parentRunId === null)
       .map(({ id }) => `nobody asked for ${id}`),
+    ...[...byStep].filter(([, rows]) => rows.length > 1).map(([step]) => `${step} has several runs below it`),
+    ...[...below]
+      .filter(({ parentRunId }) => !there.has(parentRunId))
+      .map(({ id }) => `${id} is below a run that is not there`),
   ]
 }
 
@@ -79,7 +86,12 @@ export function outcomesFollowTheGraph({ runs, outcomes }: CrashRecord): string[
   return runs.flatMap((run) => {
     const stages = stagesOf(run)
     const found = byRun.get(run.id) ?? []
-    const succeeded = new Set(found.filter(({ state }) => state === 'succeeded').map(({ path }) => path))
+    const once = storyNamed(run.story)?.once ?? []
+    const passed = new Set(
+      found
+        .filter(({ state, path }) => state === 'succeeded' || (state === 'failed' && once.includes(path)))
+        .map(({ path }) => path),
+    )
     const known = new Set(stages.flat())
     const strange = found
       .filter(({ path }) => !known.has(path))
@@ -91,7 +103,7 @@ export function outcomesFollowTheGraph({ runs, outcomes }: CrashRecord): string[
     const holes = stages
       .slice(0, Math.max(0, reached))
       .flat()
-      .filter((path) => !succeeded.has(path))
+      .filter((path) => !passed.has(path))
     return [...strange, ...holes.map((path) => `${run.id} (${run.state}) went on without ${path}`)]
   })
 }
@@ -101,7 +113,7 @@ export function noOutcomeWithoutEffect({ runs, outcomes, effects }: CrashRecord)
   const came = new Set(arrivals(effects).map(({ key }) => key))
   const stories = new Map(runs.map((run) => [run.id, storyNamed(run.story)]))
   return outcomes
-    .filter(({ run, path }) => stories.get(run)?.effects.includes(path))
+    .filter(({ run, path, state }) => state === 'succeeded' && stories.get(run)?.effects.includes(path))
     .filter(({ run, path }) => !came.has(`${run}:${path}`))
     .map(({ run, path }) => `${run}:${path} is recorded and never came`)
 }
@@ -147,6 +159,27 @@ export function nothingAfterItsOutcome({ outcomes, effects }: CrashRecord): stri
   return arrivals(effects)
     .filter(({ key, at }) => at > (settled.get(key ?? '')?.finishedAt ?? Number.POSITIVE_INFINITY) + CLOCK_MS)
     .map(({ key, at }) => `${key} came again at ${new Date(at).toISOString()}, after its outcome`)
+}
+
+/** A step that may happen at most once does. */
+export function atMostOnceNeverTwice({ runs, effects }: CrashRecord): string[] {
+  const once = new Map(runs.map((run) => [run.id, storyNamed(run.story)?.once ?? []]))
+  const byKey = Map.groupBy(arrivals(effects), ({ key }) => key ?? '')
+  return [...byKey]
+    .filter(([key, came]) => {
+      const [run = '', path = ''] = key.split(':')
+      return came.length > 1 && once.get(run)?.includes(path)
+    })
+    .map(([key, came]) => `${key} came ${came.length} times`)
+}
+
+/** A transactional step took effect exactly once in every run that got past it. */
+export function countsAreExact({ outcomes, runs, counted }: CrashRecord): string[] {
+  const counting = new Set(runs.filter(({ story }) => story === 'count').map(({ id }) => id))
+  const done = outcomes.filter(
+    ({ run, path, state }) => path === 'count' && state === 'succeeded' && counting.has(run),
+  ).length
+  return counted === done ? [] : [`the counters stand at ${counted}, and ${done} runs have counted`]
 }
 
 /** Once a cancel is final, nothing of that run starts any more, but for the moment in which its owner hears of it. */
@@ -269,6 +302,8 @@ export const CHECKS: readonly Check[] = [
   sameKeyOnEveryRepeat,
   repeatsWereInFlight,
   nothingAfterItsOutcome,
+  atMostOnceNeverTwice,
+  countsAreExact,
   nothingStartsAfterCancel,
   limitsHold,
   slotsFireOnce,

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type Answer, type Client, NoAnswer } from './client.js'
 import type { Ledger } from './ledger.js'
 import type { Random } from './random.js'
-import { STORIES, TICK_SECONDS } from './stories.js'
+import { STORIES, storyOf, TICK_SECONDS } from './stories.js'
 
 /** How long a client insists on what it has begun once the load is over. */
 const LAST_PATIENCE_MS = 60_000
@@ -90,7 +90,12 @@ export class Load {
     const key = `order-${n}`
     await this.ledger.append({ kind: 'asked', at: Date.now(), key, story, n })
     const path = `/api/v1/flows/${this.flows.get(story)}/run`
-    const answer = await this.insist<Run>('POST', path, { input: { n, ...input } }, key)
+    const answer = await this.insist<Run>(
+      'POST',
+      path,
+      { input: { n, ...storyOf(story).input?.(n, this.flows), ...input } },
+      key,
+    )
     if (!answer) return undefined
     if (answer.status >= 300) throw new Error(`${story} was refused: ${JSON.stringify(answer.body)}`)
     const run = answer.body.execution_id

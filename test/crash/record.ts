@@ -18,6 +18,8 @@ export interface RunRow {
   recoveries: number
   scheduleId: string | null
   idempotencyKey: string | null
+  parentRunId: string | null
+  parentPath: string | null
   createdAt: number
   finishedAt: number | null
 }
@@ -50,6 +52,10 @@ export interface CrashRecord {
   runs: RunRow[]
   outcomes: OutcomeRow[]
   answers: AnswerRow[]
+  /** What the counters of the story `count` stand at, together. */
+  counted: number
+  /** Outcomes of processes that had lost their runs: kept, and without consequences. */
+  late: number
   /** Runs whose events have gaps or doubles. */
   brokenEvents: string[]
   /** What should be gone: rows, jobs, processes, files. */
@@ -78,16 +84,26 @@ export async function readRecord(
     effects: await readLog<EffectEntry>(join(folder, FILES.effects)),
     faults: await readLog<FaultEntry>(join(folder, FILES.faults)),
     runs: await postgres.query<RunRow>(`select r.id, f.name as story, r.state, r.epoch, r.recoveries,
-        r.schedule_id as "scheduleId", r.idempotency_key as "idempotencyKey", ${ms('r.created_at')} as "createdAt",
+        r.schedule_id as "scheduleId", r.idempotency_key as "idempotencyKey", r.parent_run_id as "parentRunId",
+        r.parent_path as "parentPath", ${ms('r.created_at')} as "createdAt",
         ${ms('r.finished_at')} as "finishedAt"
       from run r join flow f on f.id = r.flow_id order by r.id`),
     outcomes:
       await postgres.query<OutcomeRow>(`select run_id as run, path, attempt, state, ${ms('started_at')} as "startedAt",
         ${ms('finished_at')} as "finishedAt" from step_outcome order by run_id, started_at`),
+    counted: await counted(cluster),
+    late: (await postgres.query('select from late_outcome')).length,
     brokenEvents: await brokenEvents(cluster),
     leftovers: [...(await leftRows(cluster)), ...(await leftJobs(cluster)), ...(await leftProcesses(folder))],
     leaks: await leaks(cluster),
   }
+}
+
+async function counted({ postgres }: Cluster): Promise<number> {
+  const [row] = await postgres.query<{ sum: string | null }>(
+    `select sum((value #>> '{}')::integer) as sum from kv_entry where key like 'counter-%'`,
+  )
+  return Number(row?.sum ?? 0)
 }
 
 async function brokenEvents({ postgres }: Cluster): Promise<string[]> {

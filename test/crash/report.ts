@@ -32,7 +32,10 @@ export function report(waves: readonly WaveResult[], seed: number): string {
       'in flight at a fault',
       `${duplicates} effects had to be repeated (${((100 * duplicates) / effects).toFixed(2)} %)`,
     ),
-    line('zombies', `${sum((wave) => wave.zombies)} effects of processes that had stood still came too late`),
+    line(
+      'zombies',
+      `${sum((wave) => wave.zombies)} effects and ${sum((wave) => wave.late)} outcomes came from processes that had lost their runs`,
+    ),
     ...(['takeover', 'restart', 'lease'] as const).map((how) => {
       const times = recoveries.filter((one) => one.how === how).map(({ ms }) => ms)
       return line(

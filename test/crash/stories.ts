@@ -5,6 +5,8 @@ export const CANCEL_STEPS = 12
 /** Runs of one key that may be at work at the same time. */
 export const LIMIT = 2
 export const LIMIT_KEYS = 3
+/** Keys that runs count up: each by one, exactly once. */
+export const COUNTERS = 3
 export const TICK_SECONDS = 2
 
 export type State = 'completed' | 'failed' | 'cancelled'
@@ -15,8 +17,12 @@ export interface Story {
   /** How often it is told among the others; 0 for those that the harness tells itself. */
   weight: number
   definition(address: string): string
-  /** The paths of its outcomes: each stage begins once the one before is done. Undefined where a run may begin in the middle. */
+  /** What a run is given beside its number. */
+  input?(n: number, flows: ReadonlyMap<string, string>): object
+  /** The paths of its outcomes: each stage begins once the one before is done. */
   stages: string[][]
+  /** Those of the paths that are at most once: they may end as unknown, and are never repeated. */
+  once?: string[]
   /** Those of the paths that send a request to the outside. */
   effects: string[]
   ends: State[]
@@ -116,6 +122,69 @@ export const STORIES: readonly Story[] = [
     stages: cancelSteps.map((name) => [name]),
     effects: cancelSteps,
     ends: ['completed', 'cancelled'],
+  },
+  {
+    name: 'limited',
+    weight: 2,
+    input: (n) => ({ limit: `customer-${n % LIMIT_KEYS}` }),
+    definition: (address) =>
+      flow(
+        `
+  work: { ${request(address, '/limited/${shared.limit}')}, next: { default: more } }
+  more: { ${request(address, '/limited/${shared.limit}')} }`,
+        `x-run: { concurrency: { key: "\${input.limit}", limit: ${LIMIT} } }\n`,
+      ),
+    stages: [['work'], ['more']],
+    effects: ['work', 'more'],
+    ends: ['completed'],
+  },
+  {
+    name: 'once',
+    weight: 2,
+    definition: (address) =>
+      flow(`
+  charge: { ${request(address, '/slow')}, x-guarantee: at_most_once, next: { default: after, unknown: after } }
+  after: { ${request(address, '/quick')} }`),
+    stages: [['charge'], ['after']],
+    effects: ['charge', 'after'],
+    once: ['charge'],
+    ends: ['completed'],
+  },
+  {
+    name: 'count',
+    weight: 2,
+    input: (n) => ({ counter: `counter-${n % COUNTERS}` }),
+    definition: (address) =>
+      flow(`
+  count: { type: store, params: { operation: increment, key: "\${shared.counter}" }, next: { default: after } }
+  after: { ${request(address, '/quick')} }`),
+    stages: [['count'], ['after']],
+    effects: ['after'],
+    ends: ['completed'],
+  },
+  {
+    name: 'parent',
+    weight: 1,
+    input: (_, flows) => ({ child: flows.get('chain') }),
+    definition: (address) =>
+      flow(`
+  before: { ${request(address, '/quick')}, next: { default: below } }
+  below: { type: flow.run, params: { flow_id: "\${shared.child}", input: { n: "\${shared.n}" } }, next: { default: after } }
+  after: { ${request(address, '/quick')} }`),
+    stages: [['before'], ['below'], ['after']],
+    effects: ['before', 'after'],
+    ends: ['completed'],
+  },
+  {
+    name: 'large',
+    weight: 1,
+    definition: (address) =>
+      flow(`
+  grow: { type: transform, params: { script: "return { text: 'x'.repeat(40000) + shared.n }" }, next: { default: after } }
+  after: { ${request(address, '/quick', undefined, 'length: "${input.text.length}"')} }`),
+    stages: [['grow'], ['after']],
+    effects: ['after'],
+    ends: ['completed'],
   },
   {
     name: 'schedule',

@@ -50,6 +50,8 @@ export interface WaveResult {
   duplicates: number
   /** Requests of processes that had been frozen, which no outcome accounts for. */
   zombies: number
+  /** Outcomes that came when the run was another's. */
+  late: number
   recoveries: Recovery[]
   throughput: Throughput
   seconds: number
@@ -174,6 +176,7 @@ function resultOf(
     runs: record.runs.length,
     duplicates: repeats.length,
     zombies: repeats.filter(({ arrival }) => thaws.some((at) => arrival.at >= at && arrival.at < at + 3_000)).length,
+    late: record.late,
     throughput: record.throughput,
   }
 }
