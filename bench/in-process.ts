@@ -120,6 +120,7 @@ export class InProcess {
       maxActive: 500,
       handOver: new HandOver({ sql, clock: systemClock, hints, onError: report }),
       admissions,
+      onCancelled() {},
       onError: report,
     })
     const host = new InProcess(ownership, journal, worker, admissions)

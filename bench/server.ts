@@ -1,51 +1,39 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { Pool } from 'undici'
 
 const ADMIN = { username: 'admin@example.com', password: 'correct horse battery' }
-const ENTRY = fileURLToPath(new URL('../dist/app/api.js', import.meta.url))
 
 export interface ServerOptions {
+  /** The folder of the checkout whose build is served. */
+  root: string
   databaseUrl: string
   dataDir: string
-  connections: number
   /** Where to leave a processor profile; none without it. */
   profileDir?: string
 }
 
-/** The built server as a child process, asked over loopback. */
+/** A built server as a child process, asked over loopback. */
 export class BenchServer {
-  private constructor(
-    private readonly child: ChildProcess,
-    private readonly pool: Pool,
-    private token: string,
-  ) {}
+  private readonly pool: Pool
+  private token = ''
 
-  static async start({ databaseUrl, dataDir, connections, profileDir }: ServerOptions): Promise<BenchServer> {
-    const profiling = profileDir ? ['--cpu-prof', `--cpu-prof-dir=${profileDir}`] : []
+  private constructor(
+    private readonly options: ServerOptions,
+    private readonly port: number,
+    private child: ChildProcess,
+  ) {
+    this.pool = new Pool(`http://127.0.0.1:${port}`, { connections: 256, pipelining: 1 })
+  }
+
+  static async start(options: ServerOptions): Promise<BenchServer> {
     const port = await freePort()
-    const child = spawn(process.execPath, [...profiling, ENTRY], {
-      env: {
-        PATH: process.env.PATH,
-        NODE_ENV: 'test',
-        PORT: String(port),
-        DATA_DIR: dataDir,
-        DATABASE_URL: databaseUrl,
-        ADMIN_EMAIL: ADMIN.username,
-        ADMIN_PASSWORD: ADMIN.password,
-        RATE_LIMIT: '0',
-        LOG_FORMAT: 'json',
-        // A line per request would be read by the process that makes the load.
-        LOG_LEVEL: 'warn',
-      },
-      stdio: ['ignore', 'ignore', 'inherit'],
-    })
-    const url = `http://127.0.0.1:${port}`
-    await healthy(child, url)
-    const server = new BenchServer(child, new Pool(url, { connections, pipelining: 1 }), '')
-    const { token } = await server.post<{ token: string }>('/api/v1/auth/login', ADMIN)
+    const server = new BenchServer(options, port, spawnServer(options, port))
+    await server.ready()
+    const { token } = await server.ask<{ token: string }>('POST', '/api/v1/auth/login', ADMIN)
     server.token = token
     return server
   }
@@ -55,33 +43,78 @@ export class BenchServer {
   }
 
   async createFlow(definition: string): Promise<string> {
-    return (await this.post<{ id: string }>('/api/v1/flows', { name: 'Bench', definition })).id
+    return (await this.ask<{ id: string }>('POST', '/api/v1/flows', { name: 'Bench', definition })).id
   }
 
   /** Resolves with the execution's id once it is accepted. */
-  async run(flowId: string): Promise<string> {
-    return (await this.post<{ execution_id: string }>(`/api/v1/flows/${flowId}/run`, { input: { n: 1 } })).execution_id
+  async run(flowId: string, input: object = { n: 1 }): Promise<string> {
+    const path = `/api/v1/flows/${flowId}/run`
+    return (await this.ask<{ execution_id: string }>('POST', path, { input })).execution_id
   }
 
-  async stop(): Promise<void> {
-    await this.pool.close()
-    this.child.kill('SIGTERM')
-    await once(this.child, 'close')
-  }
-
-  private async post<T>(path: string, body: object): Promise<T> {
+  async ask<T>(method: 'GET' | 'POST', path: string, body?: object): Promise<T> {
     const { statusCode, body: answer } = await this.pool.request({
-      method: 'POST',
+      method,
       path,
       headers: {
-        'content-type': 'application/json',
+        ...(body ? { 'content-type': 'application/json' } : {}),
         ...(this.token ? { authorization: `Bearer ${this.token}` } : {}),
       },
-      body: JSON.stringify(body),
+      body: body && JSON.stringify(body),
     })
     if (statusCode >= 300) throw new Error(`${path} answered ${statusCode}: ${await answer.text()}`)
     return (await answer.json()) as T
   }
+
+  /** Ends it as a power cut would, and starts it again at the same port. Resolves with the milliseconds that it was away. */
+  async killAndRestart(): Promise<number> {
+    const from = performance.now()
+    const ended = once(this.child, 'exit')
+    this.child.kill('SIGKILL')
+    await ended
+    this.child = spawnServer(this.options, this.port)
+    await this.ready()
+    return performance.now() - from
+  }
+
+  async stop(): Promise<void> {
+    await this.pool.close()
+    const ended = once(this.child, 'close')
+    this.child.kill('SIGTERM')
+    await ended
+  }
+
+  /** Resolves when the server answers. Its log does not tell: at this level it says nothing of a start. */
+  private async ready(): Promise<void> {
+    const { child } = this
+    while (child.exitCode === null && child.signalCode === null) {
+      const answer = await fetch(`http://127.0.0.1:${this.port}/api/health`).catch(() => undefined)
+      await answer?.arrayBuffer()
+      if (answer?.ok) return
+      await delay(20)
+    }
+    throw new Error('the server ended before it answered')
+  }
+}
+
+function spawnServer({ root, databaseUrl, dataDir, profileDir }: ServerOptions, port: number): ChildProcess {
+  const profiling = profileDir ? ['--cpu-prof', `--cpu-prof-dir=${profileDir}`] : []
+  return spawn(process.execPath, [...profiling, join(root, 'dist/app/api.js')], {
+    env: {
+      PATH: process.env.PATH,
+      NODE_ENV: 'test',
+      PORT: String(port),
+      DATA_DIR: dataDir,
+      DATABASE_URL: databaseUrl,
+      ADMIN_EMAIL: ADMIN.username,
+      ADMIN_PASSWORD: ADMIN.password,
+      RATE_LIMIT: '0',
+      LOG_FORMAT: 'json',
+      // A line per request would be read by the process that makes the load.
+      LOG_LEVEL: 'warn',
+    },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
 }
 
 async function freePort(): Promise<number> {
@@ -91,14 +124,4 @@ async function freePort(): Promise<number> {
   probe.close()
   await once(probe, 'close')
   return port
-}
-
-/** Resolves when the server answers. Its log does not tell: at this level it says nothing of a start. */
-async function healthy(child: ChildProcess, url: string): Promise<void> {
-  while (child.exitCode === null && child.signalCode === null) {
-    const answer = await fetch(`${url}/api/health`).catch(() => undefined)
-    if (answer?.ok) return
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
-  throw new Error('the server ended before it answered')
 }

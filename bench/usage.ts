@@ -1,10 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import pg from 'pg'
+import type { Row } from './table.js'
 
 /** Linux counts processor time in hundredths of a second, whatever the machine. */
 const TICKS_PER_SECOND = 100
 
-/** What Postgres has done so far, and the processor time that processes have used. */
+/** What Postgres has done so far, the processor seconds that processes have used, and the memory that they hold. */
 export interface Usage {
   at: number
   serverCpu: number
@@ -12,6 +13,9 @@ export interface Usage {
   ownCpu: number
   commits: number
   walBytes: number
+  serverMiB: number
+  /** Shared pages counted once. */
+  postgresMiB: number
 }
 
 /** Reads how much of the machine the server and its Postgres use. */
@@ -47,6 +51,8 @@ export class Meter {
       ownCpu: (own.user + own.system) / 1e6,
       commits: Number(rows[0]?.commits),
       walBytes: Number(rows[0]?.wal),
+      serverMiB: serverPid === undefined ? 0 : residentMiB(serverPid),
+      postgresMiB: proportionalMiB(this.postgresRoot),
     }
   }
 
@@ -66,17 +72,49 @@ export class Meter {
   }
 }
 
+/** What one run cost between two readings, as columns of a table. */
+export function perRun(before: Usage, after: Usage, runs: number): Row {
+  const cpu = (of: 'serverCpu' | 'postgresCpu' | 'ownCpu') => ((after[of] - before[of]) / runs) * 1_000
+  return {
+    ...(after.serverCpu > 0 ? { 'server CPU ms': cpu('serverCpu') } : { 'engine CPU ms': cpu('ownCpu') }),
+    'Postgres CPU ms': cpu('postgresCpu'),
+    commits: (after.commits - before.commits) / runs,
+    'WAL bytes': Math.round((after.walBytes - before.walBytes) / runs),
+  }
+}
+
 /** Processor seconds of a process, of its living descendants and of those children that it has seen end. */
 function cpuOfTree(root: number): number {
-  const parents = new Map<number, number[]>()
+  return treeOf(root).reduce((seconds, pid) => seconds + cpuOf(pid), 0)
+}
+
+function residentMiB(pid: number): number {
+  return kilobytes(`/proc/${pid}/status`, 'VmRSS') / 1_024
+}
+
+function proportionalMiB(root: number): number {
+  return treeOf(root).reduce((sum, pid) => sum + kilobytes(`/proc/${pid}/smaps_rollup`, 'Pss') / 1_024, 0)
+}
+
+/** A process and its living descendants. */
+function treeOf(root: number): number[] {
+  const children = new Map<number, number[]>()
   for (const name of readdirSync('/proc')) {
     const pid = Number(name)
     const parent = Number.isInteger(pid) ? parentOf(pid) : undefined
-    if (parent !== undefined) parents.set(parent, [...(parents.get(parent) ?? []), pid])
+    if (parent !== undefined) children.set(parent, [...(children.get(parent) ?? []), pid])
   }
-  const sum = (pid: number): number =>
-    cpuOf(pid) + (parents.get(pid) ?? []).reduce((seconds, child) => seconds + sum(child), 0)
-  return sum(root)
+  const withChildren = (pid: number): number[] => [pid, ...(children.get(pid) ?? []).flatMap(withChildren)]
+  return withChildren(root)
+}
+
+/** A field that the kernel tells in kB; 0 of a process that has ended. */
+function kilobytes(path: string, field: string): number {
+  try {
+    return Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(readFileSync(path, 'utf8'))?.[1] ?? 0)
+  } catch {
+    return 0
+  }
 }
 
 function cpuOf(pid: number): number {
