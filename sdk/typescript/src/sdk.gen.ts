@@ -2,7 +2,7 @@
 
 import { client } from './client.gen.js';
 import type { Client, ClientMeta, Options as Options2, RequestResult, TDataShape } from './client/index.js';
-import type { FacilflowHealthGetData, FacilflowHealthGetErrors, FacilflowHealthGetResponses, FlowRunnerAccountsCreateData, FlowRunnerAccountsCreateErrors, FlowRunnerAccountsCreateResponses, FlowRunnerAccountsDeleteData, FlowRunnerAccountsDeleteErrors, FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsGetData, FlowRunnerAccountsGetErrors, FlowRunnerAccountsGetResponses, FlowRunnerAccountsListData, FlowRunnerAccountsListErrors, FlowRunnerAccountsListResponses, FlowRunnerAccountsUpdateData, FlowRunnerAccountsUpdateErrors, FlowRunnerAccountsUpdateResponses, FlowRunnerAuthLoginData, FlowRunnerAuthLoginErrors, FlowRunnerAuthLoginResponses, FlowRunnerAuthLogoutData, FlowRunnerAuthLogoutErrors, FlowRunnerAuthLogoutResponses, FlowRunnerAuthRefreshData, FlowRunnerAuthRefreshErrors, FlowRunnerAuthRefreshResponses, FlowRunnerExecutionsCancelData, FlowRunnerExecutionsCancelErrors, FlowRunnerExecutionsCancelResponses, FlowRunnerExecutionsGetData, FlowRunnerExecutionsGetErrors, FlowRunnerExecutionsGetResponses, FlowRunnerExecutionsListData, FlowRunnerExecutionsListErrors, FlowRunnerExecutionsListResponses, FlowRunnerExecutionsLogsData, FlowRunnerExecutionsLogsErrors, FlowRunnerExecutionsLogsResponses, FlowRunnerFlowsCreateData, FlowRunnerFlowsCreateErrors, FlowRunnerFlowsCreateResponses, FlowRunnerFlowsDeleteData, FlowRunnerFlowsDeleteErrors, FlowRunnerFlowsDeleteResponses, FlowRunnerFlowsGetData, FlowRunnerFlowsGetErrors, FlowRunnerFlowsGetResponses, FlowRunnerFlowsListData, FlowRunnerFlowsListErrors, FlowRunnerFlowsListResponses, FlowRunnerFlowsRunData, FlowRunnerFlowsRunErrors, FlowRunnerFlowsRunResponses, FlowRunnerFlowsUpdateData, FlowRunnerFlowsUpdateErrors, FlowRunnerFlowsUpdateResponses, FlowRunnerSecretsCreateData, FlowRunnerSecretsCreateErrors, FlowRunnerSecretsCreateResponses, FlowRunnerSecretsDeleteData, FlowRunnerSecretsDeleteErrors, FlowRunnerSecretsDeleteResponses, FlowRunnerSecretsListData, FlowRunnerSecretsListErrors, FlowRunnerSecretsListResponses, FlowRunnerSignalsSendData, FlowRunnerSignalsSendErrors, FlowRunnerSignalsSendResponses, FlwdHealthGetData, FlwdHealthGetErrors, FlwdHealthGetResponses, OperationsMetricsGetData, OperationsMetricsGetErrors, OperationsMetricsGetResponses } from './types.gen.js';
+import type { FacilflowHealthGetData, FacilflowHealthGetErrors, FacilflowHealthGetResponses, FlowRunnerAccountsCreateData, FlowRunnerAccountsCreateErrors, FlowRunnerAccountsCreateResponses, FlowRunnerAccountsDeleteData, FlowRunnerAccountsDeleteErrors, FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsGetData, FlowRunnerAccountsGetErrors, FlowRunnerAccountsGetResponses, FlowRunnerAccountsListData, FlowRunnerAccountsListErrors, FlowRunnerAccountsListResponses, FlowRunnerAccountsUpdateData, FlowRunnerAccountsUpdateErrors, FlowRunnerAccountsUpdateResponses, FlowRunnerAuthLoginData, FlowRunnerAuthLoginErrors, FlowRunnerAuthLoginResponses, FlowRunnerAuthLogoutData, FlowRunnerAuthLogoutErrors, FlowRunnerAuthLogoutResponses, FlowRunnerAuthRefreshData, FlowRunnerAuthRefreshErrors, FlowRunnerAuthRefreshResponses, FlowRunnerExecutionsCancelData, FlowRunnerExecutionsCancelErrors, FlowRunnerExecutionsCancelResponses, FlowRunnerExecutionsGetData, FlowRunnerExecutionsGetErrors, FlowRunnerExecutionsGetResponses, FlowRunnerExecutionsListData, FlowRunnerExecutionsListErrors, FlowRunnerExecutionsListResponses, FlowRunnerExecutionsLogsData, FlowRunnerExecutionsLogsErrors, FlowRunnerExecutionsLogsResponses, FlowRunnerExecutionsRedriveData, FlowRunnerExecutionsRedriveErrors, FlowRunnerExecutionsRedriveResponses, FlowRunnerExecutionsReplayData, FlowRunnerExecutionsReplayErrors, FlowRunnerExecutionsReplayResponses, FlowRunnerExecutionsResumeData, FlowRunnerExecutionsResumeErrors, FlowRunnerExecutionsResumeResponses, FlowRunnerFlowsCreateData, FlowRunnerFlowsCreateErrors, FlowRunnerFlowsCreateResponses, FlowRunnerFlowsDeleteData, FlowRunnerFlowsDeleteErrors, FlowRunnerFlowsDeleteResponses, FlowRunnerFlowsGetData, FlowRunnerFlowsGetErrors, FlowRunnerFlowsGetResponses, FlowRunnerFlowsListData, FlowRunnerFlowsListErrors, FlowRunnerFlowsListResponses, FlowRunnerFlowsRunData, FlowRunnerFlowsRunErrors, FlowRunnerFlowsRunResponses, FlowRunnerFlowsUpdateData, FlowRunnerFlowsUpdateErrors, FlowRunnerFlowsUpdateResponses, FlowRunnerSecretsCreateData, FlowRunnerSecretsCreateErrors, FlowRunnerSecretsCreateResponses, FlowRunnerSecretsDeleteData, FlowRunnerSecretsDeleteErrors, FlowRunnerSecretsDeleteResponses, FlowRunnerSecretsListData, FlowRunnerSecretsListErrors, FlowRunnerSecretsListResponses, FlowRunnerSignalsSendData, FlowRunnerSignalsSendErrors, FlowRunnerSignalsSendResponses, FlwdHealthGetData, FlwdHealthGetErrors, FlwdHealthGetResponses, OperationsMetricsGetData, OperationsMetricsGetErrors, OperationsMetricsGetResponses } from './types.gen.js';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -243,9 +243,26 @@ export class Executions extends HeyApiClient {
     }
     
     /**
+     * Redrive dead letters
+     *
+     * Resumes the caller's executions that were given up because their processes ended again and again. Each goes on as a new execution.
+     */
+    public redrive<ThrowOnError extends boolean = false>(options?: Options<FlowRunnerExecutionsRedriveData, ThrowOnError>): RequestResult<FlowRunnerExecutionsRedriveResponses, FlowRunnerExecutionsRedriveErrors, ThrowOnError> {
+        return (options?.client ?? this.client).post<FlowRunnerExecutionsRedriveResponses, FlowRunnerExecutionsRedriveErrors, ThrowOnError>({
+            security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/v1/executions/redrive',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options?.headers
+            }
+        });
+    }
+    
+    /**
      * Cancel an execution
      *
-     * Ends it at once: requests in flight are aborted and scripts are stopped. An execution that has ended is a conflict.
+     * Ends it at once, with all executions below it: requests in flight are aborted and scripts are stopped. An execution that has ended is a conflict.
      */
     public cancel<ThrowOnError extends boolean = false>(options: Options<FlowRunnerExecutionsCancelData, ThrowOnError>): RequestResult<FlowRunnerExecutionsCancelResponses, FlowRunnerExecutionsCancelErrors, ThrowOnError> {
         return (options.client ?? this.client).delete<FlowRunnerExecutionsCancelResponses, FlowRunnerExecutionsCancelErrors, ThrowOnError>({
@@ -277,6 +294,36 @@ export class Executions extends HeyApiClient {
         return (options.client ?? this.client).get<FlowRunnerExecutionsLogsResponses, FlowRunnerExecutionsLogsErrors, ThrowOnError>({
             security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
             url: '/api/v1/executions/{id}/logs',
+            ...options
+        });
+    }
+    
+    /**
+     * Replay an execution
+     *
+     * Does an execution that has ended again, as a new one, from any node on its way: outcomes before that are taken over, everything else is done anew under new idempotency keys, if asked for by another version of the flow.
+     */
+    public replay<ThrowOnError extends boolean = false>(options: Options<FlowRunnerExecutionsReplayData, ThrowOnError>): RequestResult<FlowRunnerExecutionsReplayResponses, FlowRunnerExecutionsReplayErrors, ThrowOnError> {
+        return (options.client ?? this.client).post<FlowRunnerExecutionsReplayResponses, FlowRunnerExecutionsReplayErrors, ThrowOnError>({
+            security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/v1/executions/{id}/replay',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
+     * Resume an execution
+     *
+     * Goes on, as a new execution of the same version, where one failed or was cancelled: what had succeeded is taken over, and the node that it stopped at repeats under the same idempotency keys. An execution is resumed once; after that the newer one is.
+     */
+    public resume<ThrowOnError extends boolean = false>(options: Options<FlowRunnerExecutionsResumeData, ThrowOnError>): RequestResult<FlowRunnerExecutionsResumeResponses, FlowRunnerExecutionsResumeErrors, ThrowOnError> {
+        return (options.client ?? this.client).post<FlowRunnerExecutionsResumeResponses, FlowRunnerExecutionsResumeErrors, ThrowOnError>({
+            security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/v1/executions/{id}/resume',
             ...options
         });
     }

@@ -182,6 +182,14 @@ export type FlowRunnerExecution = {
      */
     error?: string;
     /**
+     * The execution whose node started this one; absent where none did.
+     */
+    parent_id?: string;
+    /**
+     * The execution that this one was resumed or replayed from; absent where it was neither.
+     */
+    resumed_from?: string;
+    /**
      * What it was given.
      */
     input: {
@@ -255,6 +263,14 @@ export type FlowRunnerExecutionSummary = {
      * Why it failed; absent unless it did.
      */
     error?: string;
+    /**
+     * The execution whose node started this one; absent where none did.
+     */
+    parent_id?: string;
+    /**
+     * The execution that this one was resumed or replayed from; absent where it was neither.
+     */
+    resumed_from?: string;
 };
 
 export type FlowRunnerFlow = {
@@ -536,6 +552,64 @@ export type FlowRunnerProblem = {
     };
 };
 
+export type FlowRunnerRedrive = {
+    /**
+     * Those that go on.
+     */
+    redriven: Array<FlowRunnerRedrivenExecution>;
+    /**
+     * Those that do not.
+     */
+    skipped: Array<FlowRunnerSkippedExecution>;
+};
+
+export type FlowRunnerRedriveRequest = {
+    /**
+     * These executions. Without it, the oldest.
+     */
+    ids?: Array<string>;
+    /**
+     * Only executions of this flow.
+     */
+    flow_id?: string;
+    /**
+     * How many to redrive at most.
+     */
+    limit?: number;
+};
+
+export type FlowRunnerRedrivenExecution = {
+    /**
+     * The dead letter.
+     */
+    id: string;
+    /**
+     * The execution that goes on from it.
+     */
+    execution_id: string;
+};
+
+export type FlowRunnerReplayRequest = {
+    /**
+     * The node to start from: its first visit and everything after it is done anew. Without it and `from_path` everything is.
+     */
+    from_node?: string;
+    /**
+     * The visit to start from, where a loop came by a node more than once: `fetch#2` is its second visit.
+     */
+    from_path?: string;
+    /**
+     * The flow's version to run: its label, or `latest`. The execution's own unless said otherwise. Nodes whose outcomes are taken over must be there still, and be of the same type.
+     */
+    version?: string;
+    /**
+     * Another input. Only where everything is done anew.
+     */
+    input?: {
+        [key: string]: unknown;
+    };
+};
+
 /**
  * What it may do: admins manage all accounts, the others only their own.
  */
@@ -614,6 +688,17 @@ export type FlowRunnerSignalDelivery = {
      * True when none was, and the signal is kept for a week for the next one that waits for its key.
      */
     kept: boolean;
+};
+
+export type FlowRunnerSkippedExecution = {
+    /**
+     * The execution.
+     */
+    id: string;
+    /**
+     * Why it does not go on.
+     */
+    reason: string;
 };
 
 export type FlwdHealth = {
@@ -1465,6 +1550,18 @@ export type FlowRunnerExecutionsListData = {
          */
         status?: 'running' | 'completed' | 'failed' | 'cancelled' | 'canceled';
         /**
+         * Only executions that nodes of this one started.
+         */
+        parent_id?: string;
+        /**
+         * Only executions that were resumed or replayed from this one.
+         */
+        resumed_from?: string;
+        /**
+         * True: only executions that were given up because their processes ended again and again, and that nobody has resumed or replayed yet. False: only others.
+         */
+        dead_letter?: boolean;
+        /**
          * How many to answer at most. More than 100 counts as 100.
          */
         limit?: number;
@@ -1509,6 +1606,63 @@ export type FlowRunnerExecutionsListResponses = {
 };
 
 export type FlowRunnerExecutionsListResponse = FlowRunnerExecutionsListResponses[keyof FlowRunnerExecutionsListResponses];
+
+export type FlowRunnerExecutionsRedriveData = {
+    body?: FlowRunnerRedriveRequest;
+    path?: never;
+    query?: never;
+    url: '/api/v1/executions/redrive';
+};
+
+export type FlowRunnerExecutionsRedriveErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * Not permitted.
+     */
+    403: FlowRunnerProblem;
+    /**
+     * The body is too large.
+     */
+    413: FlowRunnerProblem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: FlowRunnerProblem;
+    /**
+     * The request failed validation.
+     */
+    422: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerExecutionsRedriveError = FlowRunnerExecutionsRedriveErrors[keyof FlowRunnerExecutionsRedriveErrors];
+
+export type FlowRunnerExecutionsRedriveResponses = {
+    /**
+     * What became of each
+     */
+    200: FlowRunnerRedrive;
+};
+
+export type FlowRunnerExecutionsRedriveResponse = FlowRunnerExecutionsRedriveResponses[keyof FlowRunnerExecutionsRedriveResponses];
 
 export type FlowRunnerExecutionsCancelData = {
     body?: never;
@@ -1680,6 +1834,150 @@ export type FlowRunnerExecutionsLogsResponses = {
 };
 
 export type FlowRunnerExecutionsLogsResponse = FlowRunnerExecutionsLogsResponses[keyof FlowRunnerExecutionsLogsResponses];
+
+export type FlowRunnerExecutionsReplayData = {
+    body?: FlowRunnerReplayRequest;
+    headers?: {
+        /**
+         * Any text of 1 to 255 visible ASCII characters, new for each thing to be made. Sent again with the same body, the first answer is given and nothing is made twice; with another body the request is refused.
+         */
+        'Idempotency-Key'?: string;
+    };
+    path: {
+        /**
+         * The earlier execution's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/v1/executions/{id}/replay';
+};
+
+export type FlowRunnerExecutionsReplayErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * Not permitted.
+     */
+    403: FlowRunnerProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlowRunnerProblem;
+    /**
+     * Conflict with the present state.
+     */
+    409: FlowRunnerProblem;
+    /**
+     * The body is too large.
+     */
+    413: FlowRunnerProblem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: FlowRunnerProblem;
+    /**
+     * The request failed validation.
+     */
+    422: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerExecutionsReplayError = FlowRunnerExecutionsReplayErrors[keyof FlowRunnerExecutionsReplayErrors];
+
+export type FlowRunnerExecutionsReplayResponses = {
+    /**
+     * The new execution is accepted
+     */
+    201: FlowRunnerAcceptedExecution;
+};
+
+export type FlowRunnerExecutionsReplayResponse = FlowRunnerExecutionsReplayResponses[keyof FlowRunnerExecutionsReplayResponses];
+
+export type FlowRunnerExecutionsResumeData = {
+    body?: never;
+    headers?: {
+        /**
+         * Any text of 1 to 255 visible ASCII characters, new for each thing to be made. Sent again with the same body, the first answer is given and nothing is made twice; with another body the request is refused.
+         */
+        'Idempotency-Key'?: string;
+    };
+    path: {
+        /**
+         * The earlier execution's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/v1/executions/{id}/resume';
+};
+
+export type FlowRunnerExecutionsResumeErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FlowRunnerProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FlowRunnerProblem;
+    /**
+     * Not permitted.
+     */
+    403: FlowRunnerProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlowRunnerProblem;
+    /**
+     * Conflict with the present state.
+     */
+    409: FlowRunnerProblem;
+    /**
+     * The request failed validation.
+     */
+    422: FlowRunnerProblem;
+    /**
+     * Too many requests.
+     */
+    429: FlowRunnerProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FlowRunnerProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlowRunnerProblem;
+};
+
+export type FlowRunnerExecutionsResumeError = FlowRunnerExecutionsResumeErrors[keyof FlowRunnerExecutionsResumeErrors];
+
+export type FlowRunnerExecutionsResumeResponses = {
+    /**
+     * The new execution is accepted
+     */
+    201: FlowRunnerAcceptedExecution;
+};
+
+export type FlowRunnerExecutionsResumeResponse = FlowRunnerExecutionsResumeResponses[keyof FlowRunnerExecutionsResumeResponses];
 
 export type FlowRunnerFlowsListData = {
     body?: never;
