@@ -32,6 +32,11 @@ export class Sql implements SqlSession {
     return this.pool
   }
 
+  /** How many connections the pool has at most. */
+  get size(): number {
+    return this.pool.options.max
+  }
+
   async query<Row extends pg.QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<Row[]> {
     return (await this.pool.query<Row>({ ...statement, values })).rows
   }

@@ -12,9 +12,8 @@ import type { LargeValues } from '../journal/spills.js'
 import { LeaseLost } from '../runs.errors.js'
 import { Turns } from './turns.js'
 
-/** Transactions of steps at the same time, of the pool's ten connections: hooks run in them, so one may last as long as a script may. */
-const AT_ONCE = 4
-const OF_ONE_ACCOUNT = 2
+/** The part of the pool's connections that steps may hold at the same time: hooks run in them, so one may last as long as a script may. */
+const SHARE = 0.4
 const REPEAT_MS = [20, 50, 100, 250, 500, 1_000]
 /** How long the work in a transaction may take. The server ends a transaction that is silent for longer: its process may be frozen. */
 const WORK_MS = 25_000
@@ -51,14 +50,17 @@ type Work = (transaction: Transaction) => Promise<StepOutcome>
  * for first, behind a lock that it holds until it is over.
  */
 export class StepTransactions {
-  private readonly turns = new Turns(AT_ONCE, OF_ONE_ACCOUNT)
+  private readonly turns: Turns
 
   constructor(
     private readonly sql: Sql,
     private readonly owner: Writer,
     /** Without it every value stays in its row. */
     private readonly values?: LargeValues,
-  ) {}
+  ) {
+    const atOnce = Math.max(1, Math.floor(sql.size * SHARE))
+    this.turns = new Turns(atOnce, Math.ceil(atOnce / 2))
+  }
 
   /** Throws what `work` throws, `LeaseLost` when the run is not this process's any more, or the signal's reason. */
   async run(step: StepOf, work: Work, signal: AbortSignal): Promise<StepOutcome> {
