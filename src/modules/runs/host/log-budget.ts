@@ -82,5 +82,5 @@ function cut(line: LogLine): LogLine {
 }
 
 function notice(at: Date, message: string): LogLine {
-  return { type: 'log', level: 'warning', message, at }
+  return { type: 'log', level: 'warn', message, at }
 }

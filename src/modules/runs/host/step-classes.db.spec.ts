@@ -130,10 +130,9 @@ async function interpret(
 
 const counter = () => entries.get({ id: runId, flowId: 'flow_1', tenantId: 'default', accountId }, 'counter')
 const outcomes = async (): Promise<{ path: string; state: string; action: string | null }[]> =>
-  await database.dataSource.query(
-    'select path, state, action from step_outcome where run_id = $1 order by finished_at, path',
-    [runId],
-  )
+  await database.dataSource.query('select path, state, action from step_outcome where run_id = $1 order by path', [
+    runId,
+  ])
 
 describe('a stored value', () => {
   const flow: Record<string, FakeNode> = {
@@ -177,9 +176,9 @@ describe('a stored value', () => {
     expect(await interpret(failing)).toMatchObject({ state: 'completed', result: { result: 'end' } })
     expect(await counter()).toBe('text')
     expect((await outcomes()).map(({ path, state }) => `${path} ${state}`)).toEqual([
-      'set succeeded',
       'count failed',
       'end succeeded',
+      'set succeeded',
     ])
   })
 })
@@ -226,8 +225,8 @@ describe('a step that may run at most once', () => {
     expect(await interpret(flow)).toMatchObject({ state: 'completed', result: { result: 'end' } })
     expect(effects).toEqual([`${runId}:once`])
     expect(await outcomes()).toEqual([
-      { path: 'once', state: 'failed', action: 'unknown' },
       { path: 'end', state: 'succeeded', action: null },
+      { path: 'once', state: 'failed', action: 'unknown' },
     ])
   })
 
