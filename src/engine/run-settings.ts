@@ -15,17 +15,3 @@ export interface Concurrency {
   /** The key of a run with this input; the same text for every run where the flow names no key. */
   key(input: Json): string
 }
-
-/** What a flow's settings come to for one run, as it is accepted. */
-export interface RunTerms {
-  priority?: number
-  tag?: string
-  concurrency?: { key: string; limit: number }
-}
-
-/** The key that is kept is the flow's own: what two flows of an account call the same is not the same. */
-export function termsOf(settings: RunSettings | undefined, flowId: string, input: Json): RunTerms {
-  const { concurrency, ...rest } = settings ?? {}
-  if (!concurrency) return rest
-  return { ...rest, concurrency: { key: `${flowId}:${concurrency.key(input)}`, limit: concurrency.limit } }
-}
