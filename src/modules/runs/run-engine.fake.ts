@@ -1,0 +1,84 @@
+import { type FakeNode, graphOf } from '../../engine/flow.fake.js'
+import { Engine } from '../../engine/interpreter.js'
+import { fakeLanguage } from '../../engine/language.fake.js'
+import { StepRegistry, type StepType } from '../../engine/step.js'
+import { systemClock } from '../../platform/clock/clock.js'
+import type { Sql } from '../../platform/database/sql.js'
+import { Hints } from '../../platform/hints/hints.js'
+import { PostgresHints } from '../../platform/hints/postgres-hints.js'
+import { RedisHints } from '../../platform/hints/redis-hints.js'
+import { newId } from '../../platform/ids.js'
+import { SecretMasker } from '../../platform/masking/secret-masker.js'
+import { RevisionUnusable } from '../flows/flows.errors.js'
+import { ChildRuns } from './lineage/child-runs.js'
+import { RunEngine } from './run-engine.js'
+import { RunEvents } from './run-events.js'
+import { RunsQueries } from './runs.queries.js'
+
+/** The run engine of one process, and what it tells of events, without HTTP and modules around it. */
+export interface EngineProcess {
+  engine: RunEngine
+  events: RunEvents
+}
+
+export interface EngineProcessOptions {
+  sql: Sql
+  steps: readonly StepType[]
+  /** By the ids of flows. */
+  graphs: ReadonlyMap<string, Record<string, FakeNode>>
+  redisUrl?: string
+  maxActiveRuns?: number
+}
+
+/** Engines on one database are as many processes, whether they share one or not. */
+export async function engineProcess({
+  sql,
+  steps,
+  graphs,
+  redisUrl,
+  maxActiveRuns = 500,
+}: EngineProcessOptions): Promise<EngineProcess> {
+  const hints = new Hints([...(redisUrl ? [new RedisHints(redisUrl)] : []), new PostgresHints(sql)])
+  const events = new RunEvents(sql, hints)
+  const supplies = {
+    // These flows have neither sub-flows, signals nor scripts.
+    children: new ChildRuns(sql, undefined as never, new RunsQueries(sql), undefined as never, systemClock),
+    async compiled(flowId: string) {
+      const nodes = graphs.get(flowId)
+      if (!nodes) throw new RevisionUnusable('no such flow')
+      return { graph: graphOf(nodes), language: fakeLanguage }
+    },
+    async hostParts() {
+      return {
+        signals: undefined as never,
+        secrets: {},
+        masker: new SecretMasker([]),
+        evaluate: () => Promise.reject(new Error('these flows have no scripts')),
+      }
+    },
+  }
+  const interpreter = new Engine({ registry: new StepRegistry([...steps]), checkParams: () => [] })
+  const engine = new RunEngine(sql, interpreter, events, hints, supplies, systemClock, {
+    shutdownGraceMs: 100,
+    workerTags: ['default'],
+    maxActiveRuns,
+  })
+  await engine.onApplicationBootstrap()
+  return { engine, events }
+}
+
+/** Accepts a run of this flow; resolves with its id once it is durable. */
+export async function acceptRun(engine: RunEngine, flowId: string): Promise<string> {
+  const id = newId('run')
+  await engine.accept({
+    id,
+    tenantId: 'tenant_t',
+    accountId: 'account_a',
+    flowId,
+    revision: 1,
+    trigger: 'api',
+    input: {},
+    createdAt: new Date(),
+  })
+  return id
+}
