@@ -17,6 +17,7 @@ import { crashPoint } from '../../platform/crash-point/crash-point.js'
 import type { Json } from '../../platform/json.js'
 import type { SecretMasker } from '../../platform/masking/secret-masker.js'
 import { EventWriter } from './host/event-writer.js'
+import { LogBudget } from './host/log-budget.js'
 import type { StepTransactions } from './host/step-transactions.js'
 import type { Journal } from './journal/journal.js'
 import type { StoredEvent } from './journal/records.js'
@@ -60,7 +61,10 @@ export class RunHost implements Host {
     private readonly parts: RunHostParts,
   ) {
     this.clock = parts.clock
-    this.events = new EventWriter(run.id, run.lastSeq, () => this.recorded, parts)
+    this.events = new EventWriter(run.id, run.lastSeq, () => this.recorded, {
+      ...parts,
+      logs: new LogBudget(parts.journal.logRoom, run.logged),
+    })
     for (const timer of run.timers) this.due.set(timerKey(timer), timer.dueAt)
     for (const outcome of run.untold) this.tell(outcome)
   }

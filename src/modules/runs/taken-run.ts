@@ -1,6 +1,7 @@
 import type { FlowError, StepOutcome } from '../../engine/host.js'
 import type { Sql, Statement } from '../../platform/database/sql.js'
 import type { Json, JsonObject } from '../../platform/json.js'
+import type { Logged } from './host/log-budget.js'
 import type { OpenStep, TimerRecord, Writer } from './journal/records.js'
 
 /** Takeovers without a new outcome in between from which on a run is a suspect, as `run_claim` has it too. */
@@ -39,6 +40,8 @@ export interface TakenRun {
   opens: OpenStep[]
   /** The last event that is recorded; 0 when none is. */
   lastSeq: number
+  /** How much it has logged, where that is worth counting. */
+  logged?: Logged
   /** Nodes that had completed, and whose watchers were not told before their process was lost; in the order of their completion. */
   untold: StepOutcome[]
   /** Present where its account has a limit on how many runs with this key run at the same time. */
@@ -48,6 +51,9 @@ export interface TakenRun {
   /** Taken over again and again without getting further: it may be what ends its processes. */
   suspect?: boolean
 }
+
+/** Fewer than these need not be looked through for log lines. */
+const UNCOUNTED_EVENTS = 1_000
 
 interface RunRow {
   id: string
@@ -93,7 +99,7 @@ const COLUMNS =
 
 const CLAIM: Statement = {
   name: 'run_claim',
-  text: `select ${COLUMNS} from run_claim($1, $2, $3, $4, $5, $6, $7)`,
+  text: `select ${COLUMNS} from run_claim($1, $2, $3, $4, $5, $6, $7, $8)`,
 }
 
 const CLAIM_THESE: Statement = {
@@ -110,6 +116,8 @@ export interface Claim {
   suspects: number
   /** What was handed over to a queue after this is left to those who take from it. */
   lateBefore: Date
+  /** Whether what was not handed over is taken too. */
+  fresh: boolean
 }
 
 /** A run that this process was told of, as it was then. */
@@ -122,9 +130,9 @@ export interface HandedRun {
 export async function claimDueRuns(
   sql: Sql,
   owner: Writer,
-  { limit, now, tags, suspects, lateBefore }: Claim,
+  { limit, now, tags, suspects, lateBefore, fresh }: Claim,
 ): Promise<TakenRun[]> {
-  const values = [owner.id, owner.fence, limit, now, tags, suspects, lateBefore]
+  const values = [owner.id, owner.fence, limit, now, tags, suspects, lateBefore, fresh]
   return await withPast(sql, await sql.query<RunRow>(CLAIM, values))
 }
 
@@ -209,6 +217,10 @@ async function withPast(sql: Sql, runs: RunRow[]): Promise<TakenRun[]> {
     },
     [ids],
   )
+  const loggedBy = await logsOf(
+    sql,
+    events.filter(({ last }) => last > UNCOUNTED_EVENTS).map((row) => row.run_id),
+  )
   const toldIn = await toldCompletions(
     sql,
     runs.filter((run) => run.recoveries > 0).map((run) => run.id),
@@ -247,11 +259,27 @@ async function withPast(sql: Sql, runs: RunRow[]): Promise<TakenRun[]> {
         startedAt: row.started_at,
       })),
       lastSeq: lastSeqOf.get(run.id) ?? 0,
+      logged: loggedBy.get(run.id),
       untold: run.recoveries > 0 ? untold(run.created_at, history, toldIn.get(run.id) ?? new Set()) : [],
       concurrencyKey: run.concurrency_key ?? undefined,
       suspect: run.stalls >= SUSPECT_STALLS,
     }
   })
+}
+
+/** How much these runs have logged. */
+async function logsOf(sql: Sql, runIds: string[]): Promise<Map<string, Logged>> {
+  if (runIds.length === 0) return new Map()
+  const rows = await sql.query<{ run_id: string; lines: number; chars: number }>(
+    {
+      name: 'run_logged',
+      text: `select c.run_id, count(*)::integer as lines, sum(length(e.entry::text))::float8 as chars
+        from run_event_chunk c cross join lateral json_array_elements(c.entries) as e (entry)
+        where c.run_id = any ($1) and e.entry ->> 'type' = 'log' group by c.run_id`,
+    },
+    [runIds],
+  )
+  return new Map(rows.map(({ run_id, lines, chars }) => [run_id, { lines, chars }]))
 }
 
 /** The paths of completed nodes that events tell of, by run. */

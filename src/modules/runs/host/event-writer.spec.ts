@@ -3,6 +3,7 @@ import type { RunEvent } from '../../../engine/host.js'
 import type { JournalRecord, StoredEvent } from '../journal/records.js'
 import { LeaseLost } from '../runs.errors.js'
 import { EventWriter } from './event-writer.js'
+import { LOG_LIMITS, LogBudget, type Logged, LogRoom } from './log-budget.js'
 
 describe('the events of a run', () => {
   it('are kept back until there are a hundred, or somebody asks for them', async () => {
@@ -79,6 +80,83 @@ describe('the events of a run', () => {
   })
 })
 
+describe('the log of a run', () => {
+  it('ends with a line that says so once it has too many lines; its events go on without a gap', async () => {
+    const { writer, events } = writing()
+    for (let count = 0; count < LOG_LIMITS.lines + 50; count++) writer.add(said('again'))
+    writer.add({ type: 'node_started', node: 'a', nodeType: 't', at: new Date() })
+    writer.add(said('unheard'))
+    writer.add({ type: 'log', level: 'info', message: 'Run completed', at: new Date() })
+    await writer.flush()
+    expect(events.map(({ seq }) => seq)).toEqual(numbers(1, LOG_LIMITS.lines + 3))
+    expect(events.slice(-3)).toMatchObject([
+      { message: expect.stringContaining('the log of this run is full') },
+      { type: 'node_started' },
+      { message: 'Run completed' },
+    ])
+  })
+
+  it('is as bounded for who takes the run over', async () => {
+    const { writer, events } = writing({ logged: { lines: LOG_LIMITS.lines - 1, chars: 0 } })
+    for (let count = 0; count < 5; count++) writer.add(said(`line ${count}`))
+    await writer.flush()
+    expect(events.map(({ message }) => message)).toEqual(['line 0', expect.stringContaining('is full')])
+    const later = writing({ logged: { lines: LOG_LIMITS.lines + 1, chars: 0 } })
+    later.writer.add(said('unheard'))
+    await later.writer.flush()
+    expect(later.events).toEqual([])
+  })
+
+  it('ends once it has too many characters, in messages or data; a line that is too long is cut', async () => {
+    const { writer, events } = writing()
+    const long = 'x'.repeat(LOG_LIMITS.charsOfLine * 2)
+    writer.add(said(long))
+    writer.add({ ...said('with data'), data: { long } })
+    expect(events).toEqual([])
+    for (let count = 0; count < 200; count++) writer.add(said(long))
+    await writer.flush()
+    expect(events[0]?.message?.length).toBeLessThan(LOG_LIMITS.charsOfLine + 20)
+    expect(events[0]?.message).toMatch(/… \(cut\)$/)
+    expect(events[1]).toMatchObject({ message: 'with data' })
+    expect(events[1]?.data).toBeUndefined()
+    const chars = events.reduce((sum, { message }) => sum + (message?.length ?? 0), 0)
+    expect(chars).toBeLessThan(LOG_LIMITS.chars)
+    expect(events.at(-1)?.message).toContain('is full')
+  })
+
+  it('is dropped in part while the database does not take it, and says how much; node events are not', async () => {
+    const room = new LogRoom(10_000)
+    const { writer, chunks, events, release } = writing({ room, held: true })
+    for (let count = 0; count < 1_000; count++) {
+      writer.add(said(`line ${count}`))
+      if (count % 10 === 0) writer.add({ type: 'node_started', node: 'a', nodeType: 't', at: new Date() })
+    }
+    expect(room.isFull).toBe(true)
+    expect(room.dropped).toBeGreaterThan(900)
+    const flushed = writer.flush()
+    await vi.waitUntil(() => {
+      release()
+      return chunks.length > 1
+    })
+    release()
+    await flushed
+    expect(room.isFull).toBe(false)
+    writer.add(said('heard again'))
+    const rest = await writer.rest()
+    const all = [...events, ...rest]
+    expect(all.map(({ seq }) => seq)).toEqual(numbers(1, all.length))
+    expect(all.filter(({ type }) => type === 'node_started')).toHaveLength(100)
+    expect(all.slice(-2)).toMatchObject([
+      { message: `${room.dropped} log lines were dropped here: they came faster than they could be written` },
+      { message: 'heard again' },
+    ])
+  })
+})
+
+function said(message: string): RunEvent {
+  return { type: 'log', level: 'info', message, node: 'a', nodeType: 't', at: new Date() }
+}
+
 interface Writing {
   watched?: boolean
   /** Writes are answered one by one, by `release`. */
@@ -86,9 +164,13 @@ interface Writing {
   lastSeq?: number
   recorded?: Promise<void>
   error?: Error
+  room?: LogRoom
+  logged?: Logged
 }
 
-function writing({ watched = false, held = false, lastSeq = 0, recorded = Promise.resolve(), error }: Writing = {}) {
+function writing({ watched = false, held = false, lastSeq = 0, error, logged, ...given }: Writing = {}) {
+  const { recorded = Promise.resolve(), room = new LogRoom() } = given
+  const events: StoredEvent[] = []
   const chunks: number[][] = []
   const errors: unknown[] = []
   const answers: (() => void)[] = []
@@ -97,14 +179,18 @@ function writing({ watched = false, held = false, lastSeq = 0, recorded = Promis
     journal: {
       write: async (record: JournalRecord) => {
         if (error) throw error
-        if (record.kind === 'events') chunks.push(record.events.map(({ seq }) => seq))
+        if (record.kind === 'events') {
+          chunks.push(record.events.map(({ seq }) => seq))
+          events.push(...record.events)
+        }
         if (held) await new Promise<void>((resolve) => answers.push(resolve))
       },
     },
     events: { watched: () => watched, published: () => void published++ },
+    logs: new LogBudget(room, logged),
     onError: (failure) => errors.push(failure),
   })
-  return { writer, chunks, errors, published: () => published, release: () => answers.shift()?.() }
+  return { writer, chunks, events, errors, published: () => published, release: () => answers.shift()?.() }
 }
 
 function line(): RunEvent {

@@ -3,6 +3,7 @@ import type { Journal } from '../journal/journal.js'
 import type { StoredEvent } from '../journal/records.js'
 import type { RunEvents } from '../run-events.js'
 import { LeaseLost } from '../runs.errors.js'
+import { charsOf, type LogBudget } from './log-budget.js'
 
 /** Events that are kept back while nobody watches; the rest goes with the run's end. */
 const EVENTS_PER_CHUNK = 100
@@ -10,6 +11,7 @@ const EVENTS_PER_CHUNK = 100
 export interface EventWriterParts {
   journal: Pick<Journal, 'write'>
   events: Pick<RunEvents, 'watched' | 'published'>
+  logs: LogBudget
   onError(error: unknown): void
 }
 
@@ -19,6 +21,8 @@ export interface EventWriterParts {
  */
 export class EventWriter {
   private unwritten: StoredEvent[] = []
+  /** What the log lines among them weigh. */
+  private logChars = 0
   /** Resolves when what was taken from `unwritten` is written, or given up. */
   private writing = Promise.resolve()
   private isEager = false
@@ -32,10 +36,9 @@ export class EventWriter {
     private readonly parts: EventWriterParts,
   ) {}
 
-  add({ at, ...rest }: RunEvent): void {
-    const stored: StoredEvent = { seq: ++this.seq, ...rest, at: at.toISOString() }
-    if ('result' in stored) delete stored.result
-    this.unwritten.push(stored)
+  add(event: RunEvent): void {
+    if (event.type !== 'log') this.number(event)
+    else for (const line of this.parts.logs.admitted(event)) this.number(line)
     if (this.unwritten.length >= EVENTS_PER_CHUNK) void this.flush()
     else if (!this.isEager && this.parts.events.watched(this.runId)) void this.flushEagerly()
   }
@@ -51,7 +54,10 @@ export class EventWriter {
   async rest(): Promise<StoredEvent[]> {
     this.isOver = true
     await this.writing
-    return this.take()
+    for (const line of this.parts.logs.gap(new Date())) this.number(line)
+    const { events, written } = this.take()
+    written()
+    return events
   }
 
   private async flushEagerly(): Promise<void> {
@@ -62,13 +68,24 @@ export class EventWriter {
     this.isEager = false
   }
 
-  private take(): StoredEvent[] {
-    const events = this.unwritten
-    this.unwritten = []
-    return events
+  private number({ at, ...rest }: RunEvent): void {
+    const stored: StoredEvent = { seq: ++this.seq, ...rest, at: at.toISOString() }
+    if ('result' in stored) delete stored.result
+    this.unwritten.push(stored)
+    if (rest.type !== 'log') return
+    const chars = charsOf(rest)
+    this.logChars += chars
+    this.parts.logs.room.hold(chars)
   }
 
-  private async write(events: StoredEvent[]): Promise<void> {
+  private take(): { events: StoredEvent[]; written: () => void } {
+    const { unwritten: events, logChars } = this
+    this.unwritten = []
+    this.logChars = 0
+    return { events, written: () => this.parts.logs.room.release(logChars) }
+  }
+
+  private async write({ events, written }: ReturnType<EventWriter['take']>): Promise<void> {
     try {
       await this.recorded()
       await this.parts.journal.write({ kind: 'events', runId: this.runId, events })
@@ -76,6 +93,8 @@ export class EventWriter {
     } catch (error) {
       // Whoever has taken the run over numbers on from what is recorded.
       if (!(error instanceof LeaseLost)) this.parts.onError(error)
+    } finally {
+      written()
     }
   }
 }

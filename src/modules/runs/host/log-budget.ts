@@ -16,12 +16,22 @@ export interface Logged {
 
 /** Log lines of all runs that wait to be written, in characters: while there are too many, further ones are dropped. */
 export class LogRoom {
-  held = 0
+  /** Lines that were dropped because there were too many. */
+  dropped = 0
+  private held = 0
 
   constructor(private readonly most = 32 * 1024 * 1024) {}
 
   get isFull(): boolean {
     return this.held >= this.most
+  }
+
+  hold(chars: number): void {
+    this.held += chars
+  }
+
+  release(chars: number): void {
+    this.held -= chars
   }
 }
 
@@ -35,7 +45,7 @@ export class LogBudget {
   private dropped = 0
 
   constructor(
-    private readonly room: LogRoom,
+    readonly room: LogRoom,
     { lines, chars }: Logged = { lines: 0, chars: 0 },
   ) {
     this.lines = lines
@@ -54,6 +64,7 @@ export class LogBudget {
     }
     if (this.room.isFull) {
       this.dropped++
+      this.room.dropped++
       return []
     }
     this.lines++

@@ -2,6 +2,7 @@ import pg from 'pg'
 import { crashPoint } from '../../../platform/crash-point/crash-point.js'
 import type { LastingConnection } from '../../../platform/database/lasting-connection.js'
 import type { Sql, SqlSession, Statement } from '../../../platform/database/sql.js'
+import { LogRoom } from '../host/log-budget.js'
 import type { LateOutcome } from '../late-outcomes.js'
 import { JournalFull, JournalUnavailable, LeaseLost } from '../runs.errors.js'
 import { type JournalTelemetry, UNMEASURED } from '../telemetry/run-telemetry.js'
@@ -88,6 +89,8 @@ export class Journal {
   private readonly onCancelled: (runIds: readonly string[]) => void
   private readonly spills: Spills
   readonly telemetry: JournalTelemetry
+  /** For the log lines of all runs that wait to be written. */
+  readonly logRoom = new LogRoom()
   isClosed = false
   readonly limits: JournalLimits
 
