@@ -1,7 +1,8 @@
-import { type BeforeApplicationShutdown, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common'
+import { type BeforeApplicationShutdown, Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common'
 import { Interval } from '@nestjs/schedule'
 import { SchedulesService } from '../schedules/schedules.service.js'
 import { RunEngine } from './run-engine.js'
+import { RUN_TELEMETRY, type RunTelemetry } from './telemetry/run-telemetry.js'
 
 /** How often schedules are looked at; a slot starts its run at most this much late. */
 const LOOK_MS = 1_000
@@ -16,6 +17,7 @@ export class ScheduleWorker implements OnApplicationBootstrap, BeforeApplication
   constructor(
     private readonly schedules: SchedulesService,
     private readonly engine: RunEngine,
+    @Inject(RUN_TELEMETRY) private readonly telemetry: RunTelemetry,
   ) {}
 
   onApplicationBootstrap(): void {
@@ -38,7 +40,9 @@ export class ScheduleWorker implements OnApplicationBootstrap, BeforeApplication
   private async fire(): Promise<void> {
     try {
       const fired = await this.schedules.fire()
-      if (fired > 0) this.engine.lookForWork()
+      if (fired === 0) return
+      this.telemetry.fired(fired)
+      this.engine.lookForWork()
     } catch (error) {
       this.logger.error({ err: error }, 'the schedules that are due could not be fired')
     }

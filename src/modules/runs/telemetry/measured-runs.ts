@@ -50,7 +50,7 @@ export class MeasuredRuns implements RunTelemetry {
     this.journal = measuredJournal(metrics, tracing)
     this.acceptances = metrics.counts({
       name: 'millrace_runs_accepted_total',
-      help: 'Runs that this process made durable, by what started them.',
+      help: 'Runs that this process made durable, by what started them: the API, a schedule, or a step of a flow.',
       labels: ['trigger'],
     })
     const finished = metrics.counts({
@@ -112,6 +112,16 @@ export class MeasuredRuns implements RunTelemetry {
     if (trace && this.tracing.on) this.remember(id, trace)
   }
 
+  fired(runs: number): void {
+    this.acceptances.with('schedule').add(runs)
+  }
+
+  /** A run below another is durable. */
+  child(id: string, trace: SpanContext | undefined): void {
+    this.acceptances.with('flow').add()
+    if (trace) this.remember(id, trace)
+  }
+
   taken(run: TakenRun): RunWatch {
     const isFirst = run.history.length === 0 && run.lastSeq === 0 && run.timers.length === 0
     if (isFirst) this.queueWait.observe(secondsSince(run.id))
@@ -147,7 +157,7 @@ export class MeasuredRuns implements RunTelemetry {
   }
 
   /** The span below which a run's own belongs, for when this process takes it. */
-  remember(runId: string, trace: SpanContext): void {
+  private remember(runId: string, trace: SpanContext): void {
     this.traces.set(runId, trace)
     if (this.traces.size > MOST_TRACES) this.traces.delete(this.traces.keys().next().value as string)
   }
@@ -188,7 +198,7 @@ class Watch implements RunWatch {
   }
 
   started(childId: string): void {
-    if (this.spans?.context) this.runs.remember(childId, this.spans.context)
+    this.runs.child(childId, this.spans?.context)
   }
 
   rests(how: Rest): void {

@@ -39,6 +39,8 @@ export interface RunTelemetry {
   readonly journal: JournalTelemetry
   /** A run of this process is durable. */
   accepted(run: { id: string; trigger: string }): void
+  /** So many runs of schedules are durable. */
+  fired(runs: number): void
   /** This process begins to interpret a run. */
   taken(run: TakenRun): RunWatch
   /** Runs were ended by a cancel that this process committed. */
@@ -55,6 +57,7 @@ const UNWATCHED: RunWatch = { settled: () => {}, traceHeaders: () => undefined, 
 export const UNMEASURED: RunTelemetry = {
   journal: { flushed: () => {}, turnedAway: () => {}, halved: () => {}, refused: () => {}, resent: () => {} },
   accepted: () => {},
+  fired: () => {},
   taken: () => UNWATCHED,
   cancelled: () => {},
   tookOver: () => {},
