@@ -523,11 +523,11 @@ const RUN_ADMIT = `
  * Takes up to `p_limit` queued runs of these worker tags, by priority, then by the time they have been due. SKIP LOCKED gives each
  * process its own; the fence keeps one that was declared lost from taking any. A run that was taken over again and again without getting
  * further may be what ends its processes: of such suspects only `p_suspects` are taken. What was handed over to a queue is left to those
- * who take from it, unless that was before `p_late`.
+ * who take from it, unless that was before `p_late`; they in turn leave to the queue what was not handed over yet (`p_fresh`).
  */
 const RUN_CLAIM = `
   create function run_claim(p_engine text, p_fence integer, p_limit integer, p_now timestamptz, p_tags text[], p_suspects integer,
-    p_late timestamptz) returns setof run language plpgsql as $$
+    p_late timestamptz, p_fresh boolean) returns setof run language plpgsql as $$
   declare
     v_ids text[];
   begin
@@ -537,13 +537,20 @@ const RUN_CLAIM = `
       return;
     end if;
     perform run_wake(p_limit, p_now);
-    v_ids := array(
-      select due.id from unnest(p_tags) as t (tag) cross join lateral (
-        select id, priority, wake_at from run
-          where tag = t.tag and state = 'queued' and wake_at <= p_now and stalls < 2
-            and (dispatched_at is null or dispatched_at < p_late)
-          order by priority desc, wake_at limit p_limit for update skip locked) as due
-      order by due.priority desc, due.wake_at limit p_limit);
+    if p_fresh then
+      v_ids := array(
+        select due.id from unnest(p_tags) as t (tag) cross join lateral (
+          select id, priority, wake_at from run
+            where tag = t.tag and state = 'queued' and wake_at <= p_now and stalls < 2
+              and (dispatched_at is null or dispatched_at < p_late)
+            order by priority desc, wake_at limit p_limit for update skip locked) as due
+        order by due.priority desc, due.wake_at limit p_limit);
+    else
+      v_ids := array(
+        select id from run
+          where tag = any (p_tags) and state = 'queued' and wake_at <= p_now and stalls < 2 and dispatched_at < p_late
+          order by priority desc, wake_at limit p_limit for update skip locked);
+    end if;
     v_ids := v_ids || array(
       select id from run
         where tag = any (p_tags) and state = 'queued' and wake_at <= p_now and stalls >= 2

@@ -320,7 +320,7 @@ describe('a run whose accept or claim was answered to a broken connection', () =
 })
 
 function claim(limit: number) {
-  return { limit, now: new Date(), tags: ['default'], suspects: 1, lateBefore: new Date() }
+  return { limit, now: new Date(), tags: ['default'], suspects: 1, lateBefore: new Date(), fresh: true }
 }
 
 async function take(): Promise<Watched> {

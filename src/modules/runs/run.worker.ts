@@ -98,7 +98,8 @@ export class RunWorker {
   private stopping = false
   private claiming?: Promise<void>
   private again = false
-  private handed: Handed[] = []
+  private readonly handed: Handed[] = []
+  private claimingHanded?: Promise<void>
   /** Claims follow one another: what one has under way, the next does not know of. */
   private lastClaim: Promise<unknown> = Promise.resolve()
   private compareAt = 0
@@ -145,6 +146,7 @@ export class RunWorker {
         this.active.delete(run.id)
         if (run.concurrencyKey !== undefined)
           this.parts.admissions.ask({ accountId: run.accountId, key: run.concurrencyKey })
+        if (this.handed.length > 0) this.claimHandedSoon()
         if (this.again || this.active.size === this.parts.maxActive - 1) this.lookForWork()
       })
   }
@@ -171,8 +173,7 @@ export class RunWorker {
   takeHanded(run: HandedRun): Promise<void> {
     return new Promise((resolve) => {
       this.handed.push({ ...run, settle: resolve })
-      // What comes in this turn of the event loop is claimed together.
-      if (this.handed.length === 1) setImmediate(() => void this.inTurn(() => this.claimHanded()))
+      this.claimHandedSoon()
     })
   }
 
@@ -197,6 +198,8 @@ export class RunWorker {
     clearInterval(this.look)
     clearInterval(this.writeEvents)
     this.forgetWake()
+    this.claimHandedSoon()
+    await this.claimingHanded
     await this.lastClaim
     const all = Promise.allSettled([...this.active.values()].map((active) => active.done))
     let grace: NodeJS.Timeout | undefined
@@ -226,6 +229,7 @@ export class RunWorker {
         tags: this.parts.tags,
         suspects: [...this.active.values()].some(({ suspect }) => suspect) ? 0 : 1,
         lateBefore: this.parts.handOver.lateBefore,
+        fresh: !this.parts.handOver.isFedByQueues,
       })
       for (const run of runs) this.start(run)
       if (runs.length === room) this.again = true
@@ -235,12 +239,19 @@ export class RunWorker {
     await this.wakeWhenDue()
   }
 
-  /** Those for which there is no room are left to others: they are late in a moment. */
+  /** What comes in this turn of the event loop is claimed together. */
+  private claimHandedSoon(): void {
+    this.claimingHanded ??= new Promise((resolve) => setImmediate(resolve)).then(async () => {
+      this.claimingHanded = undefined
+      await this.inTurn(() => this.claimHanded())
+    })
+  }
+
+  /** Those for which there is no room wait for some; others take them when they are late. */
   private async claimHanded(): Promise<void> {
     const { sql, owner, clock, onError } = this.parts
-    const handed = this.handed
-    this.handed = []
-    const wanted = this.stopping ? [] : handed.slice(0, Math.max(0, this.room))
+    const handed = this.handed.splice(0, this.stopping ? this.handed.length : Math.max(0, this.room))
+    const wanted = this.stopping ? [] : handed
     let claimed: TakenRun[] = []
     try {
       if (wanted.length > 0) claimed = await claimHandedRuns(sql, owner, wanted, clock.now())

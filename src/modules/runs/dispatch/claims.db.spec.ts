@@ -74,6 +74,11 @@ describe('a claim', () => {
     expect(await claimed({ lateBefore: AGO(2_000) })).toEqual([id])
   })
 
+  it('leaves to the queue what was not handed over yet, where it is asked to', async () => {
+    const [, late] = await queue([{}, { dispatchedAt: AGO(3_000) }, { dispatchedAt: AGO(1_000) }])
+    expect(await claimed({ fresh: false, lateBefore: AGO(2_000) })).toEqual([late])
+  })
+
   it('reads no more rows for a backlog of 50,000 of another tag, held back, or behind it', async () => {
     await queueBacklog(database.dataSource, 50_000)
     const high = await queue(Array.from({ length: 20 }, () => ({ priority: 1 })))
@@ -85,6 +90,7 @@ describe('a claim', () => {
         (await claimDueRuns({ query } as never, owner, claim({ limit: 10 }))).map(({ id }) => high.includes(id)),
       ).toEqual(Array.from({ length: 10 }, () => true))
       await claimHandedRuns({ query } as never, owner, [{ runId: behind[0] as string, epoch: 0 }], new Date())
+      await claimDueRuns({ query } as never, owner, claim({ fresh: false }))
       await tx.query('select * from run_dispatch(now(), now(), 10)')
       const [{ rows }] = await tx.query(
         `select (coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::int as rows from pg_stat_xact_user_tables where relname = 'run'`,
@@ -174,7 +180,7 @@ async function instance(tags: string[] = [], capacity = 0): Promise<Writer> {
 }
 
 function claim(members: Partial<Claim>): Claim {
-  return { limit: 10, now: new Date(), tags: ['default'], suspects: 1, lateBefore: NEVER, ...members }
+  return { limit: 10, now: new Date(), tags: ['default'], suspects: 1, lateBefore: NEVER, fresh: true, ...members }
 }
 
 async function claimed(members: Partial<Claim>): Promise<string[]> {

@@ -66,6 +66,12 @@ export class HandOver {
     return this.parts.queues?.isOpen ? this.before(LATE_MS) : NEVER
   }
 
+  /** Whether this process gets its runs from queues, and takes from the table only what is late. */
+  get isFedByQueues(): boolean {
+    const { queues } = this.parts
+    return queues?.areTaken === true && queues.isOpen
+  }
+
   async stop(): Promise<void> {
     this.stopped = true
     await this.dispatching
@@ -95,18 +101,15 @@ export class HandOver {
     crashPoint('outbox-before-queue')
     const byTag = Map.groupBy(rows, (row) => row.worker_tag)
     const added = [...byTag].map(async ([tag, runs]) => {
-      try {
-        await queues.add(tag, runs.map(toOffered))
-        this.asked.delete(tag)
-        if (runs.length >= BATCH) this.again = true
-      } catch (error) {
+      if (!(await queues.add(tag, runs.map(toOffered)))) {
         await sql.query(TAKE_BACK, [runs.map((run) => run.run_id), now])
-        throw error
+        return
       }
+      this.asked.delete(tag)
+      if (runs.length >= BATCH) this.again = true
     })
-    const failed = (await Promise.allSettled(added)).find((result) => result.status === 'rejected')
-    if (failed) throw failed.reason
-    // Nobody takes these from a queue, or it is full.
+    await Promise.all(added)
+    // What remains is taken from no queue, or it is full.
     this.tell()
   }
 

@@ -100,7 +100,8 @@ export class QueueConnections {
     }
   }
 
-  private failed(error: unknown): void {
+  /** Redis did not do what it was asked: it counts as away until it answers again. */
+  failed(error: unknown): void {
     this.answers = false
     if (this.told || this.probing === undefined) return
     this.told = true

@@ -52,10 +52,20 @@ export class RunQueues {
     return !this.closing && this.connections.isOpen
   }
 
-  /** Hands runs over; one that waits in the queue already stays where it is. */
-  async add(tag: string, runs: readonly Offered[]): Promise<void> {
+  /** Hands runs over; one that waits in the queue already stays where it is. False when Redis did not take them, or perhaps did not. */
+  async add(tag: string, runs: readonly Offered[]): Promise<boolean> {
     const queue = await this.queue(tag)
-    if (!this.isOpen) throw new Error('Redis is away')
+    if (!this.isOpen) return false
+    try {
+      await this.addTo(queue, runs)
+      return true
+    } catch (error) {
+      this.connections.failed(error)
+      return false
+    }
+  }
+
+  private async addTo(queue: Queue<HandedRun>, runs: readonly Offered[]): Promise<void> {
     const jobs = await queue.addBulk(
       runs.map(({ runId, epoch, priority }) => ({
         data: { runId, epoch },
