@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import { Inject, Injectable } from '@nestjs/common'
+import { Inject, Injectable, Optional } from '@nestjs/common'
 import type { StepPlace } from '../../../engine/host.js'
 import type { ChildEnd, ChildRequest, ChildStart } from '../../../engine/step.js'
 import { CLOCK, type Clock } from '../../../platform/clock/clock.js'
@@ -7,12 +7,15 @@ import { BatchedReads } from '../../../platform/database/batched-reads.js'
 import { Sql, type Statement } from '../../../platform/database/sql.js'
 import { DomainError } from '../../../platform/errors/domain-error.js'
 import { newId } from '../../../platform/ids.js'
+import { RevisionUnusable } from '../../flows/flows.errors.js'
 import { FlowsService } from '../../flows/flows.service.js'
 import type { Writer } from '../journal/records.js'
+import { placementOf, type RunPlacement } from '../run-placement.js'
 import type { RunState } from '../run-state.js'
 import { LeaseLost } from '../runs.errors.js'
 import { RunsQueries } from '../runs.queries.js'
 import type { TakenRun } from '../taken-run.js'
+import { RunValues, type ValueTexts } from '../values/run-values.js'
 import { type EarlierRun, StartingPoints } from './starting-points.js'
 
 /** A chain of flows that start each other is no longer than this. */
@@ -40,6 +43,7 @@ export class ChildRuns {
     private readonly queries: RunsQueries,
     private readonly startingPoints: StartingPoints,
     @Inject(CLOCK) private readonly clock: Clock,
+    @Optional() private readonly values?: RunValues,
   ) {
     this.states = new BatchedReads(sql, STATES)
   }
@@ -59,7 +63,7 @@ export class ChildRuns {
       const earlier = before && (await this.startingPoints.earlier(parent.accountId, before.id))
       const { input, ...child } = earlier
         ? await this.continuation(earlier, request)
-        : { ...(await this.current(parent, request)), input: request.input }
+        : await this.current(parent, request)
       const [row] = await this.sql.query<{ answer: StartAnswer }>(START, [
         owner.id,
         parent.epoch,
@@ -73,7 +77,7 @@ export class ChildRuns {
           created_at: this.clock.now(),
           ...child,
         }),
-        JSON.stringify(input),
+        input,
       ])
       const answer = row?.answer ?? {}
       if (answer.lost) throw new LeaseLost()
@@ -81,6 +85,7 @@ export class ChildRuns {
         return refusal('subflow_limit', `more than ${MOST_LIVE} runs of flows started by flows are under way`, true)
       return { id: answer.id ?? '' }
     } catch (error) {
+      if (error instanceof RevisionUnusable) return refusal('subflow_unusable', error.message)
       if (error instanceof DomainError) return refusal('subflow_missing', error.faults[0]?.detail ?? error.message)
       throw error
     }
@@ -131,9 +136,19 @@ export class ChildRuns {
     signal.throwIfAborted()
   }
 
-  private async current(parent: TakenRun, { flowId, version }: ChildRequest) {
+  private async current(parent: TakenRun, { flowId, version, input }: ChildRequest) {
     const { revision } = await this.flows.runnable(parent, flowId, version)
-    return { flow_id: flowId, revision }
+    const { settings } = await this.flows.graph(flowId, revision)
+    const whole: ValueTexts = { input: JSON.stringify(input) }
+    const texts = (await this.values?.spilled(parent.tenantId, whole)) ?? whole
+    return {
+      flow_id: flowId,
+      revision,
+      // The column is never empty, even where the value is elsewhere.
+      input: texts.input ?? 'null',
+      input_ref: texts.input_ref,
+      ...placed(placementOf(flowId, settings, input)),
+    }
   }
 
   /**
@@ -151,7 +166,9 @@ export class ChildRuns {
     return {
       flow_id: flowId,
       revision: earlier.revision,
-      input: earlier.input,
+      input: JSON.stringify(earlier.input),
+      input_ref: earlier.inputRef,
+      ...placed(earlier.placement),
       resumed_from: earlier.id,
       key_base: earlier.keyBase ?? earlier.id,
       visits,
@@ -164,6 +181,10 @@ interface StartAnswer {
   id?: string
   lost?: boolean
   too_many?: boolean
+}
+
+function placed({ priority, tag, concurrency }: RunPlacement) {
+  return { priority, tag, concurrency_key: concurrency?.key, concurrency_limit: concurrency?.limit }
 }
 
 function refusal(code: string, message: string, retryable = false): ChildStart {

@@ -12,9 +12,11 @@ import { FlowNotFound, RevisionUnusable } from '../../flows/flows.errors.js'
 import { FlowsService } from '../../flows/flows.service.js'
 import { requestHashOf } from '../request-hash.js'
 import { RunEngine } from '../run-engine.js'
+import { placementOf, type RunPlacement } from '../run-placement.js'
 import { isFinal } from '../run-state.js'
 import { IdempotencyKeyReused, RunNotFound } from '../runs.errors.js'
 import type { AcceptedRun } from '../runs.service.js'
+import { fullValue, RunValues } from '../values/run-values.js'
 import { CannotStartAgain, ReplayRefused } from './lineage.errors.js'
 import { type EarlierRun, type StartingPoint, StartingPoints } from './starting-points.js'
 
@@ -39,6 +41,7 @@ interface Restart {
   trigger: 'resume' | 'replay' | 'redrive'
   revision: number
   point: StartingPoint
+  placement: RunPlacement
   /** The run whose id stands in the keys of steps; absent means the new one's own. */
   keyBase?: string
   input?: JsonObject
@@ -55,6 +58,7 @@ export class RestartsService {
   constructor(
     private readonly startingPoints: StartingPoints,
     private readonly flows: FlowsService,
+    private readonly values: RunValues,
     private readonly engine: RunEngine,
     private readonly audit: AuditTrail,
     @InjectDataSource() private readonly database: DataSource,
@@ -84,6 +88,7 @@ export class RestartsService {
       trigger: 'replay',
       revision,
       point: { visits: visits.map(({ path }) => path) },
+      placement: await this.placement(earlier, revision, replay.input),
       input: replay.input,
       idempotencyKey,
       requestHash: idempotencyKey && requestHashOf({ replay: id, ...replay }),
@@ -129,6 +134,7 @@ export class RestartsService {
       trigger,
       revision: earlier.revision,
       point,
+      placement: earlier.placement,
       keyBase,
       idempotencyKey,
       requestHash,
@@ -183,6 +189,13 @@ export class RestartsService {
     if (faults.length > 0) throw new ReplayRefused('version', 'node_changed', ...faults.slice(0, 100))
   }
 
+  private async placement(earlier: EarlierRun, revision: number, input?: JsonObject): Promise<RunPlacement> {
+    const { flowId, tenantId, inputRef = null } = earlier
+    if (revision === earlier.revision && input === undefined) return earlier.placement
+    const { settings } = await this.usable(() => this.flows.graph(flowId, revision))
+    return placementOf(flowId, settings, input ?? (await fullValue(this.values, tenantId, earlier.input, inputRef)))
+  }
+
   private async start(caller: Principal, earlier: EarlierRun, restart: Restart): Promise<AcceptedRun> {
     const started = await this.database.transaction((tx) => this.insert(tx, caller, earlier, restart))
     this.engine.lookForWork()
@@ -193,7 +206,7 @@ export class RestartsService {
     tx: EntityManager,
     caller: Principal,
     { id: earlierId, flowId }: EarlierRun,
-    { trigger, revision, point, keyBase, input, idempotencyKey, requestHash }: Restart,
+    { trigger, revision, point, placement, keyBase, input, idempotencyKey, requestHash }: Restart,
   ): Promise<AcceptedRun> {
     const id = newId('run')
     const createdAt = this.clock.now()
@@ -207,6 +220,10 @@ export class RestartsService {
       idempotencyKey,
       requestHash,
       createdAt,
+      placement.priority ?? 0,
+      placement.tag ?? 'default',
+      placement.concurrency?.key,
+      placement.concurrency?.limit,
     ])
     if (made.length === 0) return await this.known(tx, earlierId, flowId, idempotencyKey, requestHash)
     await tx.query(CARRY_OVER, [earlierId, id, point.visits, point.goesOnAt])
@@ -259,8 +276,8 @@ interface KnownRow {
 const INSERT = `insert into run (id, tenant_id, account_id, flow_id, revision, state, trigger, start_node, input, input_ref, wake_at,
       priority, tag, concurrency_key, concurrency_limit, resumed_from, key_base, idempotency_key, request_hash, created_at)
     select $1, tenant_id, account_id, flow_id, $3::integer, 'queued', $4, start_node, coalesce($5::json, input),
-      case when $5::json is null then input_ref end, case when concurrency_key is null then $9::timestamptz end,
-      priority, tag, concurrency_key, concurrency_limit, id, $6, $7, $8, $9
+      case when $5::json is null then input_ref end, case when $12::text is null then $9::timestamptz end,
+      $10, $11, $12, $13, id, $6, $7, $8, $9
     from run where id = $2
     on conflict do nothing
     returning id`

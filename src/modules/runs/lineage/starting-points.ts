@@ -4,18 +4,22 @@ import { type Settled, type Visit, walkOf } from '../../../engine/walk.js'
 import { Sql, type Statement } from '../../../platform/database/sql.js'
 import type { Json } from '../../../platform/json.js'
 import { FlowsService } from '../../flows/flows.service.js'
+import type { RunPlacement } from '../run-placement.js'
 import type { RunState } from '../run-state.js'
 
 /** A run that another is to go on from. */
 export interface EarlierRun {
   id: string
+  tenantId: string
   flowId: string
   revision: number
   state: RunState
   startNode?: string
   input: Json
+  /** Where the input is, if it is too large for the row. */
+  inputRef?: string
+  placement: RunPlacement
   keyBase?: string
-  isDead: boolean
 }
 
 /** What a run that starts again is given of the earlier one's work. */
@@ -39,13 +43,21 @@ export class StartingPoints {
     return (
       row && {
         id,
+        tenantId: row.tenant_id,
         flowId: row.flow_id,
         revision: row.revision,
         state: row.state,
         startNode: row.start_node ?? undefined,
         input: row.input,
+        inputRef: row.input_ref ?? undefined,
+        placement: {
+          priority: row.priority,
+          tag: row.tag,
+          ...(row.concurrency_key !== null && {
+            concurrency: { key: row.concurrency_key, limit: row.concurrency_limit },
+          }),
+        },
         keyBase: row.key_base ?? undefined,
-        isDead: row.dead,
       }
     )
   }
@@ -71,18 +83,25 @@ export class StartingPoints {
 }
 
 interface EarlierRow {
+  tenant_id: string
   flow_id: string
   revision: number
   state: RunState
   start_node: string | null
   input: Json
+  input_ref: string | null
+  priority: number
+  tag: string
+  concurrency_key: string | null
+  concurrency_limit: number
   key_base: string | null
-  dead: boolean
 }
 
 const FIND: Statement = {
   name: 'run_earlier',
-  text: 'select flow_id, revision, state, start_node, input, key_base, dead from run where id = $1 and account_id = $2',
+  text: `select tenant_id, flow_id, revision, state, start_node, input, input_ref, priority, tag, concurrency_key,
+      concurrency_limit, key_base
+    from run where id = $1 and account_id = $2`,
 }
 
 /** Without what the steps produced, and without the items of batches. */
