@@ -15,10 +15,13 @@ const REFUSALS = 2
 
 /**
  * The outside world of the flows under test. It writes every request down, on the disk, before it answers. `/quick` answers within
- * 40 ms, `/slow` within 250, `/flaky` refuses each key twice, `/limited/<name>` is slow and says for whose sake it came.
+ * 40 ms, `/slow` within 250, `/flaky` refuses each key twice, `/refused` refuses whatever comes after half a second, `/never` answers nothing,
+ * `/limited/<name>` is slow and says for whose sake it came.
  */
 export class EffectServer {
   private readonly arrivals = new Map<string, number>()
+  /** The keys of the requests that are not answered yet. */
+  readonly open = new Set<string>()
   private ids = 0
 
   private constructor(
@@ -44,6 +47,11 @@ export class EffectServer {
     return this.ids
   }
 
+  /** How often a key has come. */
+  cameFor(key: string): number {
+    return this.arrivals.get(key) ?? 0
+  }
+
   async stop(): Promise<void> {
     const closed = new Promise((resolve) => this.server.close(resolve))
     this.server.closeAllConnections()
@@ -56,21 +64,30 @@ export class EffectServer {
     const path = request.url ?? ''
     const key = request.headers['idempotency-key'] as string | undefined
     let status: number | undefined
-    response.once('close', () => void this.log.append({ kind: 'ended', id, at: Date.now(), status }))
+    response.once('close', () => {
+      this.open.delete(key ?? '')
+      void this.log.append({ kind: 'ended', id, at: Date.now(), status })
+    })
     const at = Date.now()
     const body = await text(request).catch(() => undefined)
     // A sender that dies in mid-sentence has asked for nothing.
     if (body === undefined) return
     const limit = /^\/limited\/(.+)$/.exec(path)?.[1]
     await this.log.append({ kind: 'arrived', id, at, key, request: `${path} ${body}`, limit })
-    const arrival = (this.arrivals.get(key ?? '') ?? 0) + 1
+    this.open.add(key ?? '')
+    const arrival = this.cameFor(key ?? '') + 1
     this.arrivals.set(key ?? '', arrival)
-    const refused = path === '/flaky' && arrival <= REFUSALS
-    const ms = path === '/quick' || path === '/flaky' ? this.random.between(1, 40) : this.random.between(50, 250)
+    if (path === '/never') return
+    const refused = path === '/refused' || (path === '/flaky' && arrival <= REFUSALS)
     setTimeout(() => {
       if (response.destroyed) return
       status = refused ? 503 : 200
       response.writeHead(status, { 'content-type': 'application/json' }).end('{"ok":true}')
-    }, ms)
+    }, this.slowness(path))
+  }
+
+  private slowness(path: string): number {
+    if (path === '/refused') return 500
+    return path === '/quick' || path === '/flaky' ? this.random.between(1, 40) : this.random.between(50, 250)
   }
 }

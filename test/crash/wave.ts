@@ -30,6 +30,7 @@ export interface WaveOptions {
   faults?: FaultName[]
   users: number
   roles: readonly Role[]
+  /** The folder of the built product. */
   dist: string
   /** Where everything of this wave is kept. */
   folder: string
@@ -66,7 +67,11 @@ export async function runWave(options: WaveOptions): Promise<WaveResult> {
   await chmod(folder, 0o711)
   const random = new Random(options.seed)
   const outside = await EffectServer.start(join(folder, FILES.effects), random.fork('outside'))
-  const cluster = await Cluster.start({ ...options, outside: outside.address })
+  const cluster = await Cluster.start({
+    ...options,
+    program: (role) => [join(options.dist, 'app', `${role}.js`)],
+    outside: outside.address,
+  })
   const [ledger, faults] = [
     await AppendLog.create<LedgerEntry>(join(folder, FILES.ledger)),
     await AppendLog.create<FaultEntry>(join(folder, FILES.faults)),

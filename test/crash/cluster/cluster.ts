@@ -7,8 +7,8 @@ import { type Role, ServerUnderFire } from './server.js'
 
 export interface ClusterOptions {
   folder: string
-  /** The folder of the built product. */
-  dist: string
+  /** What `node` is started with for a role. */
+  program(role: Role): readonly string[]
   /** The role of each process. */
   roles: readonly Role[]
   redis: boolean
@@ -28,7 +28,7 @@ export class Cluster {
     readonly servers: readonly ServerUnderFire[],
   ) {}
 
-  static async start({ folder, dist, roles, redis: withRedis, outside }: ClusterOptions): Promise<Cluster> {
+  static async start({ folder, program, roles, redis: withRedis, outside }: ClusterOptions): Promise<Cluster> {
     const logs = join(folder, 'logs')
     await mkdir(logs, { recursive: true })
     const postgres = await PostgresUnderTest.start(join(folder, 'database'))
@@ -53,8 +53,14 @@ export class Cluster {
     }
     const servers = roles.map((role, index) => {
       const name = `${role}-${index + 1}`
-      const entry = join(dist, 'app', `${role}.js`)
-      return new ServerUnderFire({ role, name, entry, environment, logFile: join(logs, `${name}.log`), isWorking })
+      return new ServerUnderFire({
+        role,
+        name,
+        program: program(role),
+        environment,
+        logFile: join(logs, `${name}.log`),
+        isWorking,
+      })
     })
     const cluster = new Cluster(folder, postgres, redis, servers)
     // The first makes the schema and the keys.

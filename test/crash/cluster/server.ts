@@ -9,8 +9,8 @@ export type Role = 'api' | 'worker'
 export interface ServerSettings {
   role: Role
   name: string
-  /** The built program. */
-  entry: string
+  /** What `node` is started with. */
+  program: readonly string[]
   environment: Record<string, string>
   /** What it writes is appended here. */
   logFile: string
@@ -65,7 +65,7 @@ export class ServerUnderFire {
     this.frozen = false
     this.serving = false
     const log = openSync(this.settings.logFile, 'a')
-    const child = spawn(process.execPath, [this.settings.entry], {
+    const child = spawn(process.execPath, [...this.settings.program], {
       env: {
         PATH: process.env.PATH,
         ...this.settings.environment,
