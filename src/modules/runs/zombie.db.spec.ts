@@ -1,0 +1,96 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { type TestDatabase, testDatabase } from '../../../test/support/database.js'
+import { type FakeNode, fakeSteps, stepType } from '../../engine/flow.fake.js'
+import { acceptRun, type EngineProcess, engineProcess } from './run-engine.fake.js'
+
+let database: TestDatabase
+let running: EngineProcess
+const graphs = new Map<string, Record<string, FakeNode>>()
+/** The `hold` steps that wait, the oldest first: each is ended by the test. */
+const held: { release(): void; signal: AbortSignal }[] = []
+const now = performance.now.bind(performance)
+
+const hold = stepType(
+  'hold',
+  (_, step) =>
+    new Promise((resolve) => held.push({ release: () => resolve({ output: 'secret' }), signal: step.signal })),
+  { stepClass: 'effect' },
+)
+let counted = 0
+const count = stepType('count', () => ({ output: ++counted }), { stepClass: 'effect' })
+
+beforeAll(async () => {
+  database = await testDatabase()
+  graphs.set('flow_hold', {
+    hold: { type: 'hold', next: { default: 'nap' } },
+    nap: { type: 'nap', params: { ms: 1_500 }, next: { default: 'count' } },
+    count: { type: 'count' },
+  })
+  running = await engineProcess({ sql: database.sql, steps: [...fakeSteps, hold, count], graphs })
+})
+
+afterEach(() => {
+  vi.restoreAllMocks()
+})
+
+afterAll(async () => {
+  for (const { release } of held) release()
+  await running.engine.stop(0)
+  await database.drop()
+})
+
+describe('a process that was frozen for longer than its lease', () => {
+  it('sends nothing of what it holds, though nobody has taken over yet, and begins anew', async () => {
+    const id = await acceptRun(running.engine, 'flow_hold')
+    const [first] = await vi.waitUntil(() => held.length === 1 && held)
+    const before = await instance()
+    freezeFor(20_000)
+    first?.release()
+    await vi.waitUntil(() => first?.signal.aborted)
+    expect(await database.dataSource.query('select path from step_outcome where run_id = $1', [id])).toEqual([])
+    // It has its run again under another name, and does again what was not recorded.
+    const again = await vi.waitUntil(() => held[1], { timeout: 10_000 })
+    expect((await instance()).id).not.toBe(before.id)
+    again.release()
+    await vi.waitUntil(async () => (await stored(id)).state === 'completed', { timeout: 10_000 })
+    expect(await stored(id)).toMatchObject({ recoveries: 1, stalls: 1 })
+    expect(counted).toBe(1)
+    const late = await database.dataSource.query(
+      'select path, attempt, engine, state from late_outcome where run_id = $1',
+      [id],
+    )
+    expect(late).toEqual([{ path: 'hold', attempt: 1, engine: before.id, state: 'succeeded' }])
+  }, 30_000)
+
+  it('does not go on with a wait that was over meanwhile', async () => {
+    counted = 0
+    const id = await acceptRun(running.engine, 'flow_hold')
+    const step = await vi.waitUntil(() => held[2], { timeout: 5_000 })
+    step.release()
+    await vi.waitUntil(
+      async () => (await database.dataSource.query('select from timer where run_id = $1', [id])).length,
+    )
+    expect(await stored(id)).toMatchObject({ state: 'running', epoch: 0 })
+    // Its clock went back by the 20 seconds of before.
+    freezeFor(40_000)
+    await vi.waitUntil(async () => (await stored(id)).state === 'completed', { timeout: 10_000 })
+    // By the new claim, and by it alone.
+    expect(await stored(id)).toMatchObject({ epoch: 2, recoveries: 1, stalls: 0 })
+    expect(counted).toBe(1)
+  }, 30_000)
+})
+
+/** As its monotonic clock tells it when it goes on. */
+function freezeFor(ms: number): void {
+  vi.spyOn(performance, 'now').mockImplementation(() => now() + ms)
+}
+
+async function instance(): Promise<{ id: string }> {
+  const [newest] = await database.dataSource.query('select id from engine_instance order by fence desc limit 1')
+  return newest
+}
+
+async function stored(id: string) {
+  const [row] = await database.dataSource.query('select * from run where id = $1', [id])
+  return row
+}
