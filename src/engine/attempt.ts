@@ -23,7 +23,10 @@ import type { Workbench } from './workbench.js'
 export interface AttemptOf extends Begun {
   type: StepType
   item?: BatchItem
+  /** Stops the work. */
   signal: AbortSignal
+  /** Lets nothing further start, where that is not the same. */
+  noMore?: AbortSignal
 }
 
 export interface BatchItem {
@@ -90,6 +93,7 @@ export class Attempt {
         await ledger.durable()
         return await this.outcome(prepared)
       case 'at_most_once':
+        this.of.noMore?.throwIfAborted()
         await ledger.open(this.of)
         return await this.outcome(prepared)
       case 'transactional':

@@ -144,6 +144,29 @@ describe.each(STRATEGIES)('a %s batch', (strategy) => {
 describe('a batch', () => {
   const batch = { strategy: 'parallel', maxParallel: 64 } as const
 
+  it('that fails records what an item came to all the same, though it was told to stop', async () => {
+    const late = new Later()
+    const stubborn = stepType('stubborn', async (_, step) => {
+      if (step.input === 0) throw new Error('no')
+      await late.promise
+      return { output: 'done' }
+    })
+    const host = new FakeHost()
+    const ending = interpret(graphOf({ each: { type: 'stubborn', batch } }), {
+      host,
+      input: numbers(2),
+      steps: [stubborn],
+    })
+    await vi.waitFor(() => expect(host.handedIn).toHaveLength(1))
+    late.resolve()
+    expect(await ending).toMatchObject({ state: 'failed', error: { message: 'no' } })
+    expect(host.journal.outcomes.map(({ path, state }) => `${path} ${state}`)).toEqual([
+      'each[0] failed',
+      'each[1] succeeded',
+      'each failed',
+    ])
+  })
+
   it('fails at once after a crash where an item had failed, and starts nothing again', async () => {
     const host = new FakeHost()
     const graph = graphOf({

@@ -24,8 +24,9 @@ const PROGRESS_MS = 5_000
 /**
  * One visit to a batch node: its step for every item, at most `maxParallel` at a time, outputs in the items' order. Each item settles
  * under a path of its own, so that an interrupted batch goes on with the others. The first failure fails the node: no further item
- * starts, those in flight are aborted and waited for, and exactly one failed item is recorded. A batch is unloaded once none of its
- * items goes on in memory: an item that is parked keeps its place among those that run at the same time.
+ * starts, those in flight are aborted and waited for, and exactly one failed item is recorded. What must not be repeated is not cut off
+ * in its middle: nobody would know what came of it. A batch is unloaded once none of its items goes on in memory: an item that is parked
+ * keeps its place among those that run at the same time.
  */
 export class BatchVisit {
   private readonly siblings: Stop
@@ -144,9 +145,11 @@ export class BatchVisit {
     const { signal } = this.siblings
     try {
       const path = itemPath(this.path, index)
-      const outcome = await attempts(bench, { node, type, path, item: { value, index, collected }, signal })
-      // From here to the end nothing waits: of two items that fail together, one is recorded.
-      signal.throwIfAborted()
+      const work = node.guarantee === 'at_most_once' ? this.signal : signal
+      const item = { value, index, collected }
+      const outcome = await attempts(bench, { node, type, path, item, signal: work, noMore: signal })
+      // From here to the end nothing waits: of items that fail together one is recorded. What succeeded all the same is, too.
+      if (outcome.state === 'failed') signal.throwIfAborted()
       bench.ledger.record(outcome)
       this.take(outcome, index)
       if (outcome.state === 'failed') this.siblings.now()

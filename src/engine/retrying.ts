@@ -16,18 +16,18 @@ export type AttemptsOf = Omit<AttemptOf, 'attempt' | 'startedAt'>
  */
 export async function attempts(bench: Workbench, of: AttemptsOf): Promise<StepOutcome> {
   const { host, ledger } = bench
-  const { node, path, signal } = of
+  const { node, path, signal, noMore = signal } = of
   const lost = lostAttempt(bench, node, path)
   if (lost) return lost
   const before = bench.history.lastRetry(path)
   if (before?.dueAt) await untilRetry(bench, of, before.attempt, before.dueAt)
   for (let attempt = (before?.attempt ?? 0) + 1; ; attempt++) {
-    signal.throwIfAborted()
+    noMore.throwIfAborted()
     const begun = { node, path, attempt, startedAt: host.clock.now() }
     try {
       return await new Attempt(bench, { ...of, ...begun }).run()
     } catch (error) {
-      if (error instanceof Interruption || signal.aborted) throw error
+      if (error instanceof Interruption || signal.aborted || noMore.aborted) throw error
       const now = host.clock.now()
       const { output, ...words } = flowError(node, error, host)
       const isLast = !mayRetry(node, attempt, error)
@@ -57,9 +57,9 @@ function mayRetry(node: GraphNode, attempt: number, error: unknown): boolean {
 
 function untilRetry(
   { host }: Workbench,
-  { path, item, signal }: AttemptsOf,
+  { path, item, signal, noMore = signal }: AttemptsOf,
   attempt: number,
   dueAt: Date,
 ): Promise<void> {
-  return fromHost(host.sleep({ path, attempt, ordinal: 0, kind: 'retry', dueAt, mayPark: item === undefined }, signal))
+  return fromHost(host.sleep({ path, attempt, ordinal: 0, kind: 'retry', dueAt, mayPark: item === undefined }, noMore))
 }

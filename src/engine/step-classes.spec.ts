@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from 'vitest'
 import type { JsonObject } from '../platform/json.js'
 import { type FakeNode, graphOf, interpret, Later, resultOf, stepType } from './flow.fake.js'
 import { FakeHost, FakeTransaction } from './host.fake.js'
-import type { StepContext } from './step.js'
+import { type StepContext, StepError } from './step.js'
 
 /** A step whose effects are counted, by the key that it would send. */
 class Effects {
@@ -325,6 +325,33 @@ describe('a step that may run at most once', () => {
     expect(again.journal.outcomes.filter(({ state }) => state === 'failed').map(({ path }) => path)).toEqual([
       'once[1]',
       'once',
+    ])
+  })
+
+  it('is not cut off in its middle because another item failed, and not tried again then', async () => {
+    const each = flow({
+      batch: { strategy: 'parallel', maxParallel: 3 },
+      retry: { maxAttempts: 5, waitMs: 1 },
+      next: { error: 'other' },
+    })
+    const effects = new Effects()
+    const host = new FakeHost()
+    host.clock.hurrying = true
+    const [first, second, third] = [new Later(), new Later(), new Later()]
+    effects.middle = async (step) => await [first, second, third][Number(step.input)]?.promise
+    const ending = interpret(each, { host, steps: [effects.type('effect')], input: numbers(9) })
+    await vi.waitFor(() => expect(effects.done).toHaveLength(3))
+    first.reject(new StepError('for good', { retryable: false }))
+    await vi.waitFor(() => expect(host.handedIn).toHaveLength(1))
+    second.resolve()
+    third.reject(new Error('once more'))
+    expect(resultOf(await ending)).toEqual({ result: 'other' })
+    expect(effects.done).toHaveLength(3)
+    expect(host.journal.outcomes.map(({ path, state }) => `${path} ${state}`)).toEqual([
+      'once[0] failed',
+      'once[1] succeeded',
+      'once failed',
+      'other succeeded',
     ])
   })
 })

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { type TestDatabase, testDatabase } from '../../../../test/support/database.js'
+import { Later } from '../../../engine/flow.fake.js'
 import type { StepOutcome } from '../../../engine/host.js'
 import { type RunIdentity, StepError, type Transaction } from '../../../engine/step.js'
 import { systemClock } from '../../../platform/clock/clock.js'
@@ -265,14 +266,16 @@ describe('a step in a transaction', () => {
   })
 
   it('writes nothing any more once its transaction is over', async () => {
+    const over = new Later()
     let late: Promise<unknown> | undefined
     const leaving = async (transaction: Transaction) => {
       const joined = entries.within(transaction)
-      late = new Promise((resolve) => setTimeout(resolve, 50)).then(() => joined.set(run, 'late', 1))
+      late = over.promise.then(() => joined.set(run, 'late', 1))
       late.catch(() => {})
       return await counting()(transaction)
     }
     await transactions.run(step(), leaving, never)
+    over.resolve()
     await expect(late).rejects.toThrow('the transaction of this step is over')
     expect(await entries.get(run, 'late')).toBeUndefined()
   })
