@@ -9,8 +9,10 @@ import { PostgresHints } from '../../platform/hints/postgres-hints.js'
 import { RedisHints } from '../../platform/hints/redis-hints.js'
 import { newId } from '../../platform/ids.js'
 import { SecretMasker } from '../../platform/masking/secret-masker.js'
-import { RevisionUnusable } from '../flows/flows.errors.js'
+import { FlowNotFound, RevisionUnusable } from '../flows/flows.errors.js'
+import type { FlowsService } from '../flows/flows.service.js'
 import { ChildRuns } from './lineage/child-runs.js'
+import { StartingPoints } from './lineage/starting-points.js'
 import { RunEngine } from './run-engine.js'
 import { RunEvents } from './run-events.js'
 import { RunsQueries } from './runs.queries.js'
@@ -40,16 +42,15 @@ export async function engineProcess({
 }: EngineProcessOptions): Promise<EngineProcess> {
   const hints = new Hints([...(redisUrl ? [new RedisHints(redisUrl)] : []), new PostgresHints(sql)])
   const events = new RunEvents(sql, hints)
+  const flows = flowsOf(graphs)
   const supplies = {
-    // These flows have neither sub-flows, signals nor scripts.
-    children: new ChildRuns(sql, undefined as never, new RunsQueries(sql), undefined as never, systemClock),
+    children: new ChildRuns(sql, flows, new RunsQueries(sql), new StartingPoints(sql, flows), systemClock),
     async compiled(flowId: string) {
-      const nodes = graphs.get(flowId)
-      if (!nodes) throw new RevisionUnusable('no such flow')
-      return { graph: graphOf(nodes), language: fakeLanguage }
+      return { graph: await flows.graph(flowId, 1), language: fakeLanguage }
     },
     async hostParts() {
       return {
+        // These flows have neither signals nor scripts.
         signals: undefined as never,
         secrets: {},
         masker: new SecretMasker([]),
@@ -65,6 +66,22 @@ export async function engineProcess({
   })
   await engine.onApplicationBootstrap()
   return { engine, events }
+}
+
+/** Flows that every account has, in one revision. */
+function flowsOf(graphs: EngineProcessOptions['graphs']): FlowsService {
+  const flows: Pick<FlowsService, 'runnable' | 'graph'> = {
+    async runnable(_, id) {
+      if (!graphs.has(id)) throw new FlowNotFound(id)
+      return { id, revision: 1 }
+    },
+    async graph(id) {
+      const nodes = graphs.get(id)
+      if (!nodes) throw new RevisionUnusable('no such flow')
+      return graphOf(nodes)
+    },
+  }
+  return flows as FlowsService
 }
 
 /** Accepts a run of this flow; resolves with its id once it is durable. */
