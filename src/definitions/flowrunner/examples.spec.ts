@@ -80,9 +80,20 @@ describe('the schema for editors', () => {
   const schema = flowDefinitionSchema(registry)
   const validate = new Ajv2020({ strict: false, allErrors: true }).compile(schema)
 
-  it('accepts what compiles', () => {
-    const text = readFileSync(new URL('order-approval.yaml', examples), 'utf8')
+  it.each(['order-approval.yaml', 'payouts.yaml'])('accepts what compiles: %s', (file) => {
+    const text = readFileSync(new URL(file, examples), 'utf8')
     expect(validate(parse(text, { merge: true })), JSON.stringify(validate.errors)).toBe(true)
+  })
+
+  it('knows what a flow and its nodes may ask for beside the reference', () => {
+    const node = { type: 'webhook', params: { url: 'https://example.com' } }
+    const asks = (run: object, more: object = {}) =>
+      validate({ metadata: { name: 'a' }, 'x-run': run, nodes: { a: { ...node, ...more } } })
+    expect(asks({ priority: 5, tag: 'gpu', concurrency: { limit: 1 } }, { 'x-guarantee': 'at_most_once' })).toBe(true)
+    expect(asks({ priority: 101 })).toBe(false)
+    expect(asks({ concurrency: { key: 'a' } })).toBe(false)
+    expect(asks({}, { 'x-guarantee': 'twice' })).toBe(false)
+    expect(asks({}, { batch: { strategy: 'async', 'x-collect': 0 } })).toBe(false)
   })
 
   it('knows the node types and explains their parameters', () => {
