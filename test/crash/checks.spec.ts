@@ -116,7 +116,7 @@ function sound(): Wave {
   wave.request('run_chain:four', 990)
   wave.record.effects.sort((one, other) => one.at - other.at)
   wave.record.faults.push({ kind: 'death', at: START + 1_000, server: 'api-1', cause: 'kill api' })
-  wave.record.faults.push({ kind: 'stopped', at: START + 9_000, server: 'api-1', code: 0 })
+  wave.record.faults.push({ kind: 'stopped', at: START + 90_000, server: 'api-1', code: 0 })
   wave.record.ledger.push({ kind: 'cancelled', at: START + 2_310, run: 'run_cancel' })
   wave.record.ledger.push({ kind: 'scheduled', at: START + 150, schedule: 'every', everySeconds: 2 })
   wave.record.ledger.push({ kind: 'unscheduled', at: START + 8_000, schedule: 'every' })
@@ -422,6 +422,15 @@ describe('the checks', () => {
     expect(lost).toEqual(['run_chain:four'])
     record.faults = record.faults.filter(({ kind }) => kind !== 'death')
     expect(checks.repeatsWereInFlight(record)).toHaveLength(1)
+  })
+
+  it('do not wait for schedules while no server is there', () => {
+    const { record } = sound()
+    for (const entry of record.ledger) if (entry.kind === 'unscheduled') entry.at = START + 60_000
+    expect(checks.slotsFireOnce(record)).toHaveLength(1)
+    record.faults.push({ kind: 'death', at: START + 10_000, server: 'api-1', cause: 'kill all' })
+    record.faults.push({ kind: 'up', at: START + 50_000, server: 'api-1' })
+    expect(checks.slotsFireOnce(record)).toEqual([])
   })
 
   it('give a cancel time until its owner, who stood still, has heard of it', () => {

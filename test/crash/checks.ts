@@ -16,8 +16,8 @@ const CLOCK_MS = 20
 const AWAKENING_MS = 2_000
 /** Until the owner has heard of a cancel, also when the message is lost. */
 const CANCEL_MS = 4_000
-/** A schedule may be this late, in the worst of all moments. */
-const SCHEDULE_LATE_MS = 30_000
+/** A schedule may be this late while there is a server: longer than a lease, and its takeover. */
+const SCHEDULE_LATE_MS = 20_000
 
 type Arrival = Extract<EffectEntry, { kind: 'arrived' }>
 
@@ -227,7 +227,8 @@ export function limitsHold({ effects }: CrashRecord): string[] {
 }
 
 /** Every slot of a schedule has one run, and none is left out for long. */
-export function slotsFireOnce({ ledger, runs }: CrashRecord): string[] {
+export function slotsFireOnce({ ledger, runs, faults }: CrashRecord): string[] {
+  const outages = outagesIn(faults)
   return ledger.flatMap((entry) => {
     if (entry.kind !== 'scheduled') return []
     const { schedule } = entry
@@ -238,7 +239,14 @@ export function slotsFireOnce({ ledger, runs }: CrashRecord): string[] {
     const slots = Map.groupBy(fired, (at) => Math.floor(at / (TICK_SECONDS * 1_000)))
     const end = ledger.find((other) => other.kind === 'unscheduled' && other.schedule === schedule)?.at
     const times = [entry.at, ...fired, ...(end === undefined ? [] : [end])]
-    const late = times.slice(1).filter((at, index) => at - (times[index] as number) > SCHEDULE_LATE_MS)
+    const late = times.slice(1).filter((at, index) => {
+      const from = times[index] as number
+      const away = outages.reduce(
+        (sum, outage) => sum + Math.max(0, Math.min(at, outage.until) - Math.max(from, outage.from)),
+        0,
+      )
+      return at - from - away > SCHEDULE_LATE_MS
+    })
     return [
       ...[...slots]
         .filter(([, runsOfSlot]) => runsOfSlot.length > 1)
@@ -363,6 +371,22 @@ function interruptionsIn(faults: readonly FaultEntry[]): { from: number; until: 
         return []
     }
   })
+}
+
+/** When no server was there at all. */
+function outagesIn(faults: readonly FaultEntry[]): { from: number; until: number }[] {
+  const up = new Set(faults.flatMap((entry) => ('server' in entry ? [entry.server] : [])))
+  const outages: { from: number; until: number }[] = []
+  for (const entry of faults) {
+    if (!('server' in entry)) continue
+    const wasUp = up.size > 0
+    if (entry.kind === 'up' || entry.kind === 'thawed') up.add(entry.server)
+    else up.delete(entry.server)
+    const last = outages.at(-1)
+    if (wasUp && up.size === 0) outages.push({ from: entry.at, until: Number.POSITIVE_INFINITY })
+    else if (!wasUp && up.size > 0 && last) last.until = entry.at
+  }
+  return outages
 }
 
 function accepted(ledger: readonly LedgerEntry[]): Extract<LedgerEntry, { kind: 'accepted' }>[] {
