@@ -14,6 +14,7 @@ import { retriedOnDeadlock } from './lineage/deadlocks.js'
 import { LineageQueries } from './lineage/lineage.queries.js'
 import { requestHashOf } from './request-hash.js'
 import { RunEngine } from './run-engine.js'
+import { placementIn } from './run-placement.js'
 import type { RunState } from './run-state.js'
 import { IdempotencyKeyReused, RunAlreadyFinished, RunNotFound } from './runs.errors.js'
 import { type LogEntry, type Page, type Run, type RunFilter, type RunSummary, RunsQueries } from './runs.queries.js'
@@ -53,6 +54,7 @@ export class RunsService {
       revision: flow.revision,
       trigger: 'api',
       input,
+      ...(await placementIn(this.flows, flowId, flow.revision, input)),
       idempotencyKey,
       requestHash,
       createdAt: this.clock.now(),

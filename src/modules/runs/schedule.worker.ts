@@ -1,7 +1,9 @@
 import { type BeforeApplicationShutdown, Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common'
 import { Interval } from '@nestjs/schedule'
+import { FlowsService } from '../flows/flows.service.js'
 import { SchedulesService } from '../schedules/schedules.service.js'
 import { RunEngine } from './run-engine.js'
+import { placementIn } from './run-placement.js'
 import { RUN_TELEMETRY, type RunTelemetry } from './telemetry/run-telemetry.js'
 
 /** How often schedules are looked at; a slot starts its run at most this much late. */
@@ -16,6 +18,7 @@ export class ScheduleWorker implements OnApplicationBootstrap, BeforeApplication
 
   constructor(
     private readonly schedules: SchedulesService,
+    private readonly flows: FlowsService,
     private readonly engine: RunEngine,
     @Inject(RUN_TELEMETRY) private readonly telemetry: RunTelemetry,
   ) {}
@@ -39,7 +42,9 @@ export class ScheduleWorker implements OnApplicationBootstrap, BeforeApplication
 
   private async fire(): Promise<void> {
     try {
-      const fired = await this.schedules.fire()
+      const fired = await this.schedules.fire((flowId, revision, input) =>
+        placementIn(this.flows, flowId, revision, input),
+      )
       if (fired === 0) return
       this.telemetry.fired(fired)
       this.engine.lookForWork()

@@ -8,6 +8,8 @@ import { SchedulesService } from './schedules.service.js'
 
 const MINUTE = 60_000
 
+const noTerms = async () => ({})
+
 let database: TestDatabase
 let clock: FakeClock
 let schedules: SchedulesService
@@ -49,7 +51,7 @@ describe('a schedule', () => {
     expect(await schedules.list(run)).toEqual([expected])
     expect(await schedules.get(run, 'nightly')).toEqual({ ...expected, executions: [] })
     clock.advance(2 * 60 * MINUTE)
-    expect(await schedules.fire()).toBe(1)
+    expect(await schedules.fire(noTerms)).toBe(1)
     const shown = await schedules.get(run, 'nightly')
     expect(shown?.nextRunAt).toEqual(new Date('2030-01-02T02:00:00Z'))
     const [started] = await runsOf(run)
@@ -71,7 +73,7 @@ describe('a schedule', () => {
     await schedules.schedule(run, { id: 'often', cron: '* * * * *', flowId: run.flowId })
     for (let minute = 0; minute < 12; minute++) {
       clock.advance(MINUTE)
-      expect(await schedules.fire()).toBe(1)
+      expect(await schedules.fire(noTerms)).toBe(1)
     }
     const started = (await schedules.get(run, 'often'))?.executions.map(({ started_at }) => started_at)
     expect(started).toHaveLength(10)
@@ -125,10 +127,10 @@ describe('slots', () => {
       for (let slot = 1; slot <= 3; slot++) {
         clock.advance(MINUTE)
         for (let fired = 0; fired < 150; ) {
-          const round = await Promise.all(services.map((service) => service.fire()))
+          const round = await Promise.all(services.map((service) => service.fire(noTerms)))
           fired += round.reduce((sum, count) => sum + count, 0)
         }
-        expect(await schedules.fire()).toBe(0)
+        expect(await schedules.fire(noTerms)).toBe(0)
         expect(await runsOf(run)).toHaveLength(150 * slot)
       }
     } finally {
@@ -141,8 +143,8 @@ describe('slots', () => {
   it('that were missed are made up for by one run', async () => {
     await schedules.schedule(run, { id: 's', cron: '* * * * *', flowId: run.flowId })
     clock.advance(60 * MINUTE)
-    expect(await schedules.fire()).toBe(1)
-    expect(await schedules.fire()).toBe(0)
+    expect(await schedules.fire(noTerms)).toBe(1)
+    expect(await schedules.fire(noTerms)).toBe(0)
     expect(await runsOf(run)).toHaveLength(1)
     expect((await schedules.get(run, 's'))?.nextRunAt).toEqual(new Date('2030-01-01T01:01:00Z'))
   })
@@ -151,7 +153,7 @@ describe('slots', () => {
     await schedules.schedule(run, { id: 's', cron: '* * * * *', flowId: run.flowId })
     await database.dataSource.query('update flow set deleted_at = now() where id = $1', [run.flowId])
     clock.advance(MINUTE)
-    expect(await schedules.fire()).toBe(0)
+    expect(await schedules.fire(noTerms)).toBe(0)
     expect(await schedules.list(run)).toEqual([])
     expect(await runsOf(run)).toEqual([])
   })
@@ -160,9 +162,9 @@ describe('slots', () => {
     for (const id of ['broken', 'sound']) await schedules.schedule(run, { id, cron: '* * * * *', flowId: run.flowId })
     await database.dataSource.query(`update schedule set timezone = 'Gone/City' where id = 'broken'`)
     clock.advance(MINUTE)
-    expect(await schedules.fire()).toBe(2)
+    expect(await schedules.fire(noTerms)).toBe(2)
     clock.advance(MINUTE)
-    expect(await schedules.fire()).toBe(1)
+    expect(await schedules.fire(noTerms)).toBe(1)
     expect((await schedules.get(run, 'broken'))?.nextRunAt).toBeUndefined()
   })
 
@@ -170,8 +172,21 @@ describe('slots', () => {
     await schedules.schedule(run, { id: 's', cron: '* * * * *', flowId: run.flowId })
     await database.dataSource.query('update flow set revision = 7 where id = $1', [run.flowId])
     clock.advance(MINUTE)
-    await schedules.fire()
+    await schedules.fire(noTerms)
     expect(await runsOf(run)).toMatchObject([{ revision: 7 }])
+  })
+
+  it('start runs on the terms of their flow: a run with a limit waits for its slot', async () => {
+    await schedules.schedule(run, { id: 's', cron: '* * * * *', flowId: run.flowId, payload: { customer: 7 } })
+    clock.advance(MINUTE)
+    const asked: unknown[] = []
+    await schedules.fire(async (...about) => {
+      asked.push(about)
+      return { priority: 9, tag: 'gpu', concurrency: { key: 'customer 7', limit: 2 } }
+    })
+    expect(asked).toEqual([[run.flowId, 1, { customer: 7 }]])
+    const terms = { priority: 9, tag: 'gpu', concurrency_key: 'customer 7', concurrency_limit: 2, wake_at: null }
+    expect(await runsOf(run)).toMatchObject([{ state: 'queued', ...terms }])
   })
 
   it('tell when the next one comes', async () => {

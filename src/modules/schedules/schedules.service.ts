@@ -4,7 +4,7 @@ import type { RunIdentity, Transaction } from '../../engine/step.js'
 import { StepError } from '../../engine/step.js'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
 import { crashPoint } from '../../platform/crash-point/crash-point.js'
-import { Sql, type Statement } from '../../platform/database/sql.js'
+import { Sql, type SqlSession, type Statement } from '../../platform/database/sql.js'
 import { newId } from '../../platform/ids.js'
 import type { Json, JsonObject } from '../../platform/json.js'
 import type { FlowSchedule, FlowScheduleInput, FlowSchedules } from '../../steps/ports.js'
@@ -26,6 +26,13 @@ interface ScheduleRow {
   payload: Json
   next_run_at: Date | null
 }
+
+/** Where a run of a flow's revision is to stand among others. */
+export type TermsOf = (
+  flowId: string,
+  revision: number,
+  input: Json,
+) => Promise<{ priority?: number; tag?: string; concurrency?: { key: string; limit: number } }>
 
 const COLUMNS = 'id, account_id, tenant_id, flow_id, node, cron, timezone, payload, next_run_at'
 
@@ -68,10 +75,16 @@ const ADVANCE: Statement = {
 /** A deleted flow is started by nobody; its schedule goes with it. */
 const START: Statement = {
   name: 'schedule_start',
-  text: `insert into run (id, tenant_id, account_id, flow_id, revision, state, trigger, schedule_id, start_node, input, wake_at, created_at)
-    select $1, tenant_id, account_id, id, revision, 'queued', 'schedule', $3, $4, $5::json, $6::timestamptz, $6::timestamptz
+  text: `insert into run (id, tenant_id, account_id, flow_id, revision, state, trigger, schedule_id, start_node, input, wake_at, created_at,
+        priority, tag, concurrency_key, concurrency_limit)
+    select $1, tenant_id, account_id, id, $7, 'queued', 'schedule', $3, $4, $5::json,
+        case when $10::text is null then $6::timestamptz end, $6::timestamptz, $8, $9, $10, $11
     from flow where id = $2 and deleted_at is null
     returning id`,
+}
+const REVISIONS: Statement = {
+  name: 'schedule_revisions',
+  text: 'select id, revision from flow where id = any ($1) and deleted_at is null',
 }
 const NEXT: Statement = { name: 'schedule_next', text: 'select min(next_run_at) as at from schedule' }
 
@@ -133,18 +146,19 @@ export class SchedulesService implements FlowSchedules {
     return rows.length > 0
   }
 
-  /** Starts a run for every schedule that is due. Returns how many. */
-  async fire(): Promise<number> {
+  /** Starts a run for every schedule that is due, on the terms of its flow. Returns how many. */
+  async fire(termsOf: TermsOf): Promise<number> {
     let fired = 0
     for (let taken = FIRE_BATCH; taken === FIRE_BATCH; ) {
       const now = this.clock.now()
       taken = await this.sql.transaction(async (tx) => {
         const due = await tx.query<ScheduleRow>(TAKE_DUE, [now])
+        const revisions = await revisionsOf(tx, due)
         for (const row of due) {
-          const input = JSON.stringify(row.payload ?? {})
-          const started = await tx.query(START, [newId('run'), row.flow_id, row.id, row.node, input, now])
+          const revision = revisions.get(row.flow_id)
+          const started = revision !== undefined && (await startRun(tx, row, revision, now, termsOf))
           crashPoint('schedule')
-          if (started.length > 0) {
+          if (started) {
             await tx.query(ADVANCE, [row.account_id, row.id, slotAfter(row, now), now])
             fired++
           } else await tx.query(DELETE, [row.account_id, row.id])
@@ -159,6 +173,27 @@ export class SchedulesService implements FlowSchedules {
     const [row] = await this.sql.query<{ at: Date | null }>(NEXT)
     return row?.at ?? undefined
   }
+}
+
+async function revisionsOf(tx: SqlSession, schedules: readonly ScheduleRow[]): Promise<Map<string, number>> {
+  if (schedules.length === 0) return new Map()
+  const flowIds = schedules.map((row) => row.flow_id)
+  const rows = await tx.query<{ id: string; revision: number }>(REVISIONS, [flowIds])
+  return new Map(rows.map(({ id, revision }) => [id, revision]))
+}
+
+async function startRun(
+  tx: SqlSession,
+  { flow_id, id, node, payload }: ScheduleRow,
+  revision: number,
+  now: Date,
+  termsOf: TermsOf,
+): Promise<boolean> {
+  const input = payload ?? {}
+  const { priority = 0, tag = 'default', concurrency } = await termsOf(flow_id, revision, input)
+  const values = [newId('run'), flow_id, id, node, JSON.stringify(input), now, revision, priority, tag]
+  const started = await tx.query(START, [...values, concurrency?.key ?? null, concurrency?.limit ?? null])
+  return started.length > 0
 }
 
 /** The first slot after `after`; null when there is none any more. Throws `StepError` for what is no cron expression. */
