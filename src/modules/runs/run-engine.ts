@@ -23,7 +23,7 @@ import { Reaper, type TakenOver } from './reaper.js'
 import { RUN_SUPPLIES, type RunSupplies, RunWorker } from './run.worker.js'
 import { RunEvents } from './run-events.js'
 import { RUN_HINT } from './run-hints.js'
-import { EngineNotReady, LeaseLost } from './runs.errors.js'
+import { EngineNotReady, LeaseLost, MemoryExhausted } from './runs.errors.js'
 import { RUN_TELEMETRY, type RunTelemetry, UNMEASURED } from './telemetry/run-telemetry.js'
 
 /** The tag of runs that name none. */
@@ -57,6 +57,8 @@ interface Parts {
 @Injectable()
 export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly logger = new Logger(RunEngine.name)
+  /** Of this process, however often it begins anew. */
+  readonly memory = new MemoryBudget()
   private parts?: Parts
   private beginning?: Promise<void>
   private stopped = false
@@ -115,6 +117,10 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
   async accept(run: Omit<NewRun, 'state'>): Promise<Accepted & Partial<Pick<NewRun, 'state'>>> {
     const parts = this.parts
     if (!parts) throw new EngineNotReady()
+    if (parts.worker.isOutOfMemory) {
+      this.telemetry.journal.turnedAway('memory')
+      throw new MemoryExhausted()
+    }
     const tag = run.tag ?? DEFAULT_TAG
     // One with a concurrency key begins once it has a slot.
     const place = run.concurrency ? undefined : parts.worker.reserve(tag)
@@ -223,6 +229,7 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
       onError,
     })
     const worker = new RunWorker({
+      memory: this.memory,
       sql: this.sql,
       clock: this.clock,
       engine: this.engine,

@@ -43,6 +43,8 @@ export interface RunHostParts {
   secrets: Readonly<Record<string, string>>
   masker: SecretMasker
   watch: RunWatch
+  /** Keeps account of what the run keeps in memory. */
+  hold(outcome: StepOutcome): void
   onError(error: unknown): void
 }
 
@@ -84,6 +86,7 @@ export class RunHost implements Host {
   record(outcome: StepOutcome): Promise<void> {
     crashPoint('effect-before-journal')
     this.parts.watch.settled(outcome)
+    this.parts.hold(outcome)
     this.recorded = this.parts.journal.write({
       kind: 'outcome',
       runId: this.run.id,
@@ -115,6 +118,7 @@ export class RunHost implements Host {
   ): Promise<StepOutcome> {
     const outcome = await this.parts.transactions.run({ ...step, run: this.run }, work, signal)
     this.parts.watch.settled(outcome)
+    this.parts.hold(outcome)
     return outcome
   }
 

@@ -1,5 +1,5 @@
 import type { Graph } from '../../engine/graph.js'
-import type { FlowError, RunEnding } from '../../engine/host.js'
+import type { FlowError, RunEnding, StepOutcome } from '../../engine/host.js'
 import type { Engine } from '../../engine/interpreter.js'
 import type { Language } from '../../engine/language.js'
 import type { Clock } from '../../platform/clock/clock.js'
@@ -16,6 +16,7 @@ import type { Journal } from './journal/journal.js'
 import type { Ending, Writer } from './journal/records.js'
 import type { ChildRuns } from './lineage/child-runs.js'
 import { RunChildren } from './lineage/run-children.js'
+import { MemoryBudget, weightOf } from './memory-budget.js'
 import type { RunEvents } from './run-events.js'
 import { RunHost, type RunHostParts } from './run-host.js'
 import { LeaseLost, ValueUnavailable } from './runs.errors.js'
@@ -67,6 +68,7 @@ export interface WorkerParts {
   maxActive: number
   handOver: HandOver
   admissions: Admissions
+  memory?: MemoryBudget
   /** Runs were cancelled, here or elsewhere, because nobody waits for them any more. */
   onCancelled(runIds: readonly string[]): void
   onError(error: unknown, runId?: string): void
@@ -74,6 +76,8 @@ export interface WorkerParts {
 
 interface Active {
   suspect: boolean
+  /** What its values weigh. */
+  held: number
   controller: AbortController
   host?: RunHost
   done: Promise<void>
@@ -94,6 +98,7 @@ const CANCELLED = Symbol('cancelled')
 export class RunWorker {
   private readonly active = new Map<string, Active>()
   private readonly transactions: StepTransactions
+  private readonly memory: MemoryBudget
   private reserved = 0
   private stopping = false
   private claiming?: Promise<void>
@@ -108,6 +113,7 @@ export class RunWorker {
   private readonly writeEvents: NodeJS.Timeout
 
   constructor(private readonly parts: WorkerParts) {
+    this.memory = parts.memory ?? new MemoryBudget()
     this.transactions = new StepTransactions(parts.sql, parts.owner, parts.supplies.values)
     this.look = setInterval(() => this.lookForWork(), LOOK_MS)
     this.writeEvents = setInterval(() => {
@@ -129,13 +135,19 @@ export class RunWorker {
 
   /** Runs that it could take now. */
   get room(): number {
+    if (this.isOutOfMemory) return 0
     return this.parts.maxActive - this.active.size - this.reserved
+  }
+
+  /** True while the values of its runs, and of what waits to be written, leave no memory for more of them. */
+  get isOutOfMemory(): boolean {
+    return this.memory.isExhausted(this.parts.journal.queuedChars)
   }
 
   /** Begins to interpret a run that this process owns. */
   start(run: TakenRun): void {
     const controller = new AbortController()
-    const active: Active = { controller, suspect: run.suspect ?? false, done: Promise.resolve() }
+    const active: Active = { controller, suspect: run.suspect ?? false, held: 0, done: Promise.resolve() }
     this.active.set(run.id, active)
     const watch = (this.parts.telemetry ?? UNMEASURED).taken(run)
     const context = { runId: run.id, requestId: run.requestId, traceId: watch.traceId }
@@ -144,6 +156,7 @@ export class RunWorker {
       .then((how) => watch.rests(how))
       .finally(() => {
         this.active.delete(run.id)
+        this.memory.release(active.held)
         if (run.concurrencyKey !== undefined)
           this.parts.admissions.ask({ accountId: run.accountId, key: run.concurrencyKey })
         if (this.handed.length > 0) this.claimHandedSoon()
@@ -301,7 +314,14 @@ export class RunWorker {
       supplies.values?.restore(run),
     ])
     const onError = (error: unknown) => this.parts.onError(error, run.id)
+    const hold = (...outcomes: readonly Pick<StepOutcome, 'output' | 'shared'>[]) => {
+      const weight = outcomes.reduce((sum, { output, shared }) => sum + weightOf(output, shared), 0)
+      active.held += weight
+      this.memory.hold(weight)
+    }
+    hold({ output: run.input }, ...run.history)
     const host = new RunHost(run, {
+      hold,
       clock,
       journal,
       transactions,

@@ -32,6 +32,24 @@ export class JournalFull extends DomainError {
   }
 }
 
+/** So many accepts of one account wait that others would have no place. */
+export class TooManyStarts extends DomainError {
+  constructor() {
+    super('rate_limited', 'too-many-starts', 'Too many starts', 'Too many starts of this account wait to be recorded', {
+      retryAfter: 1,
+    })
+  }
+}
+
+/** The values of the runs that are under way take all the memory that they may. */
+export class MemoryExhausted extends DomainError {
+  constructor() {
+    super('unavailable', 'overloaded', 'Overloaded', 'The runs that are under way need all memory; try again shortly', {
+      retryAfter: 2,
+    })
+  }
+}
+
 /** The database could not be reached in time; whether the run was accepted is not known. */
 export class JournalUnavailable extends DomainError {
   constructor() {

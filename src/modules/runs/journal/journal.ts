@@ -4,7 +4,7 @@ import type { LastingConnection } from '../../../platform/database/lasting-conne
 import type { Sql, SqlSession, Statement } from '../../../platform/database/sql.js'
 import { LogRoom } from '../host/log-budget.js'
 import type { LateOutcome } from '../late-outcomes.js'
-import { JournalFull, JournalUnavailable, LeaseLost } from '../runs.errors.js'
+import { JournalFull, JournalUnavailable, LeaseLost, TooManyStarts } from '../runs.errors.js'
 import { type JournalTelemetry, UNMEASURED } from '../telemetry/run-telemetry.js'
 import { flushDocument, type Row, rowsOf, valuesOf } from './flush.js'
 import {
@@ -16,6 +16,7 @@ import {
   type StoredEvent,
   type Writer,
 } from './records.js'
+import { Shares } from './shares.js'
 import { type LargeValues, Spills } from './spills.js'
 
 export interface JournalLimits {
@@ -23,6 +24,8 @@ export interface JournalLimits {
   maxQueued: number
   /** Characters of rows that may wait in a lane before further runs are refused. */
   maxQueuedChars: number
+  /** Accepts of one account that may wait. */
+  maxAcceptsOfAccount: number
   /** How long an accept may wait for a database that cannot be reached. */
   acceptPatienceMs: number
 }
@@ -43,6 +46,7 @@ export interface JournalOptions extends Partial<JournalLimits> {
 const DEFAULT_LIMITS: JournalLimits = {
   maxQueued: 20_000,
   maxQueuedChars: 64 * 1024 * 1024,
+  maxAcceptsOfAccount: 10_000,
   acceptPatienceMs: 5_000,
 }
 
@@ -88,6 +92,7 @@ export class Journal {
   private readonly onLate: (outcome: LateOutcome) => void
   private readonly onCancelled: (runIds: readonly string[]) => void
   private readonly spills: Spills
+  private readonly shares: Shares
   readonly telemetry: JournalTelemetry
   /** For the log lines of all runs that wait to be written. */
   readonly logRoom = new LogRoom()
@@ -106,18 +111,23 @@ export class Journal {
     this.onCancelled = onCancelled ?? (() => {})
     this.telemetry = telemetry ?? UNMEASURED.journal
     this.spills = new Spills(values)
+    this.shares = new Shares(this.limits.maxAcceptsOfAccount)
     this.lanes = Array.from({ length: LANES }, () => new Lane(this, sql.lasting('millrace journal')))
     this.log = new Lane(this, sql.lasting('millrace log'))
   }
 
-  /** Resolves once the run is durable. Throws `JournalFull` or `JournalUnavailable` when it cannot be taken now. */
+  /** Resolves once the run is durable. Throws `JournalFull`, `TooManyStarts` or `JournalUnavailable` when it cannot be taken now. */
   async accept(run: NewRun): Promise<Accepted> {
     const lane = this.lane(run.id)
     if (this.isClosed || lane.isFull(this.limits) || this.spills.chars >= this.limits.maxQueuedChars) {
       this.telemetry.turnedAway('full')
       throw new JournalFull()
     }
-    const answer = await this.submit({ kind: 'accept', run }, run.tenantId)
+    if (this.shares.isTaken(run.accountId)) {
+      this.telemetry.turnedAway('share')
+      throw new TooManyStarts()
+    }
+    const answer = await this.shares.within(run.accountId, () => this.submit({ kind: 'accept', run }, run.tenantId))
     const stored = answer.accepted?.find((accepted) => accepted.asked === run.id)
     if (!stored || stored.id === run.id) return { id: run.id, createdAt: run.createdAt, repeated: false }
     return {
@@ -183,6 +193,11 @@ export class Journal {
     return this.lanes.reduce((sum, lane) => sum + lane.length, this.log.length)
   }
 
+  /** Characters that wait to be written, or to be put aside. */
+  get queuedChars(): number {
+    return this.lanes.reduce((sum, lane) => sum + lane.queuedChars, this.log.queuedChars + this.spills.chars)
+  }
+
   async send(rows: readonly Row[], connection: SqlSession): Promise<FlushAnswer> {
     this.checkLease()
     const document = flushDocument(rows)
@@ -223,6 +238,7 @@ class Lane {
   private queue: Entry[] = []
   private inFlight: Entry[] = []
   private chars = 0
+  private charsInFlight = 0
   private flushing?: Promise<void>
 
   constructor(
@@ -232,6 +248,10 @@ class Lane {
 
   get length(): number {
     return this.queue.length + this.inFlight.length
+  }
+
+  get queuedChars(): number {
+    return this.chars + this.charsInFlight
   }
 
   holds(runId: string): boolean {
@@ -280,6 +300,7 @@ class Lane {
         await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS[Math.min(failures++, RECONNECT_MS.length - 1)]))
       }
       this.inFlight = []
+      this.charsInFlight = 0
     }
     this.flushing = undefined
   }
@@ -294,6 +315,7 @@ class Lane {
       count++
     }
     this.chars -= chars
+    this.charsInFlight = chars
     return this.queue.splice(0, count)
   }
 

@@ -24,7 +24,12 @@ export function measuredJournal(metrics: Metrics, tracing: Tracing): JournalTele
     help: 'Runs that were not accepted: too much waited to be written, or the database was away.',
     labels: ['reason'],
   })
-  const away = { full: turnedAway.with('full'), unavailable: turnedAway.with('unavailable') }
+  const away = {
+    full: turnedAway.with('full'),
+    share: turnedAway.with('share'),
+    memory: turnedAway.with('memory'),
+    unavailable: turnedAway.with('unavailable'),
+  }
   const refused = metrics.count({
     name: 'millrace_journal_refused_records_total',
     help: 'Records that the database refused. Each is a fault of the program.',

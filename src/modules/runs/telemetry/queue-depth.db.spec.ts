@@ -66,9 +66,9 @@ it('counts what waits by why it does, and how long the longest has been due', as
 it('says so when the database does not answer, and asks again', async () => {
   let away = true
   const sql = Object.create(database.sql, {
-    query: {
-      value: (...asked: Parameters<typeof database.sql.query>) =>
-        away ? Promise.reject(new Error('away')) : database.sql.query(...asked),
+    transaction: {
+      value: (work: Parameters<typeof database.sql.transaction>[0]) =>
+        away ? Promise.reject(new Error('away')) : database.sql.transaction(work),
     },
   })
   const depths = new QueueDepths(sql)

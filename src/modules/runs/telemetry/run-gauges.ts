@@ -60,7 +60,7 @@ export class RunGauges {
     metrics.asked(
       {
         name: 'millrace_queue_runs',
-        help: 'Live runs of all processes, by state, counted up to 100000: every process tells the same, so take the maximum.',
+        help: 'Live runs of all processes, by state, counted up to 20000: every process tells the same, so take the maximum.',
       },
       async () => {
         const depth = await depths.now()

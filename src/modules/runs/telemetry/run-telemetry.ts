@@ -25,7 +25,7 @@ export interface JournalTelemetry {
   /** One statement has been committed; `startedAt` by `performance.now()`. */
   flushed(flush: { records: number; chars: number; startedAt: number; queued: number }): void
   /** A run was not taken: too much waits to be written, or the database is away. */
-  turnedAway(reason: 'full' | 'unavailable'): void
+  turnedAway(reason: 'full' | 'share' | 'memory' | 'unavailable'): void
   /** The database refuses something among these records, which are halved to find it. */
   halved(): void
   /** The database refuses this one record. */
