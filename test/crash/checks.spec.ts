@@ -116,6 +116,7 @@ function sound(): Wave {
   wave.request('run_chain:four', 990)
   wave.record.effects.sort((one, other) => one.at - other.at)
   wave.record.faults.push({ kind: 'death', at: START + 1_000, server: 'api-1', cause: 'kill api' })
+  wave.record.faults.push({ kind: 'up', at: START + 3_000, server: 'api-1' })
   wave.record.faults.push({ kind: 'stopped', at: START + 90_000, server: 'api-1', code: 0 })
   wave.record.ledger.push({ kind: 'cancelled', at: START + 2_310, run: 'run_cancel' })
   wave.record.ledger.push({ kind: 'scheduled', at: START + 150, schedule: 'every', everySeconds: 2 })

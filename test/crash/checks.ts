@@ -182,6 +182,19 @@ export function countsAreExact({ outcomes, runs, counted }: CrashRecord): string
   return counted === done ? [] : [`the counters stand at ${counted}, and ${done} runs have counted`]
 }
 
+/** How long after each cancel its run was last heard of outside, in ms. */
+export function latenessOfCancels({ runs, effects }: CrashRecord): number[] {
+  const cancelledAt = new Map(
+    runs.flatMap(({ id, state, finishedAt }) => (state === 'cancelled' ? [[id, finishedAt ?? 0] as const] : [])),
+  )
+  const last = new Map([...cancelledAt.keys()].map((run) => [run, 0]))
+  for (const { key, at } of arrivals(effects)) {
+    const run = (key ?? '').split(':')[0] as string
+    last.set(run, Math.max(last.get(run) ?? 0, at - (cancelledAt.get(run) ?? at)))
+  }
+  return [...cancelledAt.keys()].map((run) => last.get(run) ?? 0)
+}
+
 /** Once a cancel is final, nothing of that run starts any more, but for the moment in which its owner hears of it. */
 export function nothingStartsAfterCancel({ ledger, runs, effects, faults }: CrashRecord): string[] {
   const deaf = interruptionsIn(faults)

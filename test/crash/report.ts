@@ -43,6 +43,7 @@ export function report(waves: readonly WaveResult[], seed: number): string {
         times.length === 0 ? `${HOW[how]}: none` : `${HOW[how]}: ${percentiles(times)} (${times.length} runs)`,
       )
     }),
+    line('cancels', cancelled(waves.flatMap((wave) => wave.cancels))),
     ...waves.map(({ options, throughput: { before, after } }) =>
       line(
         'throughput',
@@ -59,6 +60,12 @@ export function accusation({ options, violations }: WaveResult): string {
     ...cases.slice(0, 10).map((one) => `  ${one}`),
   ])
   return [...lines, `the evidence is in ${options.folder}; --seed ${options.seed} decides the same again`].join('\n')
+}
+
+function cancelled(lateness: readonly number[]): string {
+  const late = lateness.filter((ms) => ms > 0)
+  if (late.length === 0) return `${lateness.length}, and no step began after any`
+  return `${lateness.length}; in ${late.length} runs a step still began, the last ${seconds(Math.max(...late))} after the cancel`
 }
 
 function pointsIn(faults: readonly FaultEntry[]): string[] {

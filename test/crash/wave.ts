@@ -2,7 +2,7 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { AppendLog } from './append-log.js'
-import { unaccounted, type Violation, violationsIn } from './checks.js'
+import { latenessOfCancels, unaccounted, type Violation, violationsIn } from './checks.js'
 import { Client } from './client.js'
 import { Cluster } from './cluster/cluster.js'
 import type { Role } from './cluster/server.js'
@@ -54,6 +54,8 @@ export interface WaveResult {
   /** Outcomes that came when the run was another's. */
   late: number
   recoveries: Recovery[]
+  /** For each cancelled run, how long after its cancel a step of its last began, in ms. */
+  cancels: number[]
   throughput: Throughput
   seconds: number
 }
@@ -182,6 +184,7 @@ function resultOf(
     duplicates: repeats.length,
     zombies: repeats.filter(({ arrival }) => thaws.some((at) => arrival.at >= at && arrival.at < at + 3_000)).length,
     late: record.late,
+    cancels: latenessOfCancels(record),
     throughput: record.throughput,
   }
 }
