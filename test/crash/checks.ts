@@ -390,7 +390,7 @@ function interruptionsIn(faults: readonly FaultEntry[]): { from: number; until: 
 function outagesIn(faults: readonly FaultEntry[]): { from: number; until: number }[] {
   const up = new Set(faults.flatMap((entry) => ('server' in entry ? [entry.server] : [])))
   const outages: { from: number; until: number }[] = []
-  for (const entry of faults) {
+  for (const entry of [...faults].sort((one, other) => one.at - other.at)) {
     if (!('server' in entry)) continue
     const wasUp = up.size > 0
     if (entry.kind === 'up' || entry.kind === 'thawed') up.add(entry.server)
