@@ -32,6 +32,11 @@ export class MemoryBudget {
     this.held -= weight
   }
 
+  /** What runs hold at the moment. */
+  get weight(): number {
+    return this.held
+  }
+
   /** `queued`: characters that wait to be written. */
   isExhausted(queued: number): boolean {
     if (this.held + queued >= this.most) return true

@@ -3,7 +3,7 @@ import type { RunEvent } from '../../../engine/host.js'
 import type { JournalRecord, StoredEvent } from '../journal/records.js'
 import { LeaseLost } from '../runs.errors.js'
 import { EventWriter } from './event-writer.js'
-import { LOG_LIMITS, LogBudget, type Logged, LogRoom } from './log-budget.js'
+import { LOG_LIMITS, LogBudget, type Logged, type LogLine, LogRoom } from './log-budget.js'
 
 describe('the events of a run', () => {
   it('are kept back until there are a hundred, or somebody asks for them', async () => {
@@ -153,7 +153,7 @@ describe('the log of a run', () => {
   })
 })
 
-function said(message: string): RunEvent {
+function said(message: string): LogLine {
   return { type: 'log', level: 'info', message, node: 'a', nodeType: 't', at: new Date() }
 }
 

@@ -295,14 +295,19 @@ class Lane {
         failures = 0
       } catch (error) {
         const again = this.stillWilling(entries, error, failures)
+        this.landed()
         this.journal.telemetry.resent(again.length)
         this.putBack(again)
         await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS[Math.min(failures++, RECONNECT_MS.length - 1)]))
       }
-      this.inFlight = []
-      this.charsInFlight = 0
+      this.landed()
     }
     this.flushing = undefined
+  }
+
+  private landed(): void {
+    this.inFlight = []
+    this.charsInFlight = 0
   }
 
   /** The next flush: at least one entry, and as many more as fit. */
