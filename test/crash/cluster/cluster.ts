@@ -21,6 +21,8 @@ const GRACE_MS = 1_000
 
 /** One Postgres, perhaps one Redis, and several processes of the product on them. */
 export class Cluster {
+  private forget = () => {}
+
   private constructor(
     readonly folder: string,
     readonly postgres: PostgresUnderTest,
@@ -63,10 +65,19 @@ export class Cluster {
       })
     })
     const cluster = new Cluster(folder, postgres, redis, servers)
-    // The first makes the schema and the keys.
-    for (const server of servers)
-      if (!(await server.start())) throw new Error(`${server.name} did not start: see ${logs}`)
-    return cluster
+    const abandon = () => cluster.abandon()
+    process.once('exit', abandon)
+    cluster.forget = () => process.off('exit', abandon)
+    try {
+      // The first makes the schema and the keys.
+      for (const server of servers) {
+        if (!(await server.start())) throw new Error(`${server.name} did not start: see ${logs}`)
+      }
+      return cluster
+    } catch (error) {
+      await cluster.destroy()
+      throw error
+    }
   }
 
   /** Those that answer HTTP now. */
@@ -74,8 +85,14 @@ export class Cluster {
     return this.servers.filter(({ role, isUp }) => role === 'api' && isUp)
   }
 
+  /** The harness itself ends in the middle: no server outlives it. */
+  private abandon(): void {
+    for (const { pid, isThere } of this.servers) if (isThere) process.kill(pid, 'SIGKILL')
+  }
+
   /** Everything is gone when this resolves, in whatever state it was. */
   async destroy(): Promise<void> {
+    this.forget()
     await Promise.all(this.servers.map((server) => server.kill()))
     await this.redis?.stop()
     await this.postgres.stop()
