@@ -5,7 +5,7 @@ import { print, type Row } from './table.js'
 import { Meter } from './usage.js'
 
 const WAITING = 1_000
-const SETTLE_MS = 3_000
+const SETTLE_MS = 2_000
 
 const APPROVAL = `metadata: { name: bench, version: "1" }
 nodes:
@@ -21,7 +21,7 @@ export async function atRest(lab: Lab): Promise<void> {
   const url = await lab.database()
   const server = await lab.server(url)
   const meter = await Meter.open(url)
-  const seconds = lab.options.short ? 10 : 30
+  const seconds = lab.options.short ? 5 : 30
   const measure = async (state: string): Promise<Row> => {
     await delay(SETTLE_MS)
     const before = await meter.read(server.pid)

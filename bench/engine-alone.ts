@@ -6,21 +6,25 @@ import { Meter, perRun } from './usage.js'
 
 const LANES = 64
 
-/** Our journal against one that commits every record alone: same engine, same steps, same Postgres, no HTTP. Resolves with runs per second of two light steps. */
+/**
+ * Our journal against one that commits every record alone: same engine, same steps, same Postgres, no HTTP. Resolves with runs per second
+ * of two steps.
+ */
 export async function engineAlone(lab: Lab): Promise<number> {
   const url = await lab.migrated()
   const meter = await Meter.open(url)
   const sql = lab.sql(url)
   const rows: Row[] = []
   let best = 0
-  for (const [workload, graph, lanes] of [
+  const workloads = [
     ['2 light steps', lightFlow(2, 'pure'), LANES],
     ['2 effect steps', lightFlow(2, 'effect'), LANES],
     ['40 light steps', lightFlow(40, 'pure'), LANES],
     ['40 effect steps', lightFlow(40, 'effect'), LANES],
     ['40 light steps', lightFlow(40, 'pure'), 1],
     ['40 effect steps', lightFlow(40, 'effect'), 1],
-  ] as const) {
+  ] as const
+  for (const [workload, graph, lanes] of lab.options.short ? workloads.slice(0, 3) : workloads) {
     let grouped = 0
     for (const kind of ['group', 'commit per record'] as const) {
       const host = await InProcess.start(sql, kind, graph)

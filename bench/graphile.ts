@@ -7,7 +7,7 @@ import { Meter, perRun } from './usage.js'
 
 const LANES = 64
 const BATCH = 100
-const BACKLOG = 20_000
+const BACKLOG = { short: 5_000, full: 20_000 }
 
 const silent = new Logger(() => () => {})
 
@@ -19,8 +19,11 @@ export async function graphileWorker(lab: Lab, ours: number): Promise<void> {
   const url = await lab.database()
   const meter = await Meter.open(url)
   const pool = new pg.Pool({ connectionString: url, max: 20 })
+  pool.on('error', () => {})
+  pool.on('connect', (client) => client.on('error', () => {}))
   const utils = await makeWorkerUtils({ pgPool: pool, logger: silent })
   await utils.migrate()
+  const backlog = lab.options.short ? BACKLOG.short : BACKLOG.full
   const rows: Row[] = []
   const measure = async (what: string, work: (done: Samples) => Promise<void>) => {
     const before = await meter.settled()
@@ -44,8 +47,8 @@ export async function graphileWorker(lab: Lab, ours: number): Promise<void> {
     ['drain, 10 at once, fetched and completed in batches', { size: 500 }],
   ] as const) {
     await utils.withPgClient((client) => client.query('truncate graphile_worker._private_jobs'))
-    await fill(utils)
-    await measure(how, (done) => drain(pool, done, localQueue))
+    await fill(utils, backlog)
+    await measure(how, (done) => drain(pool, done, backlog, localQueue))
   }
   await measure(`add and process, ${LANES} at once`, (done) => addAndProcess(lab, pool, utils, done))
 
@@ -68,17 +71,22 @@ function jobs(count: number): { identifier: string; payload: object }[] {
   return Array.from({ length: count }, () => ({ identifier: 'light', payload: { n: 1 } }))
 }
 
-async function fill(utils: WorkerUtils): Promise<void> {
-  for (let job = 0; job < BACKLOG; job += 1_000) await utils.addJobs(jobs(1_000))
+async function fill(utils: WorkerUtils, backlog: number): Promise<void> {
+  for (let job = 0; job < backlog; job += 1_000) await utils.addJobs(jobs(1_000))
 }
 
 /** Every job takes its time from the start of the worker on: what matters here is the rate. */
-async function drain(pool: pg.Pool, done: Samples, localQueue: { size: number } | undefined): Promise<void> {
+async function drain(
+  pool: pg.Pool,
+  done: Samples,
+  backlog: number,
+  localQueue: { size: number } | undefined,
+): Promise<void> {
   const began = performance.now()
   await new Promise<void>((resolve, reject) => {
     const light = () => {
       done.add(performance.now() - began)
-      if (done.count === BACKLOG) void worker.then((runner) => runner.stop()).then(resolve, reject)
+      if (done.count === backlog) void worker.then((runner) => runner.stop()).then(resolve, reject)
     }
     const worker = run({
       pgPool: pool,

@@ -1,7 +1,11 @@
 import pg from 'pg'
 
-/** What a history is made of: mostly completed runs of a few flows, some failed, few cancelled, hardly any that wait. */
-const FLOWS = 20
+/**
+ * What a history is made of: mostly completed runs of a few flows, one in twenty failed. However long it is, twelve runs wait, twelve are
+ * cancelled, all of one flow, and one flow has twelve runs: a full page of each, to be found among a thousand or a million others.
+ */
+const FLOWS = 4
+const RARE = 12
 const OTHER_ACCOUNTS = 10
 
 /**
@@ -38,17 +42,19 @@ const ULID = `(
 const SEED_RUNS = `
   insert into run (id, tenant_id, account_id, flow_id, revision, state, trigger, input, result, error, created_at, finished_at)
   select 'run_' || ${ULID}, 'default',
-    case when i % 10 = 0 then 'account_other_' || i / 10 % $4::integer else $2::text end,
-    case when i % 10 = 0 then 'flow_other_' || i / 10 % $4::integer
-      when i % 10007 = 1 then 'flow_rare' else 'flow_' || i % $3::integer end,
+    case when is_other then 'account_other_' || i / 10 % $4::integer else $2::text end,
+    case when is_other then 'flow_other_' || i / 10 % $4::integer
+      when rare = 1 then 'flow_rare' when rare = 2 then 'flow_1' else 'flow_' || i % $3::integer end,
     1, state, 'api', '{"n":1}', case when state = 'completed' then '{"n":1}'::json end,
     case when state = 'failed' then '{"message":"HTTP request failed with status 500","code":"http_status"}'::json end, at,
     case when state <> 'waiting' then at + interval '40 ms' end
   from (
-    select i, at, (extract(epoch from at) * 1000)::bigint as ms,
-      case when i % 20011 = 3 then 'waiting' when i % 1009 = 2 then 'cancelled' when i % 31 = 1 then 'failed' else 'completed' end as state
-    from (select i, date_trunc('milliseconds', now() - interval '20 days' * (1 - i / $1::float8)) as at
-      from generate_series(1, $1::integer) as i) as made) as run`
+    select i, at, (extract(epoch from at) * 1000)::bigint as ms, i % 10 = 0 as is_other, rare,
+      case when rare = 3 then 'waiting' when rare = 2 then 'cancelled' when i % 21 = 4 then 'failed' else 'completed' end as state
+    from (
+      select i, i % ($1::integer / ${RARE}) as rare, date_trunc('milliseconds', now() - interval '20 days' * (1 - i / $1::float8)) as at
+      from generate_series(1, $1::integer) as i where i % ($1::integer / ${RARE}) not in (1, 2, 3) or i % 10 <> 0) as numbered
+  ) as run`
 
 const SEED_OUTCOMES = `
   insert into step_outcome (run_id, path, attempt, node, node_type, state, action, output, started_at, finished_at)

@@ -33,11 +33,11 @@ export class Lab {
   }
 
   get seconds(): number {
-    return this.options.short ? 3 : 8
+    return this.options.short ? 2 : 8
   }
 
   get warmUpSeconds(): number {
-    return this.options.short ? 1.5 : 4
+    return this.options.short ? 1 : 4
   }
 
   /** This checkout, and the other one where there is one. */

@@ -9,7 +9,7 @@ import { print, type Row } from './table.js'
 import { WORKLOADS } from './workloads.js'
 
 const FEW = 1_000
-const MANY = 1_000_000
+const MANY = { short: 100_000, full: 1_000_000 }
 /** What the issue asks for: page 1 of a million may cost half as much again as page 1 of a thousand. */
 const MOST = 1.5
 
@@ -17,27 +17,29 @@ const MOST = 1.5
 const LISTS: { list: string; http: string; flowId?: string; states?: readonly RunState[] }[] = [
   { list: 'all', http: '' },
   { list: 'completed', http: 'status=completed', states: ['completed'] },
-  { list: 'failed', http: 'status=failed', states: ['failed'] },
-  { list: 'cancelled (1 in 1,000)', http: 'status=cancelled', states: ['cancelled'] },
-  { list: 'live (1 in 20,000)', http: 'status=running', states: ['queued', 'running', 'waiting'] },
-  { list: 'of a flow', http: 'flow_id=flow_7', flowId: 'flow_7' },
-  { list: 'of a rare flow', http: 'flow_id=flow_rare', flowId: 'flow_rare' },
-  { list: 'of a flow, failed', http: 'flow_id=flow_7&status=failed', flowId: 'flow_7', states: ['failed'] },
-  { list: 'of a flow, cancelled', http: 'flow_id=flow_7&status=cancelled', flowId: 'flow_7', states: ['cancelled'] },
+  { list: 'failed, 1 in 20', http: 'status=failed', states: ['failed'] },
+  { list: 'cancelled, a dozen', http: 'status=cancelled', states: ['cancelled'] },
+  { list: 'live, a dozen', http: 'status=running', states: ['queued', 'running', 'waiting'] },
+  { list: 'of a flow', http: 'flow_id=flow_1', flowId: 'flow_1' },
+  { list: 'of a flow with a dozen', http: 'flow_id=flow_rare', flowId: 'flow_rare' },
+  { list: 'of a flow, completed', http: 'flow_id=flow_1&status=completed', flowId: 'flow_1', states: ['completed'] },
+  { list: 'of a flow, failed', http: 'flow_id=flow_1&status=failed', flowId: 'flow_1', states: ['failed'] },
+  { list: 'of a flow, cancelled', http: 'flow_id=flow_1&status=cancelled', flowId: 'flow_1', states: ['cancelled'] },
 ]
 
-/** A thousand runs against a million: what page 1 of a list costs, and what an execution costs that is made on top of them. */
+/** Few runs against very many: what page 1 of a list costs, and what an execution costs that is made on top of them. */
 export async function history(lab: Lab, isAsked: (name: string) => boolean): Promise<void> {
   const few = await seeded(lab, FEW)
-  const many = await seeded(lab, MANY)
-  if (isAsked('lists')) await lists(lab, few, many)
+  const most = lab.options.short ? MANY.short : MANY.full
+  const many = await seeded(lab, most)
+  if (isAsked('lists')) await lists(lab, few, many, most)
   const workload = WORKLOADS.find(({ name }) => name === '2 light steps, more at once')
   if (!isAsked('history') || !workload) return
   const build = lab.builds.at(-1)
   const rows: Row[] = []
   for (const [runs, url] of [
     [FEW, few],
-    [MANY, many],
+    [most, many],
   ] as const) {
     if (build) rows.push({ 'runs before': runs, ...(await measure(lab, build, workload, url)) })
   }
@@ -54,7 +56,7 @@ async function seeded(lab: Lab, runs: number): Promise<string> {
   return url
 }
 
-async function lists(lab: Lab, few: string, many: string): Promise<void> {
+async function lists(lab: Lab, few: string, many: string, most: number): Promise<void> {
   const times = lab.options.short ? 100 : 400
   const servers = [await lab.server(few), await lab.server(many)] as const
   const sqls = [lab.sql(few), lab.sql(many)] as const
@@ -70,18 +72,21 @@ async function lists(lab: Lab, few: string, many: string): Promise<void> {
     const { total } = await servers[1].ask<{ total: number }>('GET', `/api/v1/executions?${http}`)
     rows.push({
       list,
-      'of a million': total,
-      'HTTP p50, 1,000': overHttp[0].quantile(0.5),
-      'HTTP p50, 1,000,000': overHttp[1].quantile(0.5),
-      'HTTP ratio': overHttp[1].quantile(0.5) / overHttp[0].quantile(0.5),
-      'query p50, 1,000': query[0].quantile(0.5),
-      'query p50, 1,000,000': query[1].quantile(0.5),
-      'query ratio': query[1].quantile(0.5) / query[0].quantile(0.5),
+      [`of ${most}`]: total,
+      'HTTP p50, few': overHttp[0].quantile(0.5),
+      'HTTP p50, many': overHttp[1].quantile(0.5),
+      'HTTP ratio': ratio(overHttp),
+      'query p50, few': query[0].quantile(0.5),
+      'query p50, many': query[1].quantile(0.5),
+      'query ratio': ratio(query),
     })
   }
   for (const sql of sqls) await sql.close()
   for (const server of servers) await server.stop()
-  print(`Page 1 of a list of runs (ms, asked for in turns; the ratio is to be at most ${MOST})`, rows)
+  print(
+    `Page 1 of a list among ${FEW} and among ${most} runs (ms, asked for in turns; the ratio is to be at most ${MOST})`,
+    rows,
+  )
 }
 
 /** Both are asked in turns, so that what else the machine does weighs on both alike. */
@@ -95,6 +100,11 @@ async function inTurns(times: number, ask: (index: 0 | 1) => Promise<unknown>): 
     }
   }
   return samples
+}
+
+/** Of what the quickest tenth takes, which other work on the machine disturbs least. */
+function ratio([few, many]: readonly [Samples, Samples]): number {
+  return many.quantile(0.1) / few.quantile(0.1)
 }
 
 async function accountOf(server: BenchServer): Promise<string> {
