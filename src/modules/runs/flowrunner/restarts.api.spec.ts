@@ -193,6 +193,54 @@ describe('resuming', () => {
     expect(asked.map(({ key }) => key)).toEqual(['a', 'a#2', 'a#3', 'a#3', 'b'].map((path) => `${failed.id}:${path}`))
   })
 
+  it('does not repeat what must never run twice, and was lost in flight', async () => {
+    const flow = await user.flow({
+      start: script('return 1', { default: 'a' }),
+      a: effect('/a', { default: 'pay' }),
+      pay: {
+        type: 'http.request',
+        'x-guarantee': 'at_most_once',
+        params: { url: outside.url('/never'), method: 'POST' },
+        next: { unknown: 'ask' },
+      },
+      ask: script('return { asked: error.code }'),
+    })
+    const arrival = outside.arrival('/never')
+    const id = await user.start(flow)
+    await arrival
+    await user.delete(`/api/v1/executions/${id}`).expect(200)
+    const calls = outside.at('/never').length
+    expect((await goOn(id, 'resume')).result).toEqual({ asked: 'unknown_outcome' })
+    expect(outside.at('/never')).toHaveLength(calls)
+    expect(paths()).toEqual(['/a'])
+  })
+
+  it('and replaying take over large outputs, and a large input', async () => {
+    const text = 'x'.repeat(200_000)
+    breakDown('/b')
+    const failed = await started(
+      {
+        big: script('return { text: input.text + "y" }', { default: 'b' }),
+        b: effect('/b', { default: 'end' }),
+        end: script('return { length: results.big.text.length, input: input.path }'),
+      },
+      { text },
+    )
+    const rows = await database.query(
+      'select input_ref from run where id = $1 union all select output_ref from step_outcome where run_id = $1 and path = $2',
+      [failed.id, 'big'],
+    )
+    for (const { input_ref } of rows) expect(input_ref).toMatch(/^sha256:/)
+    broken.clear()
+    const resumed = await goOn(failed.id, 'resume')
+    expect(resumed.status).toBe('completed')
+    expect(resumed.result.length).toBe(200_001)
+    expect(resumed.input).toEqual({ text })
+    const replayed = await goOn(resumed.id, 'replay', { from_node: 'end' })
+    expect(replayed.result.length).toBe(200_001)
+    expect(paths()).toEqual(['/b', '/b'])
+  })
+
   it('lets a flow below go on as well, under its keys', async () => {
     breakDown('/b')
     const below = await user.flow({ start: script('return input', { default: 'a' }), ...chain() })

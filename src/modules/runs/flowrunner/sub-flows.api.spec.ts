@@ -1,5 +1,6 @@
 import { DataSource } from 'typeorm'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { stringify } from 'yaml'
 import { type ApiUnderTest, apiUnderTest } from '../../../../test/support/api.js'
 import { definitionOf, type Execution, FlowRunnerUser } from '../../../../test/support/flowrunner-user.js'
 import { json, Outside } from '../../../../test/support/outside.js'
@@ -168,6 +169,33 @@ describe('a flow that runs another', () => {
     await signal('wake-both', { ok: true })
     expect(await user.ended(id)).toMatchObject({ status: 'completed', result: { data: { ok: true } } })
     expect(await children(id)).toHaveLength(1)
+  })
+
+  it('keeps to the limits that its flow asks for, and frees its slot while it waits', async () => {
+    const limited = { 'x-run': { concurrency: { limit: 1 }, priority: 5 } }
+    const text = (nodes: object) => stringify({ metadata: { name: 'Spec' }, ...limited, nodes })
+    const flow = await user.flow(text({ start: script('return 1') }))
+    await user
+      .put(`/api/v1/flows/${flow}`, {
+        definition: text({
+          start: {
+            type: 'condition',
+            params: { condition_script: "return shared.left > 0 ? 'more' : 'done'" },
+            next: { more: 'call', done: 'end' },
+          },
+          call: call(flow, { input: { left: '${shared.left - 1}' } }, { default: 'end' }),
+          end: script('return { times: (input.times || 0) + 1 }'),
+        }),
+      })
+      .expect(200)
+    const parent = await user.flow({ start: call(flow, { input: { left: 2 } }) })
+    const done = await user.ended(await user.start(parent))
+    expect(done).toMatchObject({ status: 'completed', result: { times: 3 } })
+    const rows = await database.query(
+      'select concurrency_key, concurrency_limit, priority from run where flow_id = $1 and depth > 0',
+      [flow],
+    )
+    expect(rows).toEqual(Array(3).fill({ concurrency_key: `${flow}:`, concurrency_limit: 1, priority: 5 }))
   })
 
   it('tries again with another execution', async () => {
