@@ -28,6 +28,8 @@ const counted = new Map<string, number>()
 /** Held steps by run: resolved by the test. */
 const held = new Map<string, { release(): void; signal: AbortSignal }>()
 const graphs = new Map<string, Record<string, FakeNode>>()
+/** What the next runs meet as they begin. */
+const failures: Error[] = []
 
 const steps = [
   ...fakeSteps,
@@ -114,6 +116,19 @@ describe('a run', () => {
       state: 'failed',
       error: { message: 'no luck', node: 'bad', nodeType: 'fail' },
     })
+  })
+
+  it.each([
+    ['a connection that is refused', Object.assign(new Error('connect'), { code: 'ECONNREFUSED' })],
+    ['a connection that breaks', new Error('Connection terminated unexpectedly')],
+    ['a database that starts', Object.assign(new Error('the database system is starting up'), { code: '57P03' })],
+  ])('is not failed because of %s: it is taken up again', async (_, failure) => {
+    const { engine } = await process()
+    failures.push(failure)
+    const id = await start(engine, { last: { type: 'echo', params: { value: { ok: true } } } })
+    expect(await ended(id)).toMatchObject({ state: 'completed', result: { ok: true } })
+    expect(failures).toEqual([])
+    expect(await stored(id)).toMatchObject({ recoveries: 1 })
   })
 
   it('fails when its flow cannot be had any more', async () => {
@@ -341,6 +356,8 @@ async function process(): Promise<{ engine: RunEngine; events: RunEvents }> {
       return { graph: graphOf(nodes), language: fakeLanguage }
     },
     async hostParts() {
+      const failure = failures.pop()
+      if (failure) throw failure
       return {
         signals: signals(),
         secrets: {},
