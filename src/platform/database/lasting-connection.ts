@@ -1,5 +1,5 @@
 import pg from 'pg'
-import type { SqlSession, Statement } from './sql.js'
+import type { Sql, SqlSession, Statement } from './sql.js'
 
 /**
  * One connection outside the pools, so that nobody else's work stands in its way. For one statement at a time. It is opened by the first
@@ -8,7 +8,10 @@ import type { SqlSession, Statement } from './sql.js'
 export class LastingConnection implements SqlSession {
   private client?: Promise<pg.Client>
 
-  constructor(private readonly create: () => pg.Client) {}
+  constructor(
+    private readonly sql: Sql,
+    private readonly applicationName: string,
+  ) {}
 
   async query<Row extends pg.QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<Row[]> {
     this.client ??= this.open()
@@ -30,7 +33,7 @@ export class LastingConnection implements SqlSession {
   }
 
   private async open(): Promise<pg.Client> {
-    const client = this.create()
+    const client = this.sql.client(this.applicationName)
     await client.connect()
     const opened = this.client
     // A break while nothing is asked: the next statement shall not meet it.

@@ -1,5 +1,4 @@
 import pg from 'pg'
-import { LastingConnection } from './lasting-connection.js'
 
 /** One SQL text with a name, under which each connection parses and plans it once. */
 export interface Statement {
@@ -73,11 +72,6 @@ export class Sql implements SqlSession {
     // A break is met by the query that it breaks, or by a listener of the user's; without any the event would end the process.
     client.on('error', () => {})
     return client
-  }
-
-  /** A connection of one's own for one statement after another, opened when it is needed and again after it broke. */
-  lasting(applicationName: string): LastingConnection {
-    return new LastingConnection(() => this.client(applicationName))
   }
 
   async close(): Promise<void> {

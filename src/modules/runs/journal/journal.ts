@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { crashPoint } from '../../../platform/crash-point/crash-point.js'
-import type { LastingConnection } from '../../../platform/database/lasting-connection.js'
+import { LastingConnection } from '../../../platform/database/lasting-connection.js'
 import type { Sql, SqlSession, Statement } from '../../../platform/database/sql.js'
 import { LogRoom } from '../host/log-budget.js'
 import type { LateOutcome } from '../late-outcomes.js'
@@ -112,8 +112,8 @@ export class Journal {
     this.telemetry = telemetry ?? UNMEASURED.journal
     this.spills = new Spills(values)
     this.shares = new Shares(this.limits.maxAcceptsOfAccount)
-    this.lanes = Array.from({ length: LANES }, () => new Lane(this, sql.lasting('millrace journal')))
-    this.log = new Lane(this, sql.lasting('millrace log'))
+    this.lanes = Array.from({ length: LANES }, () => new Lane(this, new LastingConnection(sql, 'millrace journal')))
+    this.log = new Lane(this, new LastingConnection(sql, 'millrace log'))
   }
 
   /** Resolves once the run is durable. Throws `JournalFull`, `TooManyStarts` or `JournalUnavailable` when it cannot be taken now. */
