@@ -170,6 +170,12 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
     this.parts?.worker.lookForWork()
   }
 
+  /** A run was made durable by others than `accept`. */
+  queued(run: { id: string; trigger: string }): void {
+    this.telemetry.accepted(run)
+    this.due()
+  }
+
   /** Runs have become due that any process may take. */
   due(): void {
     this.lookForWork()
@@ -263,17 +269,20 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
       this.events.published(id)
       this.supplies.children.ended(id)
     }
-    if (dead.length > 0) void this.cancelled(cancelled)
-    void this.parts?.admissions.askFor(dead.map(({ id }) => id))
+    if (dead.length === 0) return
+    this.stopWork(cancelled)
+    const ended = [...dead.map(({ id }) => id), ...cancelled]
+    this.parts?.admissions.askFor(ended).catch((error) => this.report(error))
   }
 
   private lost(parts: Parts): void {
-    if (parts !== this.parts || this.stopped) return
+    // Nothing more is begun or sent, also while it stops.
+    parts.worker.abandon()
+    parts.journal.abandon()
+    if (parts !== this.parts) return
     this.parts = undefined
     this.logger.warn('the lease was lost: another process may have the runs of this one; beginning anew')
     this.telemetry.lost()
-    parts.worker.abandon()
-    parts.journal.abandon()
     void parts.reaper.stop()
     void parts.admissions.stop()
     void parts.handOver.stop()
