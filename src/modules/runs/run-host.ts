@@ -97,10 +97,8 @@ export class RunHost implements Host {
     return this.recorded
   }
 
-  async startChild(child: ChildRequest & StepPlace): Promise<ChildStart> {
-    const started = await this.parts.children.start(child)
-    if ('id' in started) this.parts.watch.started(started.id)
-    return started
+  startChild(child: ChildRequest & StepPlace): Promise<ChildStart> {
+    return this.parts.children.start(child)
   }
 
   childEnd(wait: StepPlace & { id: string; mayPark: boolean }, signal: AbortSignal): Promise<ChildEnd> {

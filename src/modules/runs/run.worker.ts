@@ -327,7 +327,7 @@ export class RunWorker {
       transactions,
       events,
       watch,
-      children: this.childrenOf(run),
+      children: this.childrenOf(run, watch),
       onError,
       ...parts,
     })
@@ -349,12 +349,15 @@ export class RunWorker {
     return await this.settle(run, host, ending, active.controller.signal)
   }
 
-  private childrenOf(run: TakenRun): RunChildren {
+  private childrenOf(run: TakenRun, watch: RunWatch): RunChildren {
     return new RunChildren(run, {
       children: this.parts.supplies.children,
       owner: this.parts.owner,
       hasRoom: () => this.room > 0,
-      onStarted: () => this.lookForWork(),
+      onStarted: ({ id, tag }) => {
+        watch.started(id)
+        this.due([tag])
+      },
       onCancelled: this.parts.onCancelled,
     })
   }

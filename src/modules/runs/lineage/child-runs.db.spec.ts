@@ -83,8 +83,9 @@ describe('the start of a child', () => {
     const { parent, children } = await parentRun()
     const asked = { path: 'call', attempt: 1, flowId: flowOf({ a: { type: 'echo' } }), input: null, awaited: true }
     const one = await children.start(parent, WRITER, asked)
-    expect(await children.start(parent, WRITER, asked)).toEqual(one)
-    expect(await children.start(parent, WRITER, { ...asked, attempt: 2 })).not.toEqual(one)
+    expect(one).toMatchObject({ isNew: true })
+    expect(await children.start(parent, WRITER, asked)).toEqual({ ...one, isNew: false })
+    expect(await children.start(parent, WRITER, { ...asked, attempt: 2 })).toMatchObject({ isNew: true })
     expect(await childrenOf(parent.id)).toHaveLength(2)
   })
 

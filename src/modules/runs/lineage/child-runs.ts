@@ -31,6 +31,10 @@ export interface Child {
   state: RunState
 }
 
+/** The child of an attempt, and whether it was made just now. */
+export type StartedChild = { id: string; isNew: boolean; tag: string }
+type Refused = Extract<ChildStart, { refusal: unknown }>
+
 /** Runs that steps of other runs start. A child is a row like any run; what ties it to its parent is done by the database. */
 @Injectable()
 export class ChildRuns {
@@ -54,12 +58,12 @@ export class ChildRuns {
   }
 
   /** The child of this attempt, which is started unless it was before. Throws `LeaseLost` when the parent is not the writer's any more. */
-  async start(parent: TakenRun, owner: Writer, request: ChildRequest & StepPlace): Promise<ChildStart> {
+  async start(parent: TakenRun, owner: Writer, request: ChildRequest & StepPlace): Promise<StartedChild | Refused> {
     if ((parent.depth ?? 0) >= MOST_DEPTH)
       return refusal('subflow_depth', `flows may start each other at most ${MOST_DEPTH} deep`)
     try {
       const before = await this.before(parent, request)
-      if (before && !request.awaited) return { id: before.id }
+      if (before && !request.awaited) return { id: before.id, isNew: false, tag: '' }
       const earlier = before && (await this.startingPoints.earlier(parent.accountId, before.id))
       const { input, ...child } = earlier
         ? await this.continuation(earlier, request)
@@ -83,7 +87,7 @@ export class ChildRuns {
       if (answer.lost) throw new LeaseLost()
       if (answer.too_many)
         return refusal('subflow_limit', `more than ${MOST_LIVE} runs of flows started by flows are under way`, true)
-      return { id: answer.id ?? '' }
+      return { id: answer.id ?? '', isNew: answer.made ?? false, tag: child.tag ?? 'default' }
     } catch (error) {
       if (error instanceof RevisionUnusable) return refusal('subflow_unusable', error.message)
       if (error instanceof DomainError) return refusal('subflow_missing', error.faults[0]?.detail ?? error.message)
@@ -179,6 +183,7 @@ export class ChildRuns {
 
 interface StartAnswer {
   id?: string
+  made?: boolean
   lost?: boolean
   too_many?: boolean
 }
@@ -187,7 +192,7 @@ function placed({ priority, tag, concurrency }: RunPlacement) {
   return { priority, tag, concurrency_key: concurrency?.key, concurrency_limit: concurrency?.limit }
 }
 
-function refusal(code: string, message: string, retryable = false): ChildStart {
+function refusal(code: string, message: string, retryable = false): Refused {
   return { refusal: { code, message, retryable } }
 }
 

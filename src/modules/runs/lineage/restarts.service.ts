@@ -197,8 +197,8 @@ export class RestartsService {
   }
 
   private async start(caller: Principal, earlier: EarlierRun, restart: Restart): Promise<AcceptedRun> {
-    const started = await this.database.transaction((tx) => this.insert(tx, caller, earlier, restart))
-    this.engine.lookForWork()
+    const { isNew, ...started } = await this.database.transaction((tx) => this.insert(tx, caller, earlier, restart))
+    if (isNew) this.engine.queued({ id: started.id, trigger: restart.trigger })
     return started
   }
 
@@ -207,7 +207,7 @@ export class RestartsService {
     caller: Principal,
     { id: earlierId, flowId }: EarlierRun,
     { trigger, revision, point, placement, keyBase, input, idempotencyKey, requestHash }: Restart,
-  ): Promise<AcceptedRun> {
+  ): Promise<AcceptedRun & { isNew: boolean }> {
     const id = newId('run')
     const createdAt = this.clock.now()
     const made = await tx.query<unknown[]>(INSERT, [
@@ -225,7 +225,8 @@ export class RestartsService {
       placement.concurrency?.key,
       placement.concurrency?.limit,
     ])
-    if (made.length === 0) return await this.known(tx, earlierId, flowId, idempotencyKey, requestHash)
+    if (made.length === 0)
+      return { ...(await this.known(tx, earlierId, flowId, idempotencyKey, requestHash)), isNew: false }
     await tx.query(CARRY_OVER, [earlierId, id, point.visits, point.goesOnAt])
     await tx.query(TAKEN_CARE_OF, [earlierId])
     await tx.query(ADMIT, [id, createdAt])
@@ -235,7 +236,7 @@ export class RestartsService {
       resource: ['run', id],
       after: { from: earlierId, flowId, revision },
     })
-    return { id, flowId, state: 'queued', createdAt }
+    return { id, flowId, state: 'queued', createdAt, isNew: true }
   }
 
   /** The run that stands in the way of another one: made by the same request before, or the one that resumed this run. */

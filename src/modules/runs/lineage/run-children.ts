@@ -15,8 +15,8 @@ export interface RunChildrenParts {
   owner: Writer
   /** False where others wait for the place that this run has in memory. */
   hasRoom(): boolean
-  /** There is a run to take up. */
-  onStarted(): void
+  /** There is a run to take up, by whoever takes its tag. */
+  onStarted(child: { id: string; tag: string }): void
   /** These runs were cancelled. */
   onCancelled(runIds: readonly string[]): void
 }
@@ -39,8 +39,9 @@ export class RunChildren {
     const known = (await this.known).get(placeOf(request))
     if (known !== undefined) return { id: known }
     const started = await this.parts.children.start(this.run, this.parts.owner, request)
-    if ('id' in started) this.parts.onStarted()
-    return started
+    if ('refusal' in started) return started
+    if (started.isNew) this.parts.onStarted(started)
+    return { id: started.id }
   }
 
   async end(wait: StepPlace & { id: string; mayPark: boolean }, signal: AbortSignal): Promise<ChildEnd> {

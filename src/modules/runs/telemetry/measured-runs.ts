@@ -50,7 +50,7 @@ export class MeasuredRuns implements RunTelemetry {
     this.journal = measuredJournal(metrics, tracing)
     this.acceptances = metrics.counts({
       name: 'millrace_runs_accepted_total',
-      help: 'Runs that this process made durable, by what started them: the API, a schedule, or a step of a flow.',
+      help: 'Runs that this process made durable, by what started them: the API, a schedule, a step of a flow, or somebody who starts an earlier one again.',
       labels: ['trigger'],
     })
     const finished = metrics.counts({
