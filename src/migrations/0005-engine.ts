@@ -187,7 +187,7 @@ const PARTITIONS = `
   ) partition by range (run_id);
   create table run_event_chunk_rest partition of run_event_chunk default;
 
-  select run_partitions(now() - interval '1 week', 4);
+  select run_partitions(now() - interval '1 week', 7);
   insert into step_outcome (run_id, path, attempt, node, node_type, state, action, output, shared, error, due_at, started_at,
       finished_at)
     select run_id, path, attempt, node, node_type, state, action, output, shared, error, due_at, started_at, finished_at

@@ -86,9 +86,11 @@ export class Housekeeping implements OnApplicationBootstrap, BeforeApplicationSh
     if (retentionDays === 0 || !(await this.begins('retention', HOUR_MS))) return
     const before = new Date(this.clock.now().getTime() - retentionDays * DAY_MS)
     const removed = await this.alone(() => this.retention.removeBefore(before, this.stopping.signal))
-    const { runs, weeks, rows } = removed ?? { runs: 0, weeks: [], rows: 0 }
+    if (!removed) return
+    const { runs, weeks, rows, failures } = removed
     if (runs + weeks.length + rows > 0)
       this.logger.log(`removed ${runs} runs, ${rows} rows of removed runs and ${weeks.length} weeks of what runs did`)
+    if (failures.length > 0) throw failures[0]
   }
 
   private async sweepValues(): Promise<void> {

@@ -8,11 +8,12 @@ export type WeeklyTable = (typeof WEEKLY)[number]
 
 /** Weeks from the present one on that have their partitions: a keeper that fails for this long does no harm. */
 const WEEKS_AHEAD = 5
+const WEEK_MS = 7 * 86_400_000
 
 /** Making and dropping partitions waits for whoever reads the table, and everybody waits behind it: so it does not wait for long. */
-const PATIENCE: Statement = { name: 'partition_patience', text: `select set_config('lock_timeout', '2s', true)` }
+const PATIENCE: Statement = { name: 'partition_patience', text: `select set_config('lock_timeout', '500ms', true)` }
 
-const MAKE: Statement = { name: 'partition_make', text: 'select run_partitions($1::timestamptz, $2)' }
+const MAKE: Statement = { name: 'partition_make', text: 'select run_partitions($1::timestamptz, 1)' }
 
 const WEEKS: Statement = {
   name: 'partition_weeks',
@@ -50,12 +51,19 @@ export interface Week {
 export class Partitions {
   constructor(private readonly sql: Sql) {}
 
-  /** Makes those of this week and the coming ones that are not there yet. */
+  /** Makes those of this week and the coming ones that are not there yet. A week that cannot be made stops no other. */
   async makeAhead(now: Date): Promise<void> {
-    await this.sql.transaction(async (tx) => {
-      await tx.query(PATIENCE)
-      await tx.query(MAKE, [now, WEEKS_AHEAD])
-    })
+    const failures: unknown[] = []
+    for (let week = 0; week < WEEKS_AHEAD; week++) {
+      const at = new Date(now.getTime() + week * WEEK_MS)
+      await this.sql
+        .transaction(async (tx) => {
+          await tx.query(PATIENCE)
+          await tx.query(MAKE, [at])
+        })
+        .catch((error) => failures.push(error))
+    }
+    if (failures.length > 0) throw new AggregateError(failures, (failures[0] as Error).message)
   }
 
   /** The weeks with partitions that were over at that time, the earliest first. */

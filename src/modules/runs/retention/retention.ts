@@ -31,6 +31,8 @@ export interface Removed {
   weeks: string[]
   /** Rows of removed runs that went one by one, because their partition is still needed. */
   rows: number
+  /** What went wrong with single weeks, which stay until the next time. */
+  failures: unknown[]
 }
 
 /**
@@ -46,15 +48,16 @@ export class Retention {
 
   /** Removes what finished before `before`, until `signal` aborts. */
   async removeBefore(before: Date, signal: AbortSignal): Promise<Removed> {
-    const removed: Removed = { runs: await this.removeRuns(before, signal), weeks: [], rows: 0 }
+    const removed: Removed = { runs: await this.removeRuns(before, signal), weeks: [], rows: 0, failures: [] }
     for (const week of await this.partitions.over(before)) {
       if (signal.aborted) break
       const isNeeded = (await this.sql.query(ANY_RUN, [week.first_id, week.next_id])).length > 0
       if (isNeeded) removed.rows += await this.removeRows(`_${week.week}`, week, signal)
-      else {
-        await this.partitions.drop(week)
-        removed.weeks.push(week.week)
-      }
+      else
+        await this.partitions.drop(week).then(
+          () => removed.weeks.push(week.week),
+          (error) => removed.failures.push(error),
+        )
     }
     removed.rows += await this.removeRows('_rest', { next_id: await this.firstIdAt(before) }, signal)
     return removed
