@@ -27,16 +27,18 @@ export async function attempts(bench: Workbench, of: AttemptsOf): Promise<StepOu
     try {
       return await new Attempt(bench, { ...of, ...begun }).run()
     } catch (error) {
-      if (error instanceof Interruption || signal.aborted || noMore.aborted) throw error
+      if (error instanceof Interruption || signal.aborted || error === noMore.reason) throw error
       const now = host.clock.now()
       const { output, ...words } = flowError(node, error, host)
       const isLast = !mayRetry(node, attempt, error)
       // What a failure carries is for the node behind the error edge, so only the last attempt's is kept.
       const carried = isLast && bench.budget.affords(output) ? output : undefined
       const outcome = failed(begun, { ...words, output: carried }, actionOf(error, host), now)
-      if (isLast) return outcome
+      if (isLast && !noMore.aborted) return outcome
       const dueAt = new Date(now.getTime() + (node.retry?.waitMs ?? 0))
+      // Also where none follows any more: what is known to have failed shall not be unknown to a run that starts again from here.
       ledger.record({ ...outcome, state: 'retrying', dueAt })
+      noMore.throwIfAborted()
       const message = `Attempt ${attempt} of ${node.retry?.maxAttempts} failed: ${outcome.error?.message}`
       bench.voice.log(node, 'warn', message)
       await untilRetry(bench, of, attempt, dueAt)

@@ -344,12 +344,14 @@ describe('a step that may run at most once', () => {
     first.reject(new StepError('for good', { retryable: false }))
     await vi.waitFor(() => expect(host.handedIn).toHaveLength(1))
     second.resolve()
+    await vi.waitFor(() => expect(host.handedIn).toHaveLength(2))
     third.reject(new Error('once more'))
     expect(resultOf(await ending)).toEqual({ result: 'other' })
     expect(effects.done).toHaveLength(3)
     expect(host.journal.outcomes.map(({ path, state }) => `${path} ${state}`)).toEqual([
       'once[0] failed',
       'once[1] succeeded',
+      'once[2] retrying',
       'once failed',
       'other succeeded',
     ])

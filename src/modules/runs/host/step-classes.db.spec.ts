@@ -97,16 +97,20 @@ async function interpret(
 ): Promise<RunEnding> {
   const [run] = await retakeRuns(database.sql, owner, [runId])
   if (!run) throw new Error('the run is not to be had')
-  const parts: Partial<RunHostParts> = {
+  const unused = 'these flows need none of it' as unknown
+  const parts: RunHostParts = {
     clock: systemClock,
     journal,
     transactions,
     events: { watched: () => false, published() {} } as unknown as RunHostParts['events'],
     children: { settled: async () => {} } as unknown as RunHostParts['children'],
-    watch: UNMEASURED.taken(run),
-    onError: expect.unreachable,
+    signals: unused as RunHostParts['signals'],
+    evaluate: () => Promise.reject(unused),
     secrets: {},
     masker: new SecretMasker([]),
+    watch: UNMEASURED.taken(run),
+    hold() {},
+    onError: expect.unreachable,
   }
   const registry = new StepRegistry([
     store(entries),
@@ -123,7 +127,7 @@ async function interpret(
       history: run.history,
       opened: run.opens,
     },
-    new RunHost(run, parts as RunHostParts),
+    new RunHost(run, parts),
     signal,
   )
 }

@@ -1,4 +1,4 @@
-import type { StepOutcome } from '../../../engine/host.js'
+import type { OpenedStep, StepOutcome } from '../../../engine/host.js'
 import type { Json, JsonObject } from '../../../platform/json.js'
 import type { FinalState } from '../run-state.js'
 
@@ -53,13 +53,6 @@ export interface TimerRecord {
   dueAt: Date
 }
 
-/** An attempt that may not be repeated, recorded before it begins. */
-export interface OpenStep {
-  path: string
-  attempt: number
-  startedAt: Date
-}
-
 /** An entry of a run's event sequence as it is stored. `result` of a completed node is in its outcome, not here. */
 export interface StoredEvent {
   seq: number
@@ -89,7 +82,8 @@ export interface Ending {
 export type JournalRecord =
   | { kind: 'accept'; run: NewRun }
   | { kind: 'outcome'; runId: string; tenantId?: string; outcome: StepOutcome }
-  | { kind: 'open'; runId: string; open: OpenStep }
+  /** An attempt that may not be repeated, recorded before it begins. */
+  | { kind: 'open'; runId: string; open: OpenedStep }
   | { kind: 'timer'; runId: string; timer: TimerRecord }
   | { kind: 'events'; runId: string; events: readonly StoredEvent[] }
   | { kind: 'release'; runId: string; epoch: number; state: 'queued' | 'waiting'; wakeAt: Date | null }
