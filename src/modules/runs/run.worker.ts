@@ -101,6 +101,7 @@ export class RunWorker {
   private readonly memory: MemoryBudget
   private reserved = 0
   private stopping = false
+  private isLost = false
   private claiming?: Promise<void>
   private again = false
   private readonly handed: Handed[] = []
@@ -146,6 +147,8 @@ export class RunWorker {
 
   /** Begins to interpret a run that this process owns. */
   start(run: TakenRun): void {
+    // By the table it is this claim's, and goes with it to whoever takes over.
+    if (this.isLost) return
     const controller = new AbortController()
     const active: Active = { controller, suspect: run.suspect ?? false, held: 0, done: Promise.resolve() }
     this.active.set(run.id, active)
@@ -225,6 +228,7 @@ export class RunWorker {
   /** The lease is lost: everything stops, and nothing is written. */
   abandon(): void {
     this.stopping = true
+    this.isLost = true
     clearInterval(this.look)
     clearInterval(this.writeEvents)
     for (const { controller } of this.active.values()) controller.abort(HANDED_BACK)
@@ -292,6 +296,7 @@ export class RunWorker {
     const before = [...this.active.keys()]
     const owned = new Set(await ownedRunIds(sql, owner))
     for (const id of before) if (!owned.has(id)) this.cancel(id)
+    if (this.isLost) return
     const unknown = [...owned].filter((id) => !this.active.has(id) && !journal.holds(id))
     for (const run of await retakeRuns(sql, owner, unknown.slice(0, CLAIM_BATCH))) this.start(run)
   }
