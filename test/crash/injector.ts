@@ -26,6 +26,8 @@ export class Injector {
   readonly surprises: string[] = []
   private readonly cards: Deck<FaultName>
   private readonly points: Deck<string>
+  /** Decides which faults come together, apart from all that depends on how fast the machine is. */
+  private readonly rounds: Random
   private readonly reviving = new Map<ServerUnderFire, Promise<void>>()
   private readonly background = new Set<Promise<void>>()
   private frozen?: ServerUnderFire
@@ -48,16 +50,17 @@ export class Injector {
       random.fork('points'),
       CRASH_POINTS.filter((point) => point !== 'outbox-before-queue' || cluster.redis !== undefined),
     )
+    this.rounds = random.fork('rounds')
     for (const server of cluster.servers) server.onDeath = (signal) => this.diedByItself(server, signal)
   }
 
   /** Until so many processes were killed, and every fault was there at least once. */
   async run(kills: number): Promise<void> {
     for (let dealt = 0; this.kills < kills || dealt < this.cards.size; ) {
-      const faults = this.random.chance(0.35) ? [this.cards.deal(), this.cards.deal()] : [this.cards.deal()]
+      const faults = this.rounds.chance(0.35) ? [this.cards.deal(), this.cards.deal()] : [this.cards.deal()]
       dealt += faults.length
       this.options.say(`${String(this.kills).padStart(4)} kills; ${faults.join(' + ')}`)
-      const offset = this.random.between(0, 1_500)
+      const offset = this.rounds.between(0, 1_500)
       await Promise.all(
         faults.map(async (name, index) => {
           await delay(index * offset)
@@ -65,7 +68,7 @@ export class Injector {
         }),
       )
       await this.someAreUp()
-      await delay(this.random.between(200, 1_200))
+      await delay(this.rounds.between(200, 1_200))
     }
   }
 
