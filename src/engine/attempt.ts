@@ -146,7 +146,7 @@ export class Attempt {
       runInput: memory.runInput,
       signal,
       now: () => host.clock.now(),
-      log: (level, message, data) => voice.log(node, level, message, data),
+      log: (level, message, data) => voice.quote(node, level, message, data),
       mask: (value) => host.mask(plainJson(value)),
       script: (code, extra) => this.code.script(code, extra),
       sleepUntil: (dueAt) => this.wait(() => host.sleep(this.sleep(dueAt, mayPark), signal)),

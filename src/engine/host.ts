@@ -135,6 +135,8 @@ export type RunEvent =
       node?: string
       nodeType?: string
       data?: JsonObject
+      /** Said by a step or its script, as often as it likes; the engine's own lines are few. */
+      quoted?: true
       at: Date
     }
 

@@ -70,6 +70,6 @@ export class UserCode {
   }
 
   private tell(lines: EvaluationResult['console']): void {
-    for (const line of lines) this.bench.voice.log(this.of.node, line.level, line.message)
+    for (const line of lines) this.bench.voice.quote(this.of.node, line.level, line.message)
   }
 }

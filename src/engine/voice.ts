@@ -38,16 +38,24 @@ export class Voice {
   }
 
   log(speaker: Speaker | undefined, level: LogLevel, message: string, data?: JsonObject): void {
-    if (!this.heard) return
-    this.host.emit({
-      type: 'log',
+    if (this.heard) this.host.emit(this.line(speaker, level, message, data))
+  }
+
+  /** What a step says, or its script. */
+  quote(speaker: Speaker, level: LogLevel, message: string, data?: JsonObject): void {
+    if (this.heard) this.host.emit({ ...this.line(speaker, level, message, data), quoted: true })
+  }
+
+  private line(speaker: Speaker | undefined, level: LogLevel, message: string, data?: JsonObject) {
+    return {
+      type: 'log' as const,
       level,
       message: this.host.mask(plainText(message)),
       node: speaker?.name,
       nodeType: speaker?.type,
       data: data && (this.host.mask(plainJson(data)) as JsonObject),
       at: this.now(),
-    })
+    }
   }
 
   private get heard(): boolean {

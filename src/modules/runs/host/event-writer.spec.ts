@@ -86,14 +86,15 @@ describe('the log of a run', () => {
     for (let count = 0; count < LOG_LIMITS.lines + 50; count++) writer.add(said('again'))
     writer.add({ type: 'node_started', node: 'a', nodeType: 't', at: new Date() })
     writer.add(said('unheard'))
-    writer.add({ type: 'log', level: 'info', message: 'Run completed', at: new Date() })
+    writer.add({ type: 'log', level: 'info', message: 'Run completed', node: 'a', nodeType: 't', at: new Date() })
     await writer.flush()
     expect(events.map(({ seq }) => seq)).toEqual(numbers(1, LOG_LIMITS.lines + 3))
     expect(events.slice(-3)).toMatchObject([
-      { message: expect.stringContaining('the log of this run is full') },
+      { message: expect.stringContaining('the log is full') },
       { type: 'node_started' },
       { message: 'Run completed' },
     ])
+    expect(events.some((event) => 'quoted' in event)).toBe(false)
   })
 
   it('is as bounded for who takes the run over', async () => {
@@ -154,7 +155,7 @@ describe('the log of a run', () => {
 })
 
 function said(message: string): LogLine {
-  return { type: 'log', level: 'info', message, node: 'a', nodeType: 't', at: new Date() }
+  return { type: 'log', level: 'info', message, node: 'a', nodeType: 't', quoted: true, at: new Date() }
 }
 
 interface Writing {

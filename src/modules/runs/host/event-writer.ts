@@ -71,6 +71,7 @@ export class EventWriter {
   private number({ at, ...rest }: RunEvent): void {
     const stored: StoredEvent = { seq: ++this.seq, ...rest, at: at.toISOString() }
     if ('result' in stored) delete stored.result
+    if ('quoted' in stored) delete stored.quoted
     this.unwritten.push(stored)
     if (rest.type !== 'log') return
     const chars = charsOf(rest)

@@ -54,13 +54,13 @@ export class LogBudget {
 
   /** What is to be written for a line: itself, it and what was dropped before it, or nothing. */
   admitted(line: LogLine): LogLine[] {
-    if (line.node === undefined) return [line]
+    if (!line.quoted) return [line]
     if (this.lines > LOG_LIMITS.lines) return []
     const kept = cut(line)
     const chars = charsOf(kept)
     if (this.lines === LOG_LIMITS.lines || this.chars + chars > LOG_LIMITS.chars) {
       this.lines = LOG_LIMITS.lines + 1
-      return [notice(line.at, 'the log of this run is full: what its steps log from here on is dropped')]
+      return [notice(line.at, 'the log is full: what steps log from here on is dropped')]
     }
     if (this.room.isFull) {
       this.dropped++
