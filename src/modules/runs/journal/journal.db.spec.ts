@@ -43,6 +43,18 @@ describe('a journal', () => {
     expect((await commits()) - before).toBeLessThan(60)
   })
 
+  it('knows of which runs it still holds something, events too: numbers of events go on from what is written', async () => {
+    const journal = new Journal(database.sql, await writer())
+    const run = newRun()
+    await journal.accept(run)
+    expect(journal.holds(run.id)).toBe(false)
+    const event = { seq: 1, type: 'log', at: new Date().toISOString(), level: 'info', message: 'on its way' } as const
+    const written = journal.write({ kind: 'events', runId: run.id, events: [event] })
+    expect(journal.holds(run.id)).toBe(true)
+    await written
+    await vi.waitUntil(() => !journal.holds(run.id))
+  })
+
   it('keeps the first outcome of a path and attempt', async () => {
     const journal = new Journal(database.sql, await writer())
     const run = newRun()
