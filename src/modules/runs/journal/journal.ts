@@ -185,7 +185,7 @@ export class Journal {
 
   /** True while something of this run waits or is in flight. */
   holds(runId: string): boolean {
-    return this.spills.holds(runId) || this.lane(runId).holds(runId)
+    return this.spills.holds(runId) || this.lane(runId).holds(runId) || this.log.holds(runId)
   }
 
   /** Records waiting or in flight. */
