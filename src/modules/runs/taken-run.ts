@@ -166,7 +166,10 @@ export async function ownedRunIds(sql: Sql, owner: Writer): Promise<string[]> {
   return rows.map(({ id }) => id)
 }
 
-/** Takes up runs again that this process owns and knows nothing of: their accept or claim was committed, but its answer was lost. */
+/**
+ * Takes up runs again that this process owns and knows nothing of: their accept or claim was committed, but its answer was lost. Recovered,
+ * not stalled: their process lives.
+ */
 export async function retakeRuns(sql: Sql, owner: Writer, ids: readonly string[]): Promise<TakenRun[]> {
   if (ids.length === 0) return []
   return await withPast(sql, await sql.query<RunRow>(RETAKE, [owner.id, ids]))
