@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type TestDatabase, testDatabase } from '../../../../test/support/database.js'
 import type { StepOutcome } from '../../../engine/host.js'
 import { Sql } from '../../../platform/database/sql.js'
@@ -63,6 +63,20 @@ describe('a journal', () => {
     await journal.write({ kind: 'outcome', runId: run.id, outcome: outcome({ output: 'second' }) })
     const rows = await database.dataSource.query('select output from step_outcome where run_id = $1', [run.id])
     expect(rows).toEqual([{ output: 'first' }])
+  })
+
+  it('keeps no timer of a run that was cancelled meanwhile', async () => {
+    const journal = new Journal(database.sql, await writer())
+    const runs = Array.from({ length: 30 }, () => newRun())
+    await Promise.all(runs.map((run) => journal.accept(run)))
+    await Promise.all(
+      runs.flatMap(({ id, accountId }) => [
+        journal.write({ kind: 'timer', runId: id, timer: { path: 'nap', attempt: 1, ordinal: 1, dueAt: new Date() } }),
+        database.dataSource.query('select run_cancel($1, $2, now())', [accountId, id]),
+      ]),
+    )
+    const ids = runs.map(({ id }) => id)
+    expect(await database.dataSource.query('select run_id from timer where run_id = any ($1)', [ids])).toEqual([])
   })
 
   it('ends a run once, and says so again when asked again', async () => {
