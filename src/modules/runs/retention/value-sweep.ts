@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Sql, Statement } from '../../../platform/database/sql.js'
 import type { ListedObject, ObjectStore } from '../../../platform/objects/object-store.js'
 import { VALUES_AREA } from '../values/run-values.js'
@@ -6,12 +7,17 @@ import { VALUES_AREA } from '../values/run-values.js'
 const GRACE_MS = 24 * 3_600_000
 const BATCH = 500
 
-/** Which of these references any row has. The tenant is not asked for: the same content of another only stays longer than it must. */
+/**
+ * Which of these references any row has, each looked up by its index. The tenant is not asked for: the same content of another only stays
+ * longer than it must.
+ */
 const USED: Statement = {
   name: 'value_used',
   text: `select key from unnest($1::text[]) as asked (key)
-    where exists (select from run where input_ref = key) or exists (select from run where result_ref = key)
-      or exists (select from step_outcome where output_ref = key) or exists (select from step_outcome where shared_ref = key)`,
+    where coalesce(
+      (select true from run where input_ref = key limit 1), (select true from run where result_ref = key limit 1),
+      (select true from step_outcome where output_ref = key limit 1),
+      (select true from step_outcome where shared_ref = key limit 1), false)`,
 }
 
 /**
@@ -30,17 +36,22 @@ export class ValueSweep {
     await this.store.removeUnfinished(before)
     let removed = 0
     let batch: ListedObject[] = []
+    let startedAt = performance.now()
     for await (const object of this.store.list(VALUES_AREA)) {
       if (signal.aborted) return removed
-      if (object.putAt < before) batch.push(object)
+      batch.push(object)
       if (batch.length < BATCH) continue
       removed += await this.removeUnused(batch, before)
       batch = []
+      // Rests as long as it worked: there may be millions, and nobody waits for this.
+      await delay(performance.now() - startedAt, undefined, { signal }).catch(() => {})
+      startedAt = performance.now()
     }
     return removed + (await this.removeUnused(batch, before))
   }
 
-  private async removeUnused(objects: readonly ListedObject[], before: Date): Promise<number> {
+  private async removeUnused(listed: readonly ListedObject[], before: Date): Promise<number> {
+    const objects = listed.filter(({ putAt }) => putAt < before)
     if (objects.length === 0) return 0
     const rows = await this.sql.query<{ key: string }>(USED, [objects.map(({ key }) => key)])
     const used = new Set(rows.map(({ key }) => key))
