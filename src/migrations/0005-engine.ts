@@ -200,23 +200,25 @@ const PARTITIONS = `
 /**
  * What follows from the end of runs, however it came; every statement that ends runs calls this in its transaction. Nobody waits any more
  * in a run that has ended, so the children that it waited for are cancelled, and theirs. A parent that waits for one that has ended is
- * woken. Answers the children that were cancelled.
+ * woken; whoever knows that there is none says so. Answers the children that were cancelled.
  *
  * An attempt that may not be repeated and left no outcome stays recorded: who starts again from this run has to know.
  */
 const RUN_ENDED = `
-  create function run_ended(p_ids text[]) returns text[] language plpgsql as $$
+  create function run_ended(p_ids text[], p_have_parents boolean default true) returns text[] language plpgsql as $$
   declare
     v_ids text[] := p_ids;
     v_cancelled text[] := '{}';
   begin
+    if p_have_parents then
+      update run p set wake_at = c.finished_at from run c
+        where c.id = any (v_ids) and c.awaited and p.id = any (array[c.parent_run_id]) and p.state in ('running', 'waiting');
+    end if;
     while cardinality(v_ids) > 0 loop
       delete from timer where run_id = any (v_ids);
       delete from signal_wait where run_id = any (v_ids);
       delete from step_open o where run_id = any (v_ids) and exists (
         select from step_outcome s where s.run_id = o.run_id and s.path = o.path and s.attempt = o.attempt);
-      update run p set wake_at = c.finished_at from run c
-        where c.id = any (v_ids) and c.awaited and p.id = any (array[c.parent_run_id]) and p.state in ('running', 'waiting');
       with ended as (
         update run c set state = 'cancelled', finished_at = greatest(p.finished_at, c.created_at), wake_at = null from run p
           where c.parent_run_id = any (v_ids) and c.awaited and c.state in ('queued', 'running', 'waiting')
@@ -418,11 +420,14 @@ const JOURNAL_WRITE = `
         on conflict do nothing;
     end if;
 
+    -- Of a run that was cancelled meanwhile nobody would come for them; the lock keeps a cancel from coming in between.
     if v_list.timers is not null then
       insert into timer (run_id, path, attempt, ordinal, due_at)
-        select run_id, path, attempt, ordinal, due_at
+        select x.run_id, x.path, x.attempt, x.ordinal, x.due_at
         from json_to_recordset(v_list.timers) as x (run_id text, path text, attempt integer, ordinal integer,
           due_at timestamptz)
+        join run r on r.id = x.run_id
+        where r.state = 'running' order by x.run_id for key share of r
         on conflict do nothing;
     end if;
 
@@ -459,7 +464,7 @@ const JOURNAL_WRITE = `
           where r.id = any (array[x.run_id]) and (r.owner, r.epoch, r.state) is not distinct from (p_engine, x.epoch, 'running')
           returning r.id)
       select array_agg(id) into v_finished from ended;
-      v_cancelled := run_ended(v_finished);
+      v_cancelled := run_ended(v_finished, v_list.parents is not null);
       -- Those of a flush that is sent again ended the first time.
       if coalesce(cardinality(v_finished), 0) < json_array_length(v_list.finishes) then
         select array_agg(r.id) into v_finished

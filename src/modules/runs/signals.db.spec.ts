@@ -141,6 +141,21 @@ describe('a run that is over', () => {
   })
 })
 
+describe('a wait and the cancel of its run', () => {
+  it('leave no wait behind, whichever comes first', async () => {
+    const { sender } = await account()
+    const all = await Promise.all(Array.from({ length: 50 }, () => runOf(sender.accountId)))
+    await Promise.all(
+      all.flatMap((run) => [
+        signals.await(run, wait('k'), NOW),
+        database.dataSource.query('select run_cancel($1, $2, $3)', [sender.accountId, run.id, NOW]),
+      ]),
+    )
+    const ids = all.map(({ id }) => id)
+    expect(await database.dataSource.query('select run_id from signal_wait where run_id = any ($1)', [ids])).toEqual([])
+  })
+})
+
 describe('a signal that nobody comes for', () => {
   it('is kept for a week and swept out then', async () => {
     const { sender } = await account()

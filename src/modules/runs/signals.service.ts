@@ -112,10 +112,12 @@ const SWEEP: Statement = { name: 'signal_sweep', text: 'delete from signal where
 
 const MEET: Statement = { name: 'signal_meet', text: `select pg_advisory_xact_lock(${LOCKS.signal}, hashtext($1))` }
 
+/** Of a run that was cancelled meanwhile nothing waits; the lock keeps a cancel from coming in between. */
 const BEGIN_WAIT: Statement = {
   name: 'signal_begin_wait',
   text: `insert into signal_wait (run_id, path, attempt, account_id, key, deadline, created_at)
-    values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing`,
+    select id, $2, $3, $4, $5, $6, $7 from run where id = $1 and state in ('queued', 'running', 'waiting') for key share
+    on conflict do nothing`,
 }
 
 const FIND_WAIT: Statement = {
