@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -5,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { AppendLog, readLog } from './append-log.js'
 import { type EffectEntry, EffectServer } from './effect-server.js'
 import { FAULTS } from './fault-log.js'
+import { ForeignWork } from './foreign-work.js'
 import { optionsFrom } from './options.js'
 import { Deck, Random } from './random.js'
 import { STORIES } from './stories.js'
@@ -82,6 +85,27 @@ describe('the outside', () => {
     }
     expect(statuses).toEqual([503, 503, 200, 503])
     await outside.stop()
+  })
+})
+
+describe('foreign work', () => {
+  it('is what others use of the processors, and not what is used here', async () => {
+    const foreign = new ForeignWork(folder)
+    const spin = (ms: number) => {
+      for (const until = performance.now() + ms; performance.now() < until; );
+    }
+    spin(600)
+    const alone = foreign.share()
+    const others = spawn(process.execPath, ['--eval', 'for (;;);'], { stdio: 'ignore' })
+    await once(others, 'spawn')
+    spin(200)
+    foreign.share()
+    spin(600)
+    const beside = foreign.share()
+    others.kill('SIGKILL')
+    expect(alone).toBeGreaterThanOrEqual(0)
+    expect(beside).toBeGreaterThan(0.05)
+    expect(beside).toBeLessThanOrEqual(1)
   })
 })
 

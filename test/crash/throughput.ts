@@ -1,4 +1,5 @@
 import pg from 'pg'
+import type { ForeignWork } from './foreign-work.js'
 import type { Load } from './load.js'
 
 const LANES = 24
@@ -7,9 +8,11 @@ const BEFORE = { warmUp: 2, windows: 3 }
 /** Windows in which what was before may be reached again. */
 const AFTER = 15
 export const ENOUGH = 0.95
+/** Below this share of the machine a rate says nothing any more. */
+const LEAST_SHARE = 0.2
 
 export interface Throughput {
-  /** Runs per second, accepted and finished. */
+  /** Runs per second, accepted and finished; as on a machine that does nothing else. */
   before: number
   after: number
 }
@@ -21,6 +24,7 @@ export class ThroughputMeter {
   constructor(
     private readonly url: string,
     private readonly load: Load,
+    private readonly foreign: ForeignWork,
   ) {}
 
   /** The middle one of several windows. */
@@ -48,9 +52,11 @@ export class ThroughputMeter {
     })
     const rates: number[] = []
     while (rates.length < most && !isEnough(rates.at(-1) ?? 0)) {
+      this.foreign.share()
       const [from, before] = [performance.now(), this.finished]
       while (performance.now() < from + WINDOW_MS) await this.settle(client, waiting)
-      rates.push(((this.finished - before) * 1_000) / (performance.now() - from))
+      const rate = ((this.finished - before) * 1_000) / (performance.now() - from)
+      rates.push(rate / Math.max(LEAST_SHARE, 1 - this.foreign.share()))
     }
     isOver = true
     const all = Promise.all(lanes).then(() => true)

@@ -8,6 +8,7 @@ import { Cluster } from './cluster/cluster.js'
 import type { Role } from './cluster/server.js'
 import { EffectServer } from './effect-server.js'
 import type { FaultEntry, FaultName } from './fault-log.js'
+import { ForeignWork } from './foreign-work.js'
 import { Injector } from './injector.js'
 import type { LedgerEntry } from './ledger.js'
 import { Load } from './load.js'
@@ -84,7 +85,7 @@ export async function runWave(options: WaveOptions): Promise<WaveResult> {
   const injector = new Injector(cluster, faults, watcher, random.fork('injector'), options)
   try {
     await prepare(client, load, outside)
-    const meter = new ThroughputMeter(cluster.postgres.url, load)
+    const meter = new ThroughputMeter(cluster.postgres.url, load, new ForeignWork(folder))
     const before = await meter.before()
     say(`${before.toFixed(0)} light runs/s before`)
 
