@@ -76,6 +76,7 @@ describe.each([
         await vi.waitUntil(async () => (await get(`${url}/api/v1/executions/${id}`)).status === 'completed', {
           timeout: 15_000,
         })
+      if (redis) expect(await redis.command('GET millrace:runs.default:id')).toContain('\r\n20\r\n')
       for (const process of [working, server]) process.child.kill('SIGTERM')
       const { code, signal, output, errors } = await working.ended
       expect({ code, signal, errors }).toEqual({ code: 0, signal: null, errors: '' })
