@@ -78,7 +78,9 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
     hints.on(RUN_HINT.due, (tag) => {
       if (tag === '' || config.workerTags.includes(tag)) this.lookForWork()
     })
-    hints.on(RUN_HINT.cancelled, (runId) => this.parts?.worker.cancel(runId))
+    hints.on(RUN_HINT.cancelled, (runId) => {
+      this.parts?.worker.cancelIfOver(runId).catch((error) => this.report(error, runId))
+    })
     events.onFollow = (runId) => this.writeEventsOf(runId)
   }
 

@@ -4,6 +4,7 @@ import { noRedis, RedisServer } from '../../../test/support/peers/redis.js'
 import { type FakeNode, fakeSteps, stepType } from '../../engine/flow.fake.js'
 import { acceptRun, type EngineProcess, engineProcess } from './run-engine.fake.js'
 import type { WatchedEvent } from './run-events.js'
+import { RUN_HINT } from './run-hints.js'
 
 let database: TestDatabase
 let redis: RedisServer | undefined
@@ -121,6 +122,28 @@ describe.each(routes)('events of a run that another process works on, with hints
     expectWhole(told)
     expect(told.at(-1)).toMatchObject({ type: 'ended', state: 'cancelled' })
     await vi.waitUntil(() => owner.engine.standing?.active === 0, { timeout: 5_000 })
+  })
+})
+
+describe('a hint that is not true', () => {
+  it('changes nothing, whoever sends it', async () => {
+    const owner = await process('Postgres')
+    const id = await acceptRun(owner.engine, 'flow_say')
+    const { told, over } = watch(owner, id)
+    await prompt(id, 'before')
+    const kinds = [RUN_HINT.cancelled, RUN_HINT.events, RUN_HINT.watched, RUN_HINT.due]
+    for (const kind of kinds)
+      for (const hinted of [id, 'run_that_is_not', `'; drop table run; --`])
+        await database.dataSource.query(`select pg_notify('millrace_hints', $1)`, [
+          JSON.stringify(['x', kind, [hinted]]),
+        ])
+    await vi.waitUntil(() => owner.events.watched('run_that_is_not'), { timeout: 5_000 })
+    await prompt(id, 'after')
+    await prompt(id, undefined)
+    await over
+    expectWhole(told)
+    expect(lines(told).filter((line) => line === 'node_started')).toHaveLength(1)
+    expect(told.at(-1)).toMatchObject({ type: 'ended', state: 'completed' })
   })
 })
 

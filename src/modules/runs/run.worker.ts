@@ -24,6 +24,7 @@ import {
   claimDueRuns,
   claimHandedRuns,
   type HandedRun,
+  isOwned,
   nextDueAt,
   ownedRunIds,
   retakeRuns,
@@ -170,6 +171,12 @@ export class RunWorker {
   /** Aborts a run's steps after its cancel is durable. */
   cancel(runId: string): void {
     this.active.get(runId)?.controller.abort(CANCELLED)
+  }
+
+  /** Aborts a run's steps if it is not this process's any more: somebody says so, and hints are not believed. */
+  async cancelIfOver(runId: string): Promise<void> {
+    if (!this.active.has(runId)) return
+    if (!(await isOwned(this.parts.sql, this.parts.owner, runId))) this.cancel(runId)
   }
 
   /** Writes what a run of this process has not written yet, so that a reader sees it. */

@@ -160,6 +160,16 @@ const RETAKE: Statement = {
     returning ${COLUMNS}`,
 }
 
+const IS_OWNED: Statement = {
+  name: 'run_is_owned',
+  text: `select from run where id = $1 and owner = $2 and state = 'running'`,
+}
+
+/** Whether a run is this process's by the table. */
+export async function isOwned(sql: Sql, owner: Writer, id: string): Promise<boolean> {
+  return (await sql.query(IS_OWNED, [id, owner.id])).length > 0
+}
+
 /** The runs that are this process's by the table. */
 export async function ownedRunIds(sql: Sql, owner: Writer): Promise<string[]> {
   const rows = await sql.query<{ id: string }>(OWNED, [owner.id])
