@@ -425,6 +425,19 @@ describe('the checks', () => {
     expect(checks.repeatsWereInFlight(record)).toHaveLength(1)
   })
 
+  it('know that a process may lose what it sent while the database was away', () => {
+    const { record } = sound()
+    record.faults = record.faults.filter(({ kind }) => kind !== 'death')
+    record.faults.push({ kind: 'cut', at: START + 500, connections: 'all' })
+    expect(checks.repeatsWereInFlight({ ...record, faults: [...record.faults] })).toEqual([])
+    for (const entry of record.faults) if (entry.kind === 'cut') entry.connections = 'millrace log'
+    for (const entry of record.faults) if (entry.kind === 'cut') entry.at = START - 4_000
+    expect(checks.repeatsWereInFlight(record)).toHaveLength(1)
+    for (const entry of record.faults) if (entry.kind === 'cut') entry.connections = 'all'
+    record.faults.push({ kind: 'restored', at: START + 100 })
+    expect(checks.repeatsWereInFlight(record)).toEqual([])
+  })
+
   it('do not wait for schedules while no server is there', () => {
     const { record } = sound()
     for (const entry of record.ledger) if (entry.kind === 'unscheduled') entry.at = START + 60_000

@@ -12,7 +12,7 @@ export type Check = (record: CrashRecord) => string[]
 const IN_FLIGHT_MS = 5_000
 /** Clocks of one machine, read by several processes. */
 const CLOCK_MS = 20
-/** Until a process that was frozen has noticed that it is not the owner any more. */
+/** Until a process that was frozen, or cut off, has noticed whether it is still the owner. */
 const AWAKENING_MS = 2_000
 /** Until the owner has heard of a cancel, also when the message is lost. */
 const CANCEL_MS = 4_000
@@ -371,9 +371,13 @@ function interruptionsIn(faults: readonly FaultEntry[]): { from: number; until: 
   return faults.flatMap((entry) => {
     switch (entry.kind) {
       case 'death':
-      case 'cut':
       case 'stopped':
         return [{ from: entry.at, until: entry.at }]
+      case 'cut': {
+        const back =
+          entry.connections === 'all' ? faults.find(({ kind, at }) => kind === 'restored' && at >= entry.at) : entry
+        return [{ from: entry.at, until: (back?.at ?? entry.at) + AWAKENING_MS }]
+      }
       case 'frozen': {
         const thaw = faults.find(
           (other) => other.kind === 'thawed' && other.server === entry.server && other.at > entry.at,

@@ -28,6 +28,8 @@ export type FaultEntry =
   | { kind: 'thawed'; at: number; server: string }
   /** Connections of servers were cut: by name, or all of them. */
   | { kind: 'cut'; at: number; connections: string }
+  /** The database serves again. */
+  | { kind: 'restored'; at: number }
   /** It was asked to end and did so, or had to be killed after a while. */
   | { kind: 'stopped'; at: number; server: string; code: number | null }
   | { kind: 'up'; at: number; server: string }

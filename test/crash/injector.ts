@@ -103,7 +103,8 @@ export class Injector {
       case 'restart postgres':
         await this.note({ kind: 'cut', at: Date.now(), connections: 'all' })
         this.kills++
-        return await this.cluster.postgres.crash()
+        await this.cluster.postgres.crash()
+        return await this.note({ kind: 'restored', at: Date.now() })
       case 'cut journal':
       case 'cut lease':
       case 'cut log':
