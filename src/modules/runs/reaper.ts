@@ -7,6 +7,8 @@ import type { JsonObject } from '../../platform/json.js'
 /** How often each process looks whether another is lost. */
 const LOOK_MS = 1_000
 const BATCH = 500
+/** How long processes have to come back after the database did: their locks went with their connections, and they are none the worse. */
+const COME_BACK_MS = 3_000
 /** Attempts at a batch that another transaction stood in the way of; after them the next look goes on. */
 const ATTEMPTS = 3
 /** A run that was taken over more often than this without getting any further is given up. */
@@ -15,6 +17,11 @@ export const MOST_STALLS = 5
 export interface LostInstance {
   id: string
   fence: number
+}
+
+interface LostRow {
+  since: Date
+  lost: (LostInstance & { lapsed: boolean })[] | null
 }
 
 /** What became of runs that were taken over. */
@@ -56,6 +63,9 @@ export interface ReaperEvents {
 export class Reaper {
   private timer?: NodeJS.Timeout
   private looking?: Promise<void>
+  /** When the database began to serve, by its own word. */
+  private databaseSince?: number
+  private sparesUntil = 0
 
   constructor(
     private readonly sql: Sql,
@@ -78,8 +88,8 @@ export class Reaper {
   /** Takes over from every instance that is lost. */
   async reap(): Promise<void> {
     try {
-      for (const instance of await this.sql.query<LostInstance & object>(FIND_LOST, [this.self]))
-        await this.takeOver(instance)
+      const [look] = await this.sql.query<LostRow & object>(FIND_LOST, [this.self])
+      for (const instance of this.takenForLost(look)) await this.takeOver(instance)
     } catch (error) {
       // What is lost stays lost: the next look finds it.
       this.events.onError(error)
@@ -90,6 +100,14 @@ export class Reaper {
     this.looking ??= this.reap().finally(() => {
       this.looking = undefined
     })
+  }
+
+  /** After a restart of the database nobody has a lock for a moment, so that only leases count. */
+  private takenForLost(look: LostRow | undefined): LostInstance[] {
+    const since = look?.since.getTime()
+    if (this.databaseSince !== undefined && this.databaseSince !== since) this.sparesUntil = performance.now() + COME_BACK_MS
+    this.databaseSince = since
+    return (look?.lost ?? []).filter(({ lapsed }) => lapsed || performance.now() >= this.sparesUntil)
   }
 
   private async takeOver(instance: LostInstance): Promise<void> {
@@ -140,11 +158,13 @@ async function bury(tx: SqlSession, dead: readonly RequeuedRow[]): Promise<strin
 /** Lost: its lease ran out, or nobody holds its session lock. */
 const FIND_LOST: Statement = {
   name: 'engine_find_lost',
-  text: `select id, fence from engine_instance e
-    where id <> $1 and (lost_at is not null or lease_until < now() or not exists (
-      select 1 from pg_locks l where l.locktype = 'advisory' and l.classid = ${LOCKS.alive} and l.objid = e.fence::oid
-        and l.database = (select oid from pg_database where datname = current_database())))
-    order by fence limit 20`,
+  text: `select pg_postmaster_start_time() as since, (
+    select json_agg(json_build_object('id', id, 'fence', fence, 'lapsed', lapsed) order by fence) from (
+      select id, fence, lost_at is not null or lease_until < now() as lapsed from engine_instance e
+        where id <> $1 and (lost_at is not null or lease_until < now() or not exists (
+          select 1 from pg_locks l where l.locktype = 'advisory' and l.classid = ${LOCKS.alive} and l.objid = e.fence::oid
+            and l.database = (select oid from pg_database where datname = current_database())))
+        order by fence limit 20) as found) as lost`,
 }
 
 const DECLARE_LOST: Statement = {
