@@ -39,17 +39,14 @@ describe('executions with others below them', () => {
       for (const more of [PARENTS, PARENTS]) {
         const from = effects.total
         await vi.waitUntil(() => effects.total >= from + more, { timeout: MINUTES, interval: 1 })
-        console.log('kill', performance.now())
         await server.kill()
         await effects.atRest()
         await server.start()
-        console.log('up', performance.now())
       }
       await vi.waitUntil(async () => (await server.countExecutions('status=running')) === 0, {
         timeout: MINUTES,
         interval: 100,
       })
-      console.log('done', performance.now())
       expect(await server.countExecutions('status=completed')).toBe(PARENTS * (1 + ITEMS))
       expect(await server.stop()).toBe(0)
       const rows = await server.inDatabase((query) =>

@@ -105,7 +105,8 @@ export class Reaper {
   /** After a restart of the database nobody has a lock for a moment, so that only leases count. */
   private takenForLost(look: LostRow | undefined): LostInstance[] {
     const since = look?.since.getTime()
-    if (this.databaseSince !== undefined && this.databaseSince !== since) this.sparesUntil = performance.now() + COME_BACK_MS
+    if (this.databaseSince !== undefined && this.databaseSince !== since)
+      this.sparesUntil = performance.now() + COME_BACK_MS
     this.databaseSince = since
     return (look?.lost ?? []).filter(({ lapsed }) => lapsed || performance.now() >= this.sparesUntil)
   }
@@ -181,7 +182,8 @@ const REQUEUE: Statement = {
     measured as (
       select id, stalls, progress,
         (select count(*) from step_outcome o where o.run_id = taken.id)
-          + (select count(*) from timer t where t.run_id = taken.id) as reached
+          + (select count(*) from timer t where t.run_id = taken.id)
+          + (select count(*) from run c where c.parent_run_id = taken.id) as reached
       from taken),
     judged as (
       select id, reached, case when reached > progress then 0 else stalls + 1 end as stalls,

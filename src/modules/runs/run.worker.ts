@@ -164,7 +164,8 @@ export class RunWorker {
         if (run.concurrencyKey !== undefined)
           this.parts.admissions.ask({ accountId: run.accountId, key: run.concurrencyKey })
         if (this.handed.length > 0) this.claimHandedSoon()
-        if (this.again || this.active.size === this.parts.maxActive - 1) this.lookForWork()
+        // The next suspect need not wait for the next look.
+        if (this.again || run.suspect || this.active.size === this.parts.maxActive - 1) this.lookForWork()
       })
   }
 
@@ -365,7 +366,8 @@ export class RunWorker {
     return new RunChildren(run, {
       children: this.parts.supplies.children,
       owner: this.parts.owner,
-      hasRoom: () => this.room > 0,
+      // One that may be what ends its processes keeps the others of its kind waiting.
+      hasRoom: () => this.room > 0 && !run.suspect,
       onStarted: ({ id, tag }) => {
         watch.started(id)
         this.due([tag])
