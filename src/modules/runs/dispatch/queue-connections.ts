@@ -54,6 +54,7 @@ export class QueueConnections {
 
   close(): void {
     clearInterval(this.probing)
+    this.probing = undefined
     this.answers = false
     for (const redis of this.all) redis.disconnect()
   }
@@ -107,4 +108,9 @@ export class QueueConnections {
     this.told = true
     this.events.onAway(error)
   }
+}
+
+/** Resolves once the connection is there. */
+export async function ready(redis: Redis): Promise<void> {
+  if (redis.status !== 'ready') await new Promise((resolve) => redis.once('ready', resolve))
 }

@@ -1,6 +1,7 @@
 import type { Queue, QueueOptions } from 'bull'
+import type { Redis } from 'ioredis'
 import type { HandedRun } from '../taken-run.js'
-import type { QueueConnections } from './queue-connections.js'
+import { type QueueConnections, ready } from './queue-connections.js'
 
 /** How long a queue may take to end its last jobs. */
 const CLOSE_MS = 2_000
@@ -80,6 +81,8 @@ export class RunQueues {
   /** Calls `work` for each run that is handed over, at most `places` at the same time, as soon as Redis is there. */
   async take(tag: string, places: number, work: (run: HandedRun) => Promise<void>): Promise<void> {
     const queue = await this.queue(tag)
+    // Bull names the connection that waits as soon as it processes, and nobody hears of it when that fails.
+    await ready((queue as unknown as { bclient: Redis }).bclient)
     await queue.process(places, (job) => work(job.data))
   }
 
