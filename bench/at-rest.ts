@@ -24,7 +24,7 @@ export async function atRest(lab: Lab): Promise<void> {
   const seconds = lab.options.short ? 5 : 30
   const measure = async (state: string): Promise<Row> => {
     await delay(SETTLE_MS)
-    const before = await meter.read(server.pid)
+    const before = await meter.settled(server.pid)
     await delay(seconds * 1_000)
     const after = await meter.read(server.pid)
     const took = (after.at - before.at) / 1_000
