@@ -13,7 +13,7 @@ import { Random } from './random.js'
  * What users of other engines complain of most, each as a test of ours under the numbers of their issues. Two processes of the product
  * on one Postgres; what is killed is really killed.
  */
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 180_000 })
 
 const LOADER = fileURLToPath(new URL('../support/typescript.mjs', import.meta.url))
 const SECRET = 'other-engines/secret+4711'
@@ -73,6 +73,9 @@ describe('a run does not stay running for ever', () => {
     await vi.waitUntil(() => outside.cameFor(`${run}:s1`) > 0, TAKEN_OVER)
     await cluster.postgres.crash()
     expect((await end(run)).status).toBe('completed')
+    // Its process lives, and keeps it: nothing is done twice because a connection broke.
+    expect(await rows('select epoch, recoveries from run where id = $1', [run])).toEqual([{ epoch: 0, recoveries: 0 }])
+    expect([0, 1, 2, 3, 4].map((n) => outside.cameFor(`${run}:s${n}`))).toEqual([1, 1, 1, 1, 1])
   })
 
   it('when its step fails while its process shuts down in good order (kestra #17124)', async () => {
