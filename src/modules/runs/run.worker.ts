@@ -240,6 +240,7 @@ export class RunWorker {
     clearInterval(this.look)
     clearInterval(this.writeEvents)
     for (const { controller } of this.active.values()) controller.abort(HANDED_BACK)
+    this.claimHandedSoon()
   }
 
   private async claim(): Promise<void> {
@@ -261,6 +262,7 @@ export class RunWorker {
     } while (this.again && !this.stopping)
     if (this.room <= 0) this.parts.handOver.offer(this.parts.tags)
     else this.parts.handOver.look()
+    if (this.handed.length > 0) this.claimHandedSoon()
     await this.wakeWhenDue()
   }
 
@@ -272,7 +274,7 @@ export class RunWorker {
     })
   }
 
-  /** Those for which there is no room wait for some; others take them when they are late. */
+  /** Those for which there is no room wait for some, and others take them when they are late. Whoever stops takes none. */
   private async claimHanded(): Promise<void> {
     const { sql, owner, clock, onError } = this.parts
     const handed = this.handed.splice(0, this.stopping ? this.handed.length : Math.max(0, this.room))

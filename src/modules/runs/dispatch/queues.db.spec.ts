@@ -148,6 +148,17 @@ describe.skipIf(noRedis)('runs by way of Redis', () => {
     await processes.stop(lost)
   }, 60_000)
 
+  it('are given up by a worker that loses its lease while it has no place for them, and taken once it begins anew', async () => {
+    const api = await dispatcher()
+    await worker({ maxActive: 2 })
+    const ids = await Promise.all(Array.from({ length: 12 }, () => processes.accept(api, COUNT_AND_HOLD)))
+    await vi.waitUntil(() => processes.held.size === 2)
+    await database.dataSource.query('update engine_instance set lost_at = now() where capacity > 0')
+    await releaseAll(ids)
+    expect(await processes.states(ids)).toEqual({ completed: 12 })
+    await vi.waitUntil(async () => (await jobs()).length === 0, { timeout: 20_000 })
+  }, 60_000)
+
   it('are handed back by a worker that stops, and its connections end', async () => {
     const api = await dispatcher()
     const leaving = await worker({ maxActive: 10 })
