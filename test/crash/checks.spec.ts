@@ -22,6 +22,7 @@ class Wave {
     leftovers: [],
     leaks: [],
     surprises: [],
+    recoveries: [{ run: 'run_chain', how: 'takeover', ms: 900 }],
     throughput: { before: 100, after: 99 },
   }
   private effectIds = 0
@@ -188,6 +189,14 @@ const DOCTORED: [check: Check, what: string, doctor: (wave: Wave) => void, finds
       rowOf(wave, 'run_chain').state = 'failed'
     },
     /run_chain \(chain\) ended as failed/,
+  ],
+  [
+    checks.recoveriesInTime,
+    'a run that nobody took up for long',
+    ({ record }) => {
+      record.recoveries.push({ run: 'run_chain', how: 'takeover', ms: 45_000 })
+    },
+    /run_chain waited for 45\.0 s/,
   ],
   [
     checks.endsAreFinal,

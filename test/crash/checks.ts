@@ -10,6 +10,8 @@ export type Check = (record: CrashRecord) => string[]
 
 /** An attempt whose process was interrupted: how long after the request left that may have been. */
 const IN_FLIGHT_MS = 5_000
+/** The lease, and as much again for a machine that is busy. */
+const RECOVERY_MS = 30_000
 /** Clocks of one machine, read by several processes. */
 const CLOCK_MS = 20
 /** Until a process that was frozen, or cut off, has noticed whether it is still the owner. */
@@ -64,6 +66,13 @@ export function everyRunEnds({ runs }: CrashRecord): string[] {
     if (!FINAL.includes(state) || finishedAt === null) return [`${id} (${story}) is still ${state}`]
     return storyNamed(story)?.ends.some((end) => end === state) ? [] : [`${id} (${story}) ended as ${state}`]
   })
+}
+
+/** Runs of a process that is lost are taken up soon, once there is somebody who can. */
+export function recoveriesInTime({ recoveries }: CrashRecord): string[] {
+  return recoveries
+    .filter(({ ms }) => ms > RECOVERY_MS)
+    .map(({ run, how, ms }) => `${run} waited for ${(ms / 1_000).toFixed(1)} s (${how})`)
 }
 
 /** An end, once seen, is never another. */
@@ -317,6 +326,7 @@ export const CHECKS: readonly Check[] = [
   acceptedRunsExist,
   oneRunPerKey,
   everyRunEnds,
+  recoveriesInTime,
   endsAreFinal,
   outcomesFollowTheGraph,
   noOutcomeWithoutEffect,

@@ -103,7 +103,9 @@ export class Injector {
       case 'restart postgres':
         await this.note({ kind: 'cut', at: Date.now(), connections: 'all' })
         this.kills++
+        this.watcher.disturbed(undefined)
         await this.cluster.postgres.crash()
+        if (this.someoneIsUp) this.watcher.servedAgain(Date.now())
         return await this.note({ kind: 'restored', at: Date.now() })
       case 'cut journal':
       case 'cut lease':
@@ -151,7 +153,7 @@ export class Injector {
   private async died(server: ServerUnderFire, pid: number, cause: string): Promise<void> {
     const at = Date.now()
     this.kills++
-    this.watcher.lost(pid, this.cluster.servers.some(({ isUp }) => isUp) ? 'takeover' : 'restart', at)
+    this.watcher.lost(pid, this.someoneIsUp ? 'takeover' : 'restart', at)
     this.revive(server)
     await this.note({ kind: 'death', at, server: server.name, cause })
   }
@@ -200,7 +202,7 @@ export class Injector {
     const { pid } = server
     server.freeze()
     const at = Date.now()
-    if (this.cluster.servers.some(({ isUp }) => isUp)) this.watcher.lost(pid, 'lease', at)
+    if (this.someoneIsUp) this.watcher.lost(pid, 'lease', at)
     await this.note({ kind: 'frozen', at, server: server.name })
     for (const until = at + FREEZE_MS; Date.now() < until && server.pid === pid && server.isThere; ) await delay(100)
     if (server.pid === pid && server.isThere) {
@@ -218,7 +220,11 @@ export class Injector {
 
   /** Faults need something to hit. */
   private async someAreUp(): Promise<void> {
-    while (!this.cluster.servers.some(({ isUp }) => isUp)) await delay(50)
+    while (!this.someoneIsUp) await delay(50)
+  }
+
+  private get someoneIsUp(): boolean {
+    return this.cluster.servers.some(({ isUp }) => isUp)
   }
 
   private inBackground(work: Promise<void>): void {

@@ -7,7 +7,7 @@ import type { FaultEntry } from './fault-log.js'
 import type { LedgerEntry } from './ledger.js'
 import { SECRET } from './stories.js'
 import type { Throughput } from './throughput.js'
-import type { Sighting } from './watcher.js'
+import type { Recovery, Sighting } from './watcher.js'
 
 /** A row of `run`; times in ms. */
 export interface RunRow {
@@ -64,6 +64,7 @@ export interface CrashRecord {
   leaks: string[]
   /** What happened and no fault explains. */
   surprises: string[]
+  recoveries: Recovery[]
   throughput: Throughput
 }
 
@@ -75,7 +76,7 @@ const ms = (column: string) => `(extract(epoch from ${column}) * 1000)::float8`
 /** Reads it all back: the files from the disk, the rows by plain SQL, while no server runs. */
 export async function readRecord(
   cluster: Cluster,
-  known: Pick<CrashRecord, 'sightings' | 'answers' | 'surprises' | 'throughput'>,
+  known: Pick<CrashRecord, 'sightings' | 'answers' | 'surprises' | 'recoveries' | 'throughput'>,
 ): Promise<CrashRecord> {
   const { folder, postgres } = cluster
   return {

@@ -3,7 +3,7 @@ import type { Recovery } from './watcher.js'
 import type { WaveResult } from './wave.js'
 
 const HOW: Readonly<Record<Recovery['how'], string>> = {
-  restart: 'same host, from its restart',
+  restart: 'same host, from its restart on',
   takeover: 'by another process',
   lease: 'by another process, of one that stands still (its lease is 15 s)',
 }

@@ -14,7 +14,9 @@ export interface Sighting {
   finishedAt: number
 }
 
+/** How long a run waited for another process, nothing else having gone wrong meanwhile. */
 export interface Recovery {
+  run: string
   /** By the restart of the only processes, by another process at once, or by another once the lease had run out. */
   how: 'restart' | 'takeover' | 'lease'
   ms: number
@@ -49,18 +51,19 @@ export class Watcher {
 
   /** The process is gone, or stands still: from now on its runs wait for another. */
   lost(pid: number, how: Recovery['how'], at: number): void {
+    this.disturbed(how === 'restart' ? undefined : at)
     for (const { id, epoch } of this.owned.filter((run) => run.pid === pid))
       this.bereft.set(id, { how, epoch, since: how === 'restart' ? undefined : at })
   }
 
-  /** There is a process again. */
-  servedAgain(at: number): void {
-    for (const run of this.bereft.values()) run.since ??= at
+  /** A further fault came in between: what counts is the time from the last of them on, or from when somebody can do anything again. */
+  disturbed(at: number | undefined): void {
+    for (const run of this.bereft.values()) run.since = at
   }
 
-  /** Runs that nobody has taken up yet. */
-  get waiting(): number {
-    return this.bereft.size
+  /** There is a process again, and a database. */
+  servedAgain(at: number): void {
+    for (const run of this.bereft.values()) run.since ??= at
   }
 
   async stop(): Promise<void> {
@@ -127,7 +130,7 @@ export class Watcher {
       if (epoch === before.epoch && state !== 'running') this.bereft.delete(id)
       if (epoch === before.epoch || state === 'queued' || before.since === undefined) continue
       this.bereft.delete(id)
-      this.recoveries.push({ how: before.how, ms: Math.max(0, now - before.since) })
+      this.recoveries.push({ run: id, how: before.how, ms: Math.max(0, now - before.since) })
     }
   }
 }

@@ -107,13 +107,13 @@ export async function runWave(options: WaveOptions): Promise<WaveResult> {
       sightings: watcher.sightings,
       answers,
       surprises: [...load.surprises, ...injector.surprises],
+      recoveries: watcher.recoveries,
       throughput: { before, after },
     })
     const violations = violationsIn(record)
     await writeFile(join(folder, 'violations.json'), JSON.stringify(violations, undefined, 2))
     return resultOf(options, record, violations, {
       kills: injector.kills,
-      recoveries: watcher.recoveries,
       seconds: (performance.now() - began) / 1_000,
     })
   } finally {
@@ -167,7 +167,7 @@ function resultOf(
   options: WaveOptions,
   record: CrashRecord,
   violations: Violation[],
-  rest: Pick<WaveResult, 'kills' | 'recoveries' | 'seconds'>,
+  rest: Pick<WaveResult, 'kills' | 'seconds'>,
 ): WaveResult {
   const accepted = new Set(record.ledger.flatMap((entry) => (entry.kind === 'accepted' ? [entry.run] : [])))
   const there = new Set(record.runs.map(({ id }) => id))
@@ -186,6 +186,7 @@ function resultOf(
     zombies: repeats.filter(({ arrival }) => thaws.some((at) => arrival.at >= at && arrival.at < at + 3_000)).length,
     late: record.late,
     cancels: latenessOfCancels(record),
+    recoveries: record.recoveries,
     throughput: record.throughput,
   }
 }
