@@ -25,6 +25,15 @@ it('prepares a statement once per connection', async () => {
   expect(prepared).toEqual([{ name: 'count', uses: 2 }])
 })
 
+it('looks along an index, however small the table is while it plans', async () => {
+  await database.dataSource.query(
+    'create table small (n int primary key); insert into small values (1), (2); analyze small',
+  )
+  const explain = 'explain select n from small where n = 1'
+  expect(JSON.stringify(await database.dataSource.query(explain))).toContain('Seq Scan on small')
+  expect(JSON.stringify(await database.sql.query({ name: 'explain', text: explain }))).toContain('Index Only Scan')
+})
+
 it('commits a transaction as a whole', async () => {
   await database.sql.transaction(async (tx) => {
     await tx.query(ADD, [1])

@@ -22,7 +22,7 @@ export class Sql implements SqlSession {
   private readonly pool: pg.Pool
 
   constructor(private readonly settings: pg.PoolConfig) {
-    this.pool = new pg.Pool(settings)
+    this.pool = new pg.Pool({ ...settings, onConnect: byIndex })
     // An idle connection that breaks is replaced by the pool; the next query reports what matters.
     this.pool.on('error', () => {})
   }
@@ -80,3 +80,8 @@ export class Sql implements SqlSession {
 }
 
 function ignore(): void {}
+
+/** A statement is planned once per connection, often while tables are small: by such a plan they would be read whole once they have grown. */
+async function byIndex(client: pg.ClientBase): Promise<void> {
+  await client.query('set enable_seqscan = off')
+}
