@@ -158,9 +158,12 @@ export class Injector {
     await this.note({ kind: 'death', at, server: server.name, cause })
   }
 
+  /** It may die again before it is quite up: each death has a revival of its own, one after another. */
   private revive(server: ServerUnderFire): void {
-    if (this.reviving.has(server)) return
-    const revival = this.start(server).finally(() => this.reviving.delete(server))
+    const before = this.reviving.get(server) ?? Promise.resolve()
+    const revival = before.then(async () => {
+      if (!server.isThere) await this.start(server)
+    })
     this.reviving.set(server, revival)
   }
 
