@@ -11,7 +11,7 @@ const FREEZE_MS = 20_000
 /** On SIGTERM a server has its grace and, while the database is away, some seconds more. */
 const STOP_PATIENCE_MS = 40_000
 /** Passages of places that every run passes, and of those that are rare. */
-const OFTEN = [20, 300] as const
+const OFTEN = [2, 60] as const
 const RARELY = [1, 3] as const
 const RARE_POINTS = ['takeover', 'cancel', 'schedule', 'timer', 'slot', 'outbox-before-queue']
 const CONNECTIONS = { 'cut journal': 'millrace journal', 'cut lease': 'millrace lease', 'cut log': 'millrace log' }
