@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import { unaccounted } from './accounts.js'
 import * as checks from './checks.js'
-import { CHECKS, type Check, unaccounted, violationsIn } from './checks.js'
+import { CHECKS, type Check, violationsIn } from './checks.js'
 import type { CrashRecord } from './record.js'
 import { storyOf } from './stories.js'
 
