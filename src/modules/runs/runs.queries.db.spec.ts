@@ -177,7 +177,7 @@ describe('what a page costs', () => {
     return row?.read ?? 0
   }
 
-  it('does not depend on how many there are, whatever is asked for and however old the plan is', async () => {
+  it('does not depend on how many there are, whatever is asked for and however old the plan is (n8n #1578, #21114)', async () => {
     const queries = new RunsQueries(one)
     const ask = (filter: Partial<RunFilter>) => queries.page({ accountId: 'account_a', ...filter }, LIMIT, 0)
     // Statements that were prepared six times are planned once and for all: here, as if there were no runs.
