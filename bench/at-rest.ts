@@ -5,7 +5,8 @@ import { print, type Row } from './table.js'
 import { Meter } from './usage.js'
 
 const WAITING = 1_000
-const SETTLE_MS = 2_000
+/** Within this V8 notices that the process rests, and collects what a start or a load has left. */
+const SETTLE_MS = 12_000
 
 const APPROVAL = `metadata: { name: bench, version: "1" }
 nodes:

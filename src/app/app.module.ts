@@ -12,7 +12,6 @@ import { HttpModule } from '../platform/http/http.module.js'
 import { RateLimitGuard } from '../platform/http/rate-limit.guard.js'
 import type { Log } from '../platform/log/log.js'
 import { LogModule } from '../platform/log/log.module.js'
-import { MemoryModule } from '../platform/memory/memory.module.js'
 import { ObjectsModule } from '../platform/objects/objects.module.js'
 import { RealtimeModule } from '../platform/realtime/realtime.module.js'
 import { TelemetryModule } from '../platform/telemetry/telemetry.module.js'
@@ -43,7 +42,6 @@ export class AppModule {
         TelemetryModule,
         SharedModule,
         DatabaseModule,
-        MemoryModule,
         ObjectsModule,
         ScheduleModule.forRoot(),
         HttpModule,

@@ -9,7 +9,6 @@ import { ConfigModule } from '../platform/config/config.module.js'
 import { DatabaseModule } from '../platform/database/database.module.js'
 import type { Log } from '../platform/log/log.js'
 import { LogModule } from '../platform/log/log.module.js'
-import { MemoryModule } from '../platform/memory/memory.module.js'
 import { ObjectsModule } from '../platform/objects/objects.module.js'
 import { TelemetryModule } from '../platform/telemetry/telemetry.module.js'
 
@@ -35,7 +34,6 @@ export class WorkerModule {
         TelemetryModule,
         SharedModule,
         DatabaseModule,
-        MemoryModule,
         ObjectsModule,
         ScheduleModule.forRoot(),
         RunsModule,
