@@ -359,6 +359,8 @@ const JOURNAL_WRITE = `
     v_accepted json;
     v_finished text[];
     v_cancelled text[];
+    v_written text[];
+    v_over text[];
   begin
     perform pg_advisory_xact_lock_shared(7201, p_fence);
     perform 1 from engine_instance where id = p_engine and lost_at is null;
@@ -403,21 +405,33 @@ const JOURNAL_WRITE = `
     end if;
 
     if v_list.opens is not null then
-      insert into step_open (run_id, path, attempt, started_at)
-        select run_id, path, attempt, started_at
-        from json_to_recordset(v_list.opens) as x (run_id text, path text, attempt integer, started_at timestamptz)
-        on conflict do nothing;
+      with written as (
+        insert into step_open (run_id, path, attempt, started_at)
+          select run_id, path, attempt, started_at
+          from json_to_recordset(v_list.opens) as x (run_id text, path text, attempt integer, started_at timestamptz)
+          on conflict do nothing
+          returning run_id)
+      select array_agg(distinct run_id) into v_written from written;
     end if;
 
     if v_list.outcomes is not null then
-      insert into step_outcome (run_id, path, attempt, node, node_type, state, action, output, output_ref, shared, shared_ref, error,
-          due_at, started_at, finished_at)
-        select run_id, path, attempt, node, node_type, state, action, output::json, output_ref, shared::json, shared_ref, error::json,
-            due_at, started_at, finished_at
-        from json_to_recordset(v_list.outcomes) as x (run_id text, path text, attempt integer, node text, node_type text,
-          state text, action text, output text, output_ref text, shared text, shared_ref text, error text,
-          due_at timestamptz, started_at timestamptz, finished_at timestamptz)
-        on conflict do nothing;
+      with written as (
+        insert into step_outcome (run_id, path, attempt, node, node_type, state, action, output, output_ref, shared, shared_ref,
+            error, due_at, started_at, finished_at)
+          select run_id, path, attempt, node, node_type, state, action, output::json, output_ref, shared::json, shared_ref,
+              error::json, due_at, started_at, finished_at
+          from json_to_recordset(v_list.outcomes) as x (run_id text, path text, attempt integer, node text, node_type text,
+            state text, action text, output text, output_ref text, shared text, shared_ref text, error text,
+            due_at timestamptz, started_at timestamptz, finished_at timestamptz)
+          on conflict do nothing
+          returning run_id)
+      select v_written || array_agg(distinct run_id) into v_written from written;
+    end if;
+
+    -- Of a run that is over no further step shall begin, though nobody has told its process yet.
+    if v_written is not null then
+      select array_agg(id) into v_over from unnest(v_written) as w (id)
+        where not exists (select from run where run.id = w.id and owner = p_engine and state = 'running');
     end if;
 
     -- Of a run that was cancelled meanwhile nobody would come for them; the lock keeps a cancel from coming in between.
@@ -474,7 +488,8 @@ const JOURNAL_WRITE = `
       end if;
     end if;
 
-    return json_build_object('accepted', v_accepted, 'finished', to_json(v_finished), 'cancelled', to_json(v_cancelled));
+    return json_build_object('accepted', v_accepted, 'finished', to_json(v_finished), 'cancelled', to_json(v_cancelled),
+      'over', to_json(v_over));
   end $$;
 `
 

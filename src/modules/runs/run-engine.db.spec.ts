@@ -159,6 +159,16 @@ describe('a run', () => {
     await vi.waitUntil(() => step.signal.aborted, { timeout: 10_000 })
   })
 
+  it('begins no step behind an outcome that is recorded after its cancel, though nobody told its process', async () => {
+    const { engine } = await process()
+    const id = await start(engine, { hold: { type: 'hold', next: { default: 'after' } }, after: { type: 'count' } })
+    const step = await vi.waitUntil(() => held.get(id))
+    await database.dataSource.transaction((tx) => queries.cancel(tx, 'account_a', id, new Date()))
+    step.release()
+    await vi.waitUntil(() => step.signal.aborted)
+    expect(counted.get(id)).toBeUndefined()
+  })
+
   it('is told to watchers as it goes on', async () => {
     const { engine, events } = await process()
     const id = await start(engine, { hold: { type: 'hold' } })

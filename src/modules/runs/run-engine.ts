@@ -219,6 +219,7 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
       onLost,
       holds: () => ownership.holds,
       onLate: (outcome) => late.keep(outcome),
+      onOver: (runId) => this.parts?.worker.cancel(runId),
       onCancelled: (runIds) => this.stopWork(runIds),
       telemetry: this.telemetry.journal,
       values: this.supplies.values,

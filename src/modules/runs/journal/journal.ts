@@ -36,6 +36,8 @@ export interface JournalOptions extends Partial<JournalLimits> {
   holds?: () => boolean
   /** Told of what was not written because another process may have taken over. */
   onLate?: (outcome: LateOutcome) => void
+  /** A run that something was written of is not this process's any more: it was cancelled. Told before the write resolves. */
+  onOver?: (runId: string) => void
   /** Runs of whoever were cancelled, because nobody waits for them any more. */
   onCancelled?: (runIds: readonly string[]) => void
   telemetry?: JournalTelemetry
@@ -65,6 +67,7 @@ interface FlushAnswer {
   accepted?: { asked: string; id: string; request_hash: string | null; created_at: string }[] | null
   finished?: string[] | null
   cancelled?: string[] | null
+  over?: string[] | null
 }
 
 interface Entry {
@@ -90,6 +93,7 @@ export class Journal {
   private readonly onLost: () => void
   private readonly holdsLease: () => boolean
   private readonly onLate: (outcome: LateOutcome) => void
+  private readonly onOver: (runId: string) => void
   private readonly onCancelled: (runIds: readonly string[]) => void
   private readonly spills: Spills
   private readonly shares: Shares
@@ -102,12 +106,13 @@ export class Journal {
   constructor(
     sql: Sql,
     private readonly writer: Writer,
-    { onLost, holds, onLate, onCancelled, telemetry, values, ...limits }: JournalOptions = {},
+    { onLost, holds, onLate, onOver, onCancelled, telemetry, values, ...limits }: JournalOptions = {},
   ) {
     this.limits = { ...DEFAULT_LIMITS, ...limits }
     this.onLost = onLost ?? (() => {})
     this.holdsLease = holds ?? (() => true)
     this.onLate = onLate ?? (() => {})
+    this.onOver = onOver ?? (() => {})
     this.onCancelled = onCancelled ?? (() => {})
     this.telemetry = telemetry ?? UNMEASURED.journal
     this.spills = new Spills(values)
@@ -210,6 +215,7 @@ export class Journal {
       this.onLost()
       throw new LeaseLost()
     }
+    for (const runId of answer.over ?? []) this.onOver(runId)
     if (answer.cancelled?.length) this.onCancelled(answer.cancelled)
     return answer
   }
