@@ -58,6 +58,13 @@ describe('what a flow asks for its runs', () => {
     expect(long).toMatch(/^sha256:[0-9a-f]{64}$/)
     expect(key?.({ id: `${'x'.repeat(99_999)}y` })).not.toBe(long)
   })
+
+  it('costs no more than the input, however often a key repeats it', () => {
+    const key = settingsOf(`{concurrency: {key: '${'${input.id}'.repeat(90)}', limit: 1}}`)?.concurrency?.key
+    const id = 'x'.repeat(16 * 1024 * 1024)
+    expect(key?.({ id })).toMatch(/^sha256:[0-9a-f]{64}$/)
+    expect(key?.({ id: `${id}y` })).not.toBe(key?.({ id }))
+  })
 })
 
 describe('faults', () => {
@@ -86,6 +93,10 @@ describe('faults', () => {
       "1:33 /x-run/concurrency/per unknown_key unknown key 'per' in concurrency of x-run (known: key, limit)",
     ],
     ['{concurrency: {limit: 1, key: [a]}}', '1:38 /x-run/concurrency/key type concurrency key of x-run must be a text'],
+    [
+      `{concurrency: {limit: 1, key: '${'x'.repeat(1_001)}'}}`,
+      '1:38 /x-run/concurrency/key range concurrency key of x-run has more than 1000 characters',
+    ],
     ...['input.a + 1', 'shared.a', 'secrets.TOKEN', 'execution.id', 'Math.random()', 'input.a()'].map((code) => [
       `{concurrency: {limit: 1, key: 'for \${${code}}'}}`,
       '1:38 /x-run/concurrency/key expression concurrency key of x-run may hold only members of the input, such as ${input.customer_id}',

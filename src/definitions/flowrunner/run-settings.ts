@@ -3,7 +3,7 @@ import { plainText } from '../../engine/plain.js'
 import type { Concurrency, RunSettings } from '../../engine/run-settings.js'
 import { evaluatePath, isPathFrom } from '../../platform/expressions/path.js'
 import { ExpressionSyntaxError, findExpressions } from '../../platform/expressions/scan.js'
-import { compileTemplate } from '../../platform/expressions/template.js'
+import { compileTemplate, type Template } from '../../platform/expressions/template.js'
 import type { Json } from '../../platform/json.js'
 import type { Cursor } from './cursor.js'
 import { type FaultList, quote } from './faults.js'
@@ -14,8 +14,10 @@ export const SETTINGS_KEY = 'x-run'
 const priorities = { minimum: -100, maximum: 100 }
 const limits = { minimum: 1, maximum: 1_000 }
 const tagPattern = /^[a-z0-9][a-z0-9_-]{0,62}$/
-/** Characters of a key as it is kept; a longer one is known by its hash. */
+/** Characters of a key as it is kept; a longer one is known by its hash, and so is each value in it. */
 const longestKey = 200
+/** Characters of the text that says what the key is: it is read whenever a run is accepted. */
+const longestKeyText = 1_000
 
 /** What a flow asks for its runs. Absent where it says nothing, and where it has faults. */
 export function readRunSettings(cursor: Cursor, faults: FaultList): RunSettings | undefined {
@@ -78,7 +80,12 @@ class SettingsReader {
     if (!cursor.value) return () => ''
     const text = cursor.string
     if (text === undefined) this.complain(cursor, 'type', `concurrency key of ${SETTINGS_KEY} must be a text`)
-    else if (this.isReadable(cursor, text)) return (input) => keyOf(text, input)
+    else if (text.length > longestKeyText)
+      this.complain(cursor, 'range', `concurrency key of ${SETTINGS_KEY} has more than ${longestKeyText} characters`)
+    else if (this.isReadable(cursor, text)) {
+      const template = compileTemplate({ key: text })
+      return (input) => keyOf(template, input)
+    }
     return undefined
   }
 
@@ -104,12 +111,28 @@ class SettingsReader {
   }
 }
 
-/** A member that the input does not have counts as an empty text, so that no run evades the limit. */
-function keyOf(text: string, input: Json): string {
-  const template = compileTemplate({ key: text })
-  const values = template.scripts.map(({ code }) => member(code, input))
-  const { key } = template.render(values) as { key: Json }
-  const plain = plainText(typeof key === 'string' ? key : key === null ? '' : JSON.stringify(key))
+/**
+ * A member that the input does not have counts as an empty text, so that no run evades the limit. However often a large one is named, it
+ * is gone through once and never repeated in full.
+ */
+function keyOf(template: Template<{ key: string }>, input: Json): string {
+  const known = new Map<Json, string>()
+  const values = template.scripts.map(({ code }) => {
+    const value = member(code, input)
+    const text = known.get(value) ?? short(textOf(value))
+    known.set(value, text)
+    return text
+  })
+  return short(template.render(values).key)
+}
+
+function textOf(value: Json): string {
+  if (value === null) return ''
+  return typeof value === 'string' ? value : JSON.stringify(value)
+}
+
+function short(text: string): string {
+  const plain = plainText(text)
   return plain.length <= longestKey ? plain : `sha256:${createHash('sha256').update(plain).digest('hex')}`
 }
 

@@ -61,6 +61,7 @@ const run = {
       properties: {
         key: {
           type: 'string',
+          maxLength: 1_000,
           description: 'A text with members of the input. Absent: all runs of the flow share one limit.',
           examples: ['${input.customer_id}'],
         },
