@@ -3,13 +3,16 @@ import { Identity0000000000001 } from './0001-identity.js'
 import { Flows0000000000002 } from './0002-flows.js'
 import { Runs0000000000003 } from './0003-runs.js'
 import { KvAndSchedules0000000000004 } from './0004-kv-and-schedules.js'
-import { Engine0000000000005 } from './0005-engine.js'
-import { RunTally0000000000006 } from './0006-run-tally.js'
+import { ManyProcesses0000000000005 } from './0005-many-processes.js'
+import { RunEndings0000000000006 } from './0006-run-endings.js'
+import { Journal0000000000007 } from './0007-journal.js'
+import { RunClaims0000000000008 } from './0008-run-claims.js'
+import { RunTally0000000000009 } from './0009-run-tally.js'
 
 /**
  * The one ordered history of the schema. Append only: a migration that has been published is never edited, renamed or moved.
  *
- * `0007-things.ts` exports `class Things0000000000007 implements MigrationInterface`: TypeORM orders migrations by the last 13
+ * `0042-things.ts` exports `class Things0000000000042 implements MigrationInterface`: TypeORM orders migrations by the last 13
  * digits of the class name, so the file's number is spelled out there. Each runs in a transaction of its own.
  */
 export const migrations: (new () => MigrationInterface)[] = [
@@ -17,6 +20,9 @@ export const migrations: (new () => MigrationInterface)[] = [
   Flows0000000000002,
   Runs0000000000003,
   KvAndSchedules0000000000004,
-  Engine0000000000005,
-  RunTally0000000000006,
+  ManyProcesses0000000000005,
+  RunEndings0000000000006,
+  Journal0000000000007,
+  RunClaims0000000000008,
+  RunTally0000000000009,
 ]

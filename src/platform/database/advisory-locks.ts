@@ -1,6 +1,6 @@
 /**
  * The numbers of the program's advisory locks, so that no two mean the same by accident. Each but `migrations` is the first of two
- * keys; the second says which process, signal or entry. The functions in `0005-engine.ts` spell out their numbers.
+ * keys; the second says which process, signal or entry. The functions in the migrations spell out their numbers.
  */
 export const LOCKS = {
   /** A process's fence: shared by each of its flushes and claims, exclusive while it is declared lost. */

@@ -4,7 +4,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm'
  * Lists of runs that cost the same at a thousand and at a million: how many there are is counted as they come and go, and each list is
  * read along an index. The functions that run often look along indexes only.
  */
-export class RunTally0000000000006 implements MigrationInterface {
+export class RunTally0000000000009 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(INDEXES)
     await runner.query(PAGE)
