@@ -142,6 +142,7 @@ export class ActiveRun {
     return new RunChildren(run, {
       children: parts.supplies.children,
       owner: parts.owner,
+      signal: this.controller.signal,
       // One that may be what ends its processes keeps the others of its kind waiting.
       hasRoom: () => parts.hasRoom() && !run.suspect,
       onStarted: ({ id, tag }) => {

@@ -139,7 +139,7 @@ export class RunHost implements Host {
 
   async waitForSignal(wait: SignalWait, signal: AbortSignal): Promise<{ data: Json } | undefined> {
     for (;;) {
-      const state = await this.parts.signals.await(this.run, wait, this.clock.now())
+      const state = await this.parts.signals.await(this.run, wait, this.clock.now(), signal)
       if (state.delivered) return { data: state.data }
       if (state.deadline && state.deadline <= this.clock.now()) return undefined
       if (wait.mayPark) {

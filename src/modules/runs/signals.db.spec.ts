@@ -42,6 +42,14 @@ describe('a wait and its signal', () => {
     expect(await kept(sender)).toBe(0)
   })
 
+  it('leave connections to others, however many wait at once', async () => {
+    const { run } = await account()
+    const waits = Array.from({ length: 100 }, (_, index) => signals.await(run, wait(`many-${index}`), NOW))
+    await waits[20]
+    expect(database.sql.load.waitingCount).toBeLessThan(10)
+    expect(await Promise.all(waits)).toEqual(waits.map(() => ({ delivered: false })))
+  })
+
   it('wakes a run that is parked', async () => {
     const { sender, run } = await account()
     await database.dataSource.query(`update run set state = 'waiting', wake_at = null where id = $1`, [run.id])

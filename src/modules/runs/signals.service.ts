@@ -10,6 +10,7 @@ import { InvalidRequest } from '../../platform/http/faults.js'
 import { newId } from '../../platform/ids.js'
 import type { Json } from '../../platform/json.js'
 import { AuditTrail } from '../audit/audit-trail.js'
+import { Turns } from './host/turns.js'
 
 /** How long a signal that nobody waits for is kept. */
 const KEEP_DAYS = 7
@@ -17,6 +18,9 @@ const KEEP_DAYS = 7
 const LONGEST_KEY = 255
 /** How often signals that nobody came for are removed. */
 const SWEEP_MS = 600_000
+/** The part of the pool's connections that waits may hold: each item of a batch may be one. */
+const SHARE = 0.2
+const NEVER = new AbortController().signal
 
 export type WaitState = { delivered: true; data: Json } | { delivered: false; deadline?: Date }
 
@@ -41,12 +45,16 @@ export interface Sender {
  */
 @Injectable()
 export class SignalsService {
+  private readonly turns: Turns
+
   constructor(
     private readonly sql: Sql,
     @InjectDataSource() private readonly database: DataSource,
     private readonly audit: AuditTrail,
     @Inject(CLOCK) private readonly clock: Clock,
-  ) {}
+  ) {
+    this.turns = Turns.share(sql.size, SHARE)
+  }
 
   /** Removes signals that nobody came for. */
   @Interval(SWEEP_MS)
@@ -55,7 +63,11 @@ export class SignalsService {
   }
 
   /** The state of a step's wait, which begins now unless it is recorded already. The first deadline holds. */
-  async await(run: { id: string; accountId: string }, wait: SignalWait, now: Date): Promise<WaitState> {
+  async await(run: { id: string; accountId: string }, wait: SignalWait, now: Date, signal = NEVER): Promise<WaitState> {
+    return await this.turns.take(run.accountId, signal, () => this.awaitNow(run, wait, now))
+  }
+
+  private async awaitNow(run: { id: string; accountId: string }, wait: SignalWait, now: Date): Promise<WaitState> {
     const place = [run.id, wait.path, wait.attempt]
     return await this.meet(run.accountId, wait.key, async (tx) => {
       await tx.query(BEGIN_WAIT, [...place, run.accountId, wait.key, wait.deadline ?? null, now])

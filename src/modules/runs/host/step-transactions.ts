@@ -58,8 +58,7 @@ export class StepTransactions {
     /** Without it every value stays in its row. */
     private readonly values?: LargeValues,
   ) {
-    const atOnce = Math.max(1, Math.floor(sql.size * SHARE))
-    this.turns = new Turns(atOnce, Math.ceil(atOnce / 2))
+    this.turns = Turns.share(sql.size, SHARE)
   }
 
   /** Throws what `work` throws, `LeaseLost` when the run is not this process's any more, or the signal's reason. */

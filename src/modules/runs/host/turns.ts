@@ -18,6 +18,12 @@ export class Turns {
     this.left = atOnce
   }
 
+  /** For a part of so many places, and a part of them for one account. */
+  static share(places: number, part: number, ofOneAccount = part / 2): Turns {
+    const share = (part: number) => Math.max(1, Math.floor(places * part))
+    return new Turns(share(part), share(ofOneAccount))
+  }
+
   /** Does the work when its turn has come. */
   async take<T>(account: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     await this.turn(account, signal)

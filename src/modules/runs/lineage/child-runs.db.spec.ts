@@ -102,6 +102,22 @@ describe('the start of a child', () => {
     expect(await childrenOf(parent.id)).toEqual([])
   })
 
+  it('leaves connections to others, however many are asked for, and ends with the run that asks', async () => {
+    const { parent, children } = await parentRun()
+    const flowId = flowOf({ a: { type: 'echo' } })
+    const stop = new AbortController()
+    const asked = (index: number) => ({ path: `all[${index}]`, attempt: 1, flowId, input: null, awaited: false })
+    const starts = Array.from({ length: 200 }, (_, index) => children.start(parent, WRITER, asked(index), stop.signal))
+    const settled = Promise.allSettled(starts)
+    await starts[20]
+    expect(database.sql.load.waitingCount).toBeLessThan(10)
+    stop.abort()
+    expect((await settled).map(({ status }) => status)).toContain('rejected')
+    const made = await childrenOf(parent.id)
+    expect(made.length).toBeGreaterThan(20)
+    expect(made.length).toBeLessThan(200)
+  })
+
   it('has a limit for each account, that its own runs count for', async () => {
     const { parent, children } = await parentRun('account_greedy')
     await database.dataSource.query(

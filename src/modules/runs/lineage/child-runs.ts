@@ -9,6 +9,7 @@ import { DomainError } from '../../../platform/errors/domain-error.js'
 import { newId } from '../../../platform/ids.js'
 import { RevisionUnusable } from '../../flows/flows.errors.js'
 import { FlowsService } from '../../flows/flows.service.js'
+import { Turns } from '../host/turns.js'
 import type { Writer } from '../journal/records.js'
 import { placementOf, type RunPlacement } from '../run-placement.js'
 import type { RunState } from '../run-state.js'
@@ -22,6 +23,9 @@ import { type EarlierRun, StartingPoints } from './starting-points.js'
 export const MOST_DEPTH = 16
 /** Runs below others that an account may have at the same time: what a flow that starts itself for each item would else be without. */
 const MOST_LIVE = 10_000
+/** The part of the pool's connections that starts of children may hold: a batch of batches has a million of them. */
+const SHARE = { all: 0.6, ofOneAccount: 0.5 }
+const NEVER = new AbortController().signal
 
 /** A run below another, as the other knows it. */
 export interface Child {
@@ -40,6 +44,7 @@ type Refused = Extract<ChildStart, { refusal: unknown }>
 export class ChildRuns {
   private readonly states: BatchedReads<{ key: string; state: RunState }>
   private readonly endings = new EventEmitter().setMaxListeners(0)
+  private readonly turns: Turns
 
   constructor(
     private readonly sql: Sql,
@@ -50,6 +55,7 @@ export class ChildRuns {
     @Optional() private readonly values?: RunValues,
   ) {
     this.states = new BatchedReads(sql, STATES)
+    this.turns = Turns.share(sql.size, SHARE.all, SHARE.ofOneAccount)
   }
 
   /** Children of attempts that left no outcome yet. */
@@ -58,9 +64,22 @@ export class ChildRuns {
   }
 
   /** The child of this attempt, which is started unless it was before. Throws `LeaseLost` when the parent is not the writer's any more. */
-  async start(parent: TakenRun, owner: Writer, request: ChildRequest & StepPlace): Promise<StartedChild | Refused> {
+  async start(
+    parent: TakenRun,
+    owner: Writer,
+    request: ChildRequest & StepPlace,
+    signal = NEVER,
+  ): Promise<StartedChild | Refused> {
     if ((parent.depth ?? 0) >= MOST_DEPTH)
       return refusal('subflow_depth', `flows may start each other at most ${MOST_DEPTH} deep`)
+    return await this.turns.take(parent.accountId, signal, () => this.startNow(parent, owner, request))
+  }
+
+  private async startNow(
+    parent: TakenRun,
+    owner: Writer,
+    request: ChildRequest & StepPlace,
+  ): Promise<StartedChild | Refused> {
     try {
       const before = await this.before(parent, request)
       if (before && !request.awaited) return { id: before.id, isNew: false, tag: '' }
@@ -113,9 +132,10 @@ export class ChildRuns {
   }
 
   /** Cancels the children that a failed attempt waited for. Returns the runs that this ended. */
-  async forsake(parentId: string, { path, attempt }: StepPlace): Promise<string[]> {
-    const rows = await this.sql.query<{ id: string }>(FORSAKE, [parentId, path, attempt, this.clock.now()])
-    return rows.map(({ id }) => id)
+  async forsake({ id, accountId }: TakenRun, { path, attempt }: StepPlace): Promise<string[]> {
+    const values = [id, path, attempt, this.clock.now()]
+    const rows = await this.turns.take(accountId, NEVER, () => this.sql.query<{ id: string }>(FORSAKE, values))
+    return rows.map((row) => row.id)
   }
 
   /** A run of this process has ended: whoever waits for it here need not look for that. */

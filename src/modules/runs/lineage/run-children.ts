@@ -13,6 +13,8 @@ const LOOK_MS = 500
 export interface RunChildrenParts {
   children: ChildRuns
   owner: Writer
+  /** Aborted when the run is not worked on any more. */
+  signal: AbortSignal
   /** False where others wait for the place that this run has in memory. */
   hasRoom(): boolean
   /** There is a run to take up, by whoever takes its tag. */
@@ -38,7 +40,8 @@ export class RunChildren {
     this.known ??= this.load()
     const known = (await this.known).get(placeOf(request))
     if (known !== undefined) return { id: known }
-    const started = await this.parts.children.start(this.run, this.parts.owner, request)
+    const { children, owner, signal } = this.parts
+    const started = await children.start(this.run, owner, request, signal)
     if ('refusal' in started) return started
     if (started.isNew) this.parts.onStarted(started)
     return { id: started.id }
@@ -59,7 +62,7 @@ export class RunChildren {
   /** A step has an outcome, which is durable: of one that failed nobody waits for the children any more. */
   async settled({ path, attempt, state }: StepOutcome): Promise<void> {
     if (!this.used || state === 'succeeded') return
-    const cancelled = await this.parts.children.forsake(this.run.id, { path, attempt })
+    const cancelled = await this.parts.children.forsake(this.run, { path, attempt })
     if (cancelled.length > 0) this.parts.onCancelled(cancelled)
   }
 
