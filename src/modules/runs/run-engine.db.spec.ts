@@ -1,21 +1,13 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type TestDatabase, testDatabase } from '../../../test/support/database.js'
-import { type FakeNode, fakeSteps, graphOf, stepType } from '../../engine/flow.fake.js'
-import { Engine } from '../../engine/interpreter.js'
-import { fakeLanguage } from '../../engine/language.fake.js'
-import { StepRegistry } from '../../engine/step.js'
+import { type FakeNode, fakeSteps, stepType } from '../../engine/flow.fake.js'
 import { systemClock } from '../../platform/clock/clock.js'
-import { Hints } from '../../platform/hints/hints.js'
-import { PostgresHints } from '../../platform/hints/postgres-hints.js'
 import { newId } from '../../platform/ids.js'
-import type { Json } from '../../platform/json.js'
-import { SecretMasker } from '../../platform/masking/secret-masker.js'
 import { AuditEntry } from '../audit/audit-entry.entity.js'
 import { AuditTrail } from '../audit/audit-trail.js'
-import { RevisionUnusable } from '../flows/flows.errors.js'
-import { ChildRuns } from './lineage/child-runs.js'
-import { RunEngine } from './run-engine.js'
-import { RunEvents, type WatchedEvent } from './run-events.js'
+import { acceptRun, type EngineProcess, engineProcess } from './run-engine.fake.js'
+import type { RunEngine } from './run-engine.js'
+import { type WatchedEvent } from './run-events.js'
 import { EngineNotReady } from './runs.errors.js'
 import { RunsQueries } from './runs.queries.js'
 import { SignalsService } from './signals.service.js'
@@ -133,7 +125,7 @@ describe('a run', () => {
 
   it('fails when its flow cannot be had any more', async () => {
     const { engine } = await process()
-    const id = await accept(engine, 'flow_that_is_not_there', {})
+    const id = await acceptRun(engine, 'flow_that_is_not_there')
     expect(await ended(id)).toMatchObject({ state: 'failed', error: { message: 'no such flow' } })
   })
 
@@ -354,58 +346,20 @@ function caller(accountId: string) {
   return { accountId, tenantId: 'tenant_t', email: 'a@example.com' }
 }
 
-async function process(): Promise<{ engine: RunEngine; events: RunEvents }> {
-  const hints = new Hints([new PostgresHints(database.sql)])
-  const events = new RunEvents(database.sql, hints)
-  const supplies = {
-    // These flows have no sub-flows.
-    children: new ChildRuns(database.sql, undefined as never, queries, undefined as never, systemClock),
-    async compiled(flowId: string) {
-      const nodes = graphs.get(flowId)
-      if (!nodes) throw new RevisionUnusable('no such flow')
-      return { graph: graphOf(nodes), language: fakeLanguage }
-    },
-    async hostParts() {
-      const failure = failures.pop()
-      if (failure) throw failure
-      return {
-        signals: signals(),
-        secrets: {},
-        masker: new SecretMasker([]),
-        evaluate: () => Promise.reject(new Error('these flows have no scripts')),
-      }
-    },
+async function process(): Promise<EngineProcess> {
+  const onTaken = () => {
+    const failure = failures.pop()
+    if (failure) throw failure
   }
-  const interpreter = new Engine({ registry: new StepRegistry(steps), checkParams: () => [] })
-  const engine = new RunEngine(database.sql, interpreter, events, hints, supplies, systemClock, {
-    shutdownGraceMs: 100,
-    workerTags: ['default'],
-    maxActiveRuns: 500,
-  })
-  await engine.onApplicationBootstrap()
-  engines.push(engine)
-  return { engine, events }
+  const started = await engineProcess({ sql: database.sql, steps, graphs, signals: signals(), onTaken })
+  engines.push(started.engine)
+  return started
 }
 
 async function start(engine: RunEngine, nodes: Record<string, FakeNode>): Promise<string> {
   const flowId = newId('flow')
   graphs.set(flowId, nodes)
-  return await accept(engine, flowId, {})
-}
-
-async function accept(engine: RunEngine, flowId: string, input: Json): Promise<string> {
-  const id = newId('run')
-  await engine.accept({
-    id,
-    tenantId: 'tenant_t',
-    accountId: 'account_a',
-    flowId,
-    revision: 1,
-    trigger: 'api',
-    input,
-    createdAt: new Date(),
-  })
-  return id
+  return await acceptRun(engine, flowId)
 }
 
 async function ended(id: string) {

@@ -11,11 +11,14 @@ import { newId } from '../../platform/ids.js'
 import { SecretMasker } from '../../platform/masking/secret-masker.js'
 import { FlowNotFound, RevisionUnusable } from '../flows/flows.errors.js'
 import type { FlowsService } from '../flows/flows.service.js'
+import type { RunQueues } from './dispatch/run-queues.js'
+import type { NewRun } from './journal/records.js'
 import { ChildRuns } from './lineage/child-runs.js'
 import { StartingPoints } from './lineage/starting-points.js'
 import { RunEngine } from './run-engine.js'
 import { RunEvents } from './run-events.js'
 import { RunsQueries } from './runs.queries.js'
+import type { SignalsService } from './signals.service.js'
 
 /** The run engine of one process, and what it tells of events, without HTTP and modules around it. */
 export interface EngineProcess {
@@ -28,8 +31,14 @@ export interface EngineProcessOptions {
   steps: readonly StepType[]
   /** By the ids of flows. */
   graphs: ReadonlyMap<string, Record<string, FakeNode>>
+  /** For hints. */
   redisUrl?: string
+  tags?: string[]
   maxActiveRuns?: number
+  queues?: RunQueues
+  signals?: SignalsService
+  /** Called as a run begins; what it throws the run meets. */
+  onTaken?(): void
 }
 
 /** Engines on one database are as many processes, whether they share one or not. */
@@ -38,7 +47,12 @@ export async function engineProcess({
   steps,
   graphs,
   redisUrl,
+  tags = ['default'],
   maxActiveRuns = 500,
+  queues,
+  // Absent where the flows wait for none.
+  signals = undefined as never,
+  onTaken = () => {},
 }: EngineProcessOptions): Promise<EngineProcess> {
   const hints = new Hints([...(redisUrl ? [new RedisHints(redisUrl)] : []), new PostgresHints(sql)])
   const events = new RunEvents(sql, hints)
@@ -49,9 +63,9 @@ export async function engineProcess({
       return { graph: await flows.graph(flowId, 1), language: fakeLanguage }
     },
     async hostParts() {
+      onTaken()
       return {
-        // These flows have neither signals nor scripts.
-        signals: undefined as never,
+        signals,
         secrets: {},
         masker: new SecretMasker([]),
         evaluate: () => Promise.reject(new Error('these flows have no scripts')),
@@ -59,11 +73,8 @@ export async function engineProcess({
     },
   }
   const interpreter = new Engine({ registry: new StepRegistry([...steps]), checkParams: () => [] })
-  const engine = new RunEngine(sql, interpreter, events, hints, supplies, systemClock, {
-    shutdownGraceMs: 100,
-    workerTags: ['default'],
-    maxActiveRuns,
-  })
+  const config = { shutdownGraceMs: 100, workerTags: tags, maxActiveRuns }
+  const engine = new RunEngine(sql, interpreter, events, hints, supplies, systemClock, config, undefined, queues)
   await engine.onApplicationBootstrap()
   return { engine, events }
 }
@@ -85,7 +96,7 @@ function flowsOf(graphs: EngineProcessOptions['graphs']): FlowsService {
 }
 
 /** Accepts a run of this flow; resolves with its id once it is durable. */
-export async function acceptRun(engine: RunEngine, flowId: string): Promise<string> {
+export async function acceptRun(engine: RunEngine, flowId: string, run: Partial<NewRun> = {}): Promise<string> {
   const id = newId('run')
   await engine.accept({
     id,
@@ -96,6 +107,7 @@ export async function acceptRun(engine: RunEngine, flowId: string): Promise<stri
     trigger: 'api',
     input: {},
     createdAt: new Date(),
+    ...run,
   })
   return id
 }

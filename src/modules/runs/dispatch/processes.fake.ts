@@ -1,21 +1,13 @@
 import Bull, { type Queue } from 'bull'
 import { vi } from 'vitest'
 import type { TestDatabase } from '../../../../test/support/database.js'
-import { type FakeNode, fakeSteps, graphOf, stepType } from '../../../engine/flow.fake.js'
-import { Engine } from '../../../engine/interpreter.js'
-import { fakeLanguage } from '../../../engine/language.fake.js'
-import { StepRegistry } from '../../../engine/step.js'
+import { type FakeNode, fakeSteps, stepType } from '../../../engine/flow.fake.js'
 import { systemClock } from '../../../platform/clock/clock.js'
-import { Hints } from '../../../platform/hints/hints.js'
-import { PostgresHints } from '../../../platform/hints/postgres-hints.js'
 import { newId } from '../../../platform/ids.js'
-import { SecretMasker } from '../../../platform/masking/secret-masker.js'
 import { AuditTrail } from '../../audit/audit-trail.js'
 import type { NewRun } from '../journal/records.js'
-import { ChildRuns } from '../lineage/child-runs.js'
-import { RunEngine } from '../run-engine.js'
-import { RunEvents } from '../run-events.js'
-import { RunsQueries } from '../runs.queries.js'
+import { acceptRun, engineProcess } from '../run-engine.fake.js'
+import type { RunEngine } from '../run-engine.js'
 import { SignalsService } from '../signals.service.js'
 import type { HandedRun } from '../taken-run.js'
 import { QueueConnections } from './queue-connections.js'
@@ -53,38 +45,21 @@ export class Processes {
     const { tags = ['default'], maxActive = 100, redisUrl, takes = false } = options
     const { sql, dataSource } = this.database
     const name = `process ${++this.started}`
-    const hints = new Hints([new PostgresHints(sql)])
-    const queries = new RunsQueries(sql)
-    const supplies = {
-      children: new ChildRuns(sql, undefined as never, queries, undefined as never, systemClock),
-      compiled: async (flowId: string) => ({ graph: graphOf(this.graphs.get(flowId) ?? {}), language: fakeLanguage }),
-      hostParts: async () => ({
-        signals: new SignalsService(sql, dataSource, new AuditTrail(), systemClock),
-        secrets: {},
-        masker: new SecretMasker([]),
-        evaluate: () => Promise.reject(new Error('these flows have no scripts')),
-      }),
-    }
-    const interpreter = new Engine({ registry: new StepRegistry(this.steps(name)), checkParams: () => [] })
     const connections = redisUrl === undefined ? undefined : new QueueConnections(redisUrl)
     const queues =
       connections &&
       new RunQueues(connections, takes, async (queue) => {
         return new Bull(queue, { ...QUEUE_OPTIONS, createClient: connections.createClient }) as Queue<HandedRun>
       })
-    const config = { shutdownGraceMs: 100, workerTags: tags, maxActiveRuns: maxActive }
-    const engine = new RunEngine(
+    const { engine } = await engineProcess({
       sql,
-      interpreter,
-      new RunEvents(sql, hints),
-      hints,
-      supplies,
-      systemClock,
-      config,
-      undefined,
+      steps: this.steps(name),
+      graphs: this.graphs,
+      tags,
+      maxActiveRuns: maxActive,
       queues,
-    )
-    await engine.onApplicationBootstrap()
+      signals: new SignalsService(sql, dataSource, new AuditTrail(), systemClock),
+    })
     this.engines.set(engine, name)
     if (queues) this.queues.set(engine, queues)
     return engine
@@ -93,19 +68,7 @@ export class Processes {
   async accept(engine: RunEngine, nodes: Record<string, FakeNode>, run: Partial<NewRun> = {}): Promise<string> {
     const flowId = newId('flow')
     this.graphs.set(flowId, nodes)
-    const id = newId('run')
-    await engine.accept({
-      id,
-      tenantId: 'tenant_t',
-      accountId: 'account_a',
-      flowId,
-      revision: 1,
-      trigger: 'api',
-      input: {},
-      createdAt: new Date(),
-      ...run,
-    })
-    return id
+    return await acceptRun(engine, flowId, run)
   }
 
   async stop(engine: RunEngine): Promise<void> {
