@@ -105,16 +105,34 @@ export class BatchVisit {
   private async settle(items: readonly Json[]): Promise<void> {
     const open = this.goOn(items.length)
     if (this.tally.failure) return
+    const { places } = this.bench
+    const most = this.serial ? 1 : Math.min(MOST_AT_ONCE, Math.max(1, this.node.batch?.maxParallel ?? 1))
+    const lanes: Promise<void>[] = []
     let next = 0
-    const lane = async () => {
-      while (next < open.length && !this.siblings.signal.aborted) {
-        const index = open[next++] as number
-        if (!(await this.item(items[index] ?? null, index))) return
-        await this.breath.take()
-      }
+    let inMemory = 0
+    const hasNext = () => next < open.length && !this.siblings.signal.aborted
+    // One item goes on without a place, so that every batch does.
+    const begin = () => {
+      while (hasNext() && lanes.length < most && (inMemory === 0 || places.take(inMemory)))
+        lanes.push(lane(inMemory++ > 0))
     }
-    const lanes = this.serial ? 1 : Math.min(MOST_AT_ONCE, Math.max(1, this.node.batch?.maxParallel ?? 1))
-    await Promise.all(Array.from({ length: Math.min(lanes, open.length) }, lane))
+    const lane = async (hasPlace: boolean) => {
+      try {
+        while (hasNext()) {
+          const index = open[next++] as number
+          if (!(await this.item(items[index] ?? null, index))) break
+          begin()
+          await this.breath.take()
+        }
+      } finally {
+        inMemory--
+        if (hasPlace) places.give()
+      }
+      begin()
+    }
+    begin()
+    // There may be more by the time that the first is over.
+    for (const one of lanes) await one
     this.signal.throwIfAborted()
     if (this.broken) throw this.broken.error
     if (this.parked && !this.tally.failure) throw this.parked

@@ -4,6 +4,7 @@ import type { Graph, GraphNode } from './graph.js'
 import { History } from './history.js'
 import { type Host, type OpenedStep, Parked, type RunEnding, type StepOutcome } from './host.js'
 import { Interruption } from './interruption.js'
+import { ItemPlaces } from './item-places.js'
 import type { Language } from './language.js'
 import { Ledger } from './ledger.js'
 import { errorOf, failed } from './outcomes.js'
@@ -39,14 +40,20 @@ export interface EngineOptions {
   maxSteps?: number
   /** A run whose outputs have more characters together fails. */
   maxOutputChars?: number
+  /** Items of batches that are worked on at the same time, of all runs together. */
+  maxItems?: number
 }
 
 const MAX_STEPS = 10_000
 const MAX_OUTPUT_CHARS = 128 * 1024 * 1024
 
-/** Interprets runs. Holds no state between them. */
+/** Interprets runs. All that they share is the room for items of their batches. */
 export class Engine {
-  constructor(private readonly options: EngineOptions) {}
+  private readonly places: ItemPlaces
+
+  constructor(private readonly options: EngineOptions) {
+    this.places = new ItemPlaces(options.maxItems)
+  }
 
   /**
    * Takes a run as far as it goes. Resolves with how it came to rest, `cancelled` when `signal` stopped it; rejects only when the host
@@ -54,7 +61,7 @@ export class Engine {
    */
   interpret(spec: RunSpec, host: Host, signal: AbortSignal): Promise<RunEnding> {
     const { history, opened, ...rest } = spec
-    return new Interpretation(this.options, rest, new History(history, opened), host, signal).run()
+    return new Interpretation(this.options, this.places, rest, new History(history, opened), host, signal).run()
   }
 }
 
@@ -72,6 +79,7 @@ class Interpretation {
 
   constructor(
     private readonly options: EngineOptions,
+    places: ItemPlaces,
     private readonly spec: Omit<RunSpec, 'history' | 'opened'>,
     history: History,
     host: Host,
@@ -88,6 +96,7 @@ class Interpretation {
       ledger: new Ledger(host, this.stop),
       budget: new OutputBudget(options.maxOutputChars ?? MAX_OUTPUT_CHARS, history.outcomes()),
       voice: new Voice(host, this.stop.signal),
+      places,
     }
   }
 

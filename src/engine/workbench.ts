@@ -1,6 +1,7 @@
 import type { JsonObject } from '../platform/json.js'
 import type { History } from './history.js'
 import type { Host } from './host.js'
+import type { ItemPlaces } from './item-places.js'
 import type { Language } from './language.js'
 import type { Ledger } from './ledger.js'
 import type { OutputBudget } from './output-budget.js'
@@ -21,4 +22,6 @@ export interface Workbench {
   readonly ledger: Ledger
   readonly budget: OutputBudget
   readonly voice: Voice
+  /** Shared with all others. */
+  readonly places: ItemPlaces
 }
