@@ -23,8 +23,11 @@ import { type EarlierRun, StartingPoints } from './starting-points.js'
 export const MOST_DEPTH = 16
 /** Runs below others that an account may have at the same time: what a flow that starts itself for each item would else be without. */
 const MOST_LIVE = 10_000
-/** The part of the pool's connections that starts of children may hold: a batch of batches has a million of them. */
-const SHARE = { all: 0.6, ofOneAccount: 0.5 }
+/**
+ * The part of the pool's connections that starts of children may hold. A batch of batches has a million of them, and what others ask of
+ * the database may wait behind a few, not behind all.
+ */
+const SHARE = { all: 1, ofOneAccount: 0.8 }
 const NEVER = new AbortController().signal
 
 /** A run below another, as the other knows it. */
