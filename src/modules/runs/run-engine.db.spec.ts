@@ -1,3 +1,4 @@
+import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type TestDatabase, testDatabase } from '../../../test/support/database.js'
 import { type FakeNode, fakeSteps, stepType } from '../../engine/flow.fake.js'
@@ -149,6 +150,18 @@ describe('a run', () => {
     const step = await vi.waitUntil(() => held.get(id))
     await database.dataSource.transaction((tx) => queries.cancel(tx, 'account_a', id, new Date()))
     await vi.waitUntil(() => step.signal.aborted, { timeout: 10_000 })
+  })
+
+  it('is accepted once the database answers, by a process that started while it was away', async () => {
+    const away = Object.create(database.sql, {
+      client: { value: () => (isAway ? new pg.Client({ host: '127.0.0.1', port: 1 }) : database.sql.client()) },
+    })
+    let isAway = true
+    const { engine } = await process(away)
+    await expect(start(engine, { count: { type: 'count' } })).rejects.toBeInstanceOf(EngineNotReady)
+    isAway = false
+    const id = await vi.waitUntil(() => start(engine, { count: { type: 'count' } }).catch(() => undefined), 10_000)
+    expect(await ended(id)).toMatchObject({ state: 'completed' })
   })
 
   it('begins no step behind an outcome that is recorded after its cancel, though nobody told its process', async () => {
@@ -346,12 +359,12 @@ function caller(accountId: string) {
   return { accountId, tenantId: 'tenant_t', email: 'a@example.com' }
 }
 
-async function process(): Promise<EngineProcess> {
+async function process(sql = database.sql): Promise<EngineProcess> {
   const onTaken = () => {
     const failure = failures.pop()
     if (failure) throw failure
   }
-  const started = await engineProcess({ sql: database.sql, steps, graphs, signals: signals(), onTaken })
+  const started = await engineProcess({ sql, steps, graphs, signals: signals(), onTaken })
   engines.push(started.engine)
   return started
 }

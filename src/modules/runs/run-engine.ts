@@ -10,6 +10,7 @@ import { Engine } from '../../engine/interpreter.js'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
 import { Config } from '../../platform/config/config.js'
 import { crashPoint } from '../../platform/crash-point/crash-point.js'
+import { isDatabaseGone } from '../../platform/database/database-is-gone.js'
 import { Sql } from '../../platform/database/sql.js'
 import { Hints } from '../../platform/hints/hints.js'
 import { RUN_SUPPLIES, type RunSupplies } from './active-run.js'
@@ -87,7 +88,14 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
 
   async onApplicationBootstrap(): Promise<void> {
     await this.hints.open()
-    await this.begin()
+    try {
+      await this.begin()
+    } catch (error) {
+      // It was there a moment ago, and a process that starts into its restart need not end for that.
+      if (!isDatabaseGone(error)) throw error
+      this.report(error)
+      this.beginning = this.beginAnew()
+    }
     this.openQueues()
   }
 
@@ -290,11 +298,10 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
     void parts.reaper.stop()
     void parts.admissions.stop()
     void parts.handOver.stop()
-    this.beginning = this.beginAnew(parts)
+    this.beginning = parts.ownership.release().then(() => this.beginAnew())
   }
 
-  private async beginAnew(before: Parts): Promise<void> {
-    await before.ownership.release()
+  private async beginAnew(): Promise<void> {
     while (!this.stopped) {
       try {
         return await this.begin()

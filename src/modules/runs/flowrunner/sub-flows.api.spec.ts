@@ -1,5 +1,5 @@
 import { DataSource } from 'typeorm'
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { stringify } from 'yaml'
 import { type ApiUnderTest, apiUnderTest } from '../../../../test/support/api.js'
 import { definitionOf, type Execution, FlowRunnerUser } from '../../../../test/support/flowrunner-user.js'
@@ -256,6 +256,9 @@ describe('a batch of flows', () => {
   })
 
   it('of more parents than the process has places ends', async () => {
+    const small = await apiUnderTest({ MAX_ACTIVE_RUNS: '40' })
+    onTestFinished(() => small.close())
+    const user = await FlowRunnerUser.login(small)
     const leaf = await user.flow({ start: script('return { leaf: input }') })
     const parent = await user.flow({
       start: { type: 'flow.run', params: { flow_id: leaf, items: [1, 2, 3] }, batch: { strategy: 'parallel' } },
@@ -265,13 +268,13 @@ describe('a batch of flows', () => {
         start: {
           type: 'flow.run',
           params: { flow_id: parent, items: '${input.items}' },
-          batch: { strategy: 'parallel', max_parallel: 600 },
+          batch: { strategy: 'parallel', max_parallel: 60 },
         },
       },
-      { items: Array.from({ length: 600 }, (_, index) => index) },
+      { items: Array.from({ length: 60 }, (_, index) => index) },
     )
     expect(done.status).toBe('completed')
-    expect(done.result.result).toHaveLength(600)
+    expect(done.result.result).toHaveLength(60)
   }, 60_000)
 })
 
@@ -289,7 +292,7 @@ describe('a cancel', () => {
       )
       expect(rows).toHaveLength(4)
       return rows
-    })
+    }, 10_000)
     await user.delete(`/api/v1/executions/${id}`).expect(200)
     const states = new Map<string, string>()
     for (const row of all) states.set(row.id, (await user.execution(row.id)).status)
