@@ -43,7 +43,7 @@ export async function measure(lab: Lab, build: Build, workload: Workload, databa
     await finishes.of(id)
     finish.add(performance.now() - began)
   }
-  const lanes = workload.load === 'half load' ? MOST_IN_FLIGHT : workload.load
+  const lanes = typeof workload.load === 'number' ? workload.load : MOST_IN_FLIGHT
   await closedLoop(lanes, lab.warmUpSeconds, once)
   let load = () => closedLoop(lanes, lab.seconds, once)
   if (workload.load === 'half load') {
@@ -51,6 +51,9 @@ export async function measure(lab: Lab, build: Build, workload: Workload, databa
     await closedLoop(lanes, lab.warmUpSeconds, once)
     const half = (finish.count - done) / lab.warmUpSeconds / 2
     load = () => openLoop(half, lab.seconds, once)
+  } else if (typeof workload.load === 'object') {
+    const { perSecond } = workload.load
+    load = () => openLoop(perSecond, lab.seconds, once)
   }
   const before = await meter.settled(server.pid)
   for (const samples of [accept, finish]) samples.clear()
@@ -64,7 +67,7 @@ export async function measure(lab: Lab, build: Build, workload: Workload, databa
   await server.stop()
   return {
     workload: workload.name,
-    'in flight': workload.load === 'half load' ? '' : lanes,
+    'in flight': typeof workload.load === 'number' ? lanes : '',
     'runs/s': Math.round(finish.count / seconds),
     'steps/s': Math.round((finish.count * workload.steps) / seconds),
     ...accept.columns('accept'),
