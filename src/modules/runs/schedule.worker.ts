@@ -2,8 +2,8 @@ import { type BeforeApplicationShutdown, Inject, Injectable, Logger, type OnAppl
 import { Interval } from '@nestjs/schedule'
 import { FlowsService } from '../flows/flows.service.js'
 import { SchedulesService } from '../schedules/schedules.service.js'
+import { placementIn } from './dispatch/run-placement.js'
 import { RunEngine } from './run-engine.js'
-import { placementIn } from './run-placement.js'
 import { RUN_TELEMETRY, type RunTelemetry } from './telemetry/run-telemetry.js'
 
 /** How often schedules are looked at; a slot starts its run at most this much late. */

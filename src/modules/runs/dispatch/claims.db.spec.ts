@@ -3,7 +3,7 @@ import { type TestDatabase, testDatabase } from '../../../../test/support/databa
 import type { Statement } from '../../../platform/database/sql.js'
 import { newId } from '../../../platform/ids.js'
 import type { Writer } from '../journal/records.js'
-import { type Claim, claimDueRuns, claimHandedRuns } from '../taken-run.js'
+import { type Claim, claimDueRuns, claimHandedRuns } from '../worker/taken-run.js'
 import { type QueuedRun, queueBacklog, queueRuns } from './queued-runs.fake.js'
 
 const NEVER = new Date('9999-12-31T00:00:00Z')

@@ -1,8 +1,8 @@
 import type { Clock } from '../../../platform/clock/clock.js'
 import type { Sql } from '../../../platform/database/sql.js'
-import type { ActiveRun } from '../active-run.js'
 import type { Journal } from '../journal/journal.js'
 import type { Writer } from '../journal/records.js'
+import type { ActiveRun } from '../worker/active-run.js'
 import {
   claimDueRuns,
   claimHandedRuns,
@@ -11,7 +11,7 @@ import {
   ownedRunIds,
   retakeRuns,
   type TakenRun,
-} from '../taken-run.js'
+} from '../worker/taken-run.js'
 import type { HandOver } from './hand-over.js'
 
 const CLAIM_BATCH = 100

@@ -9,7 +9,7 @@ import type { NewRun } from '../journal/records.js'
 import { acceptRun, engineProcess } from '../run-engine.fake.js'
 import type { RunEngine } from '../run-engine.js'
 import { SignalsService } from '../signals.service.js'
-import type { HandedRun } from '../taken-run.js'
+import type { HandedRun } from '../worker/taken-run.js'
 import { QueueConnections } from './queue-connections.js'
 import { QUEUE_OPTIONS, RunQueues } from './run-queues.js'
 

@@ -3,7 +3,7 @@ import { Module } from '@nestjs/common'
 import { LazyModuleLoader } from '@nestjs/core'
 import type { Queue } from 'bull'
 import { Config } from '../../../platform/config/config.js'
-import type { HandedRun } from '../taken-run.js'
+import type { HandedRun } from '../worker/taken-run.js'
 import { QueueConnections } from './queue-connections.js'
 import { QUEUE_OPTIONS, RUN_QUEUES, RunQueues, TAKES_FROM_QUEUES } from './run-queues.js'
 

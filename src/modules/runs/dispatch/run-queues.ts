@@ -1,6 +1,6 @@
 import type { Queue, QueueOptions } from 'bull'
 import type { Redis } from 'ioredis'
-import type { HandedRun } from '../taken-run.js'
+import type { HandedRun } from '../worker/taken-run.js'
 import { type QueueConnections, ready } from './queue-connections.js'
 
 /** How long a queue may take to end its last jobs. */

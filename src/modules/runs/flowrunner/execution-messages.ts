@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from '../../../platform/json.js'
-import type { WatchedEvent } from '../run-events.js'
+import type { WatchedEvent } from '../events/run-events.js'
 import type { Run } from '../runs.queries.js'
 import { toStatus } from './executions.dto.js'
 

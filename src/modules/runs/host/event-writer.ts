@@ -1,7 +1,7 @@
 import type { RunEvent } from '../../../engine/host.js'
+import type { RunEvents } from '../events/run-events.js'
 import type { Journal } from '../journal/journal.js'
 import type { StoredEvent } from '../journal/records.js'
-import type { RunEvents } from '../run-events.js'
 import { LeaseLost } from '../runs.errors.js'
 import { charsOf, type LogBudget } from './log-budget.js'
 

@@ -14,9 +14,9 @@ import { KvStore } from '../../kv/kv-store.js'
 import { SchedulesService } from '../../schedules/schedules.service.js'
 import { Journal } from '../journal/journal.js'
 import type { Writer } from '../journal/records.js'
-import { RunHost, type RunHostParts } from '../run-host.js'
-import { retakeRuns } from '../taken-run.js'
 import { UNMEASURED } from '../telemetry/run-telemetry.js'
+import { retakeRuns } from '../worker/taken-run.js'
+import { RunHost, type RunHostParts } from './run-host.js'
 import { StepTransactions } from './step-transactions.js'
 
 let database: TestDatabase

@@ -6,7 +6,7 @@ import { newId } from '../../../platform/ids.js'
 import { subFlow } from '../../../steps/sub-flow.js'
 import { acceptRun, type EngineProcess, engineProcess } from '../run-engine.fake.js'
 import { RunsQueries } from '../runs.queries.js'
-import type { TakenRun } from '../taken-run.js'
+import type { TakenRun } from '../worker/taken-run.js'
 import { ChildRuns } from './child-runs.js'
 import { retriedOnDeadlock } from './deadlocks.js'
 

@@ -2,7 +2,7 @@ import { Parked, type StepOutcome, type StepPlace } from '../../../engine/host.j
 import type { ChildEnd, ChildRequest, ChildStart } from '../../../engine/step.js'
 import type { Writer } from '../journal/records.js'
 import { isFinal } from '../run-state.js'
-import type { TakenRun } from '../taken-run.js'
+import type { TakenRun } from '../worker/taken-run.js'
 import type { ChildRuns } from './child-runs.js'
 
 /** A child that ends within this time is waited for in memory; for any other the run is unloaded. */

@@ -4,7 +4,7 @@ import { type Settled, type Visit, walkOf } from '../../../engine/walk.js'
 import { Sql, type Statement } from '../../../platform/database/sql.js'
 import type { Json } from '../../../platform/json.js'
 import { FlowsService } from '../../flows/flows.service.js'
-import type { RunPlacement } from '../run-placement.js'
+import type { RunPlacement } from '../dispatch/run-placement.js'
 import type { RunState } from '../run-state.js'
 
 /** A run that another is to go on from. */

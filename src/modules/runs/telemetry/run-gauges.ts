@@ -3,8 +3,8 @@ import { Sql } from '../../../platform/database/sql.js'
 import { Sandbox } from '../../../platform/sandbox/sandbox.js'
 import { Metrics } from '../../../platform/telemetry/metrics.js'
 import { RUN_QUEUES, type RunQueues } from '../dispatch/run-queues.js'
+import { RunEvents } from '../events/run-events.js'
 import { RunEngine } from '../run-engine.js'
-import { RunEvents } from '../run-events.js'
 import { type QueueDepth, QueueDepths } from './queue-depth.js'
 
 /** What can be read of runs when somebody asks: this process's standing, and the queue that all processes share. */

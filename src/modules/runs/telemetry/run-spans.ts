@@ -1,7 +1,7 @@
 import { type Attributes, type Span, type SpanContext, SpanKind, SpanStatusCode } from '@opentelemetry/api'
 import type { StepOutcome, TracedStep, TraceHeaders } from '../../../engine/host.js'
 import type { Tracing } from '../../../platform/telemetry/tracing.js'
-import type { TakenRun } from '../taken-run.js'
+import type { TakenRun } from '../worker/taken-run.js'
 import type { Rest } from './run-telemetry.js'
 
 /**

@@ -1,6 +1,6 @@
 import type { StepOutcome, TracedStep, TraceHeaders } from '../../../engine/host.js'
 import type { FinalState } from '../run-state.js'
-import type { TakenRun } from '../taken-run.js'
+import type { TakenRun } from '../worker/taken-run.js'
 
 export const RUN_TELEMETRY = Symbol('run telemetry')
 

@@ -4,7 +4,7 @@ import type { Json } from '../../../platform/json.js'
 import { ObjectStore } from '../../../platform/objects/object-store.js'
 import { ObjectDamaged, ObjectMissing } from '../../../platform/objects/objects.errors.js'
 import { ValueUnavailable } from '../runs.errors.js'
-import type { TakenRun } from '../taken-run.js'
+import type { TakenRun } from '../worker/taken-run.js'
 
 /** The area of the object store that is the runs' own. */
 export const VALUES_AREA = 'run-values'

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
-import { type TestDatabase, testDatabase } from '../../../test/support/database.js'
-import { type FakeNode, fakeSteps, stepType } from '../../engine/flow.fake.js'
-import { acceptRun, type EngineProcess, engineProcess } from './run-engine.fake.js'
+import { type TestDatabase, testDatabase } from '../../../../test/support/database.js'
+import { type FakeNode, fakeSteps, stepType } from '../../../engine/flow.fake.js'
+import { acceptRun, type EngineProcess, engineProcess } from '../run-engine.fake.js'
 
 let database: TestDatabase
 let running: EngineProcess

@@ -1,10 +1,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
-import { type TestDatabase, testDatabase } from '../../../test/support/database.js'
-import { LOCKS } from '../../platform/database/advisory-locks.js'
-import { newId } from '../../platform/ids.js'
+import { type TestDatabase, testDatabase } from '../../../../test/support/database.js'
+import { LOCKS } from '../../../platform/database/advisory-locks.js'
+import { newId } from '../../../platform/ids.js'
+import { claimDueRuns, ownedRunIds, retakeRuns } from '../worker/taken-run.js'
 import { Ownership } from './ownership.js'
 import { MOST_STALLS, Reaper } from './reaper.js'
-import { claimDueRuns, ownedRunIds, retakeRuns } from './taken-run.js'
 
 let database: TestDatabase
 const taken: Watched[] = []

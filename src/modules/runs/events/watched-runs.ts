@@ -1,5 +1,5 @@
-import type { Hints } from '../../platform/hints/hints.js'
-import { RUN_HINT } from './run-hints.js'
+import type { Hints } from '../../../platform/hints/hints.js'
+import { RUN_HINT } from '../run-hints.js'
 
 /** How often what is watched is looked at without a hint: in one statement, whatever their number. */
 const LOOK_MS = 3_000

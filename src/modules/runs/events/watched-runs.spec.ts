@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { Hints } from '../../platform/hints/hints.js'
-import { RUN_HINT } from './run-hints.js'
+import { Hints } from '../../../platform/hints/hints.js'
+import { RUN_HINT } from '../run-hints.js'
 import { type Standing, WatchedRuns, type Watcher } from './watched-runs.js'
 
 const MINUTE_MS = 60_000

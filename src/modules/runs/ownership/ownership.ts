@@ -1,10 +1,10 @@
 import { hostname } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Client } from 'pg'
-import { LOCKS } from '../../platform/database/advisory-locks.js'
-import type { Sql, Statement } from '../../platform/database/sql.js'
-import { newId } from '../../platform/ids.js'
-import type { Writer } from './journal/records.js'
+import { LOCKS } from '../../../platform/database/advisory-locks.js'
+import type { Sql, Statement } from '../../../platform/database/sql.js'
+import { newId } from '../../../platform/ids.js'
+import type { Writer } from '../journal/records.js'
 import { FORGET } from './reaper.js'
 
 const LEASE_SECONDS = 15

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
-import type { Sql } from '../../platform/database/sql.js'
+import type { Sql } from '../../../platform/database/sql.js'
 import { Reaper } from './reaper.js'
 
 let since: Date

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type TestDatabase, testDatabase } from '../../../test/support/database.js'
-import { newId } from '../../platform/ids.js'
+import { type TestDatabase, testDatabase } from '../../../../test/support/database.js'
+import { newId } from '../../../platform/ids.js'
 import { retakeRuns } from './taken-run.js'
 
 let database: TestDatabase

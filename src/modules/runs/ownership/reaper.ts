@@ -1,8 +1,8 @@
-import { crashPoint } from '../../platform/crash-point/crash-point.js'
-import { LOCKS } from '../../platform/database/advisory-locks.js'
-import type { Sql, SqlSession, Statement } from '../../platform/database/sql.js'
-import { newId } from '../../platform/ids.js'
-import type { JsonObject } from '../../platform/json.js'
+import { crashPoint } from '../../../platform/crash-point/crash-point.js'
+import { LOCKS } from '../../../platform/database/advisory-locks.js'
+import type { Sql, SqlSession, Statement } from '../../../platform/database/sql.js'
+import { newId } from '../../../platform/ids.js'
+import type { JsonObject } from '../../../platform/json.js'
 
 /** How often each process looks whether another is lost. */
 const LOOK_MS = 1_000

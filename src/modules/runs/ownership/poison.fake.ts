@@ -1,7 +1,7 @@
-import { type FakeNode, fakeSteps, stepType } from '../../engine/flow.fake.js'
-import { connectionSettings } from '../../platform/database/data-source.js'
-import { Sql } from '../../platform/database/sql.js'
-import { engineProcess } from './run-engine.fake.js'
+import { type FakeNode, fakeSteps, stepType } from '../../../engine/flow.fake.js'
+import { connectionSettings } from '../../../platform/database/data-source.js'
+import { Sql } from '../../../platform/database/sql.js'
+import { engineProcess } from '../run-engine.fake.js'
 
 /** The flows that `poison.fake.ts` knows when it is run as a program. */
 export const POISON = 'flow_poison'

@@ -1,5 +1,5 @@
-import type { StepOutcome } from '../../engine/host.js'
-import type { Sql, Statement } from '../../platform/database/sql.js'
+import type { StepOutcome } from '../../../engine/host.js'
+import type { Sql, Statement } from '../../../platform/database/sql.js'
 
 export interface LateOutcome extends Pick<StepOutcome, 'path' | 'attempt' | 'state'> {
   runId: string

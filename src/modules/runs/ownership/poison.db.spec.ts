@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { type TestDatabase, testDatabase } from '../../../test/support/database.js'
-import { runFromSource, type SourceProcess } from '../../../test/support/process.js'
-import { newId } from '../../platform/ids.js'
+import { type TestDatabase, testDatabase } from '../../../../test/support/database.js'
+import { runFromSource, type SourceProcess } from '../../../../test/support/process.js'
+import { newId } from '../../../platform/ids.js'
 import { INNOCENT, POISON } from './poison.fake.js'
 import { MOST_STALLS } from './reaper.js'
 

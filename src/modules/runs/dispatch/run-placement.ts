@@ -1,8 +1,8 @@
-import type { RunSettings } from '../../engine/run-settings.js'
-import type { Json } from '../../platform/json.js'
-import { RevisionUnusable } from '../flows/flows.errors.js'
-import type { FlowsService } from '../flows/flows.service.js'
-import type { NewRun } from './journal/records.js'
+import type { RunSettings } from '../../../engine/run-settings.js'
+import type { Json } from '../../../platform/json.js'
+import { RevisionUnusable } from '../../flows/flows.errors.js'
+import type { FlowsService } from '../../flows/flows.service.js'
+import type { NewRun } from '../journal/records.js'
 
 /** Where a run stands among others. */
 export type RunPlacement = Pick<NewRun, 'priority' | 'tag' | 'concurrency'>

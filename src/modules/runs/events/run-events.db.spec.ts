@@ -1,11 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
-import { type TestDatabase, testDatabase } from '../../../test/support/database.js'
-import { Hints } from '../../platform/hints/hints.js'
-import { PostgresHints } from '../../platform/hints/postgres-hints.js'
-import { newId } from '../../platform/ids.js'
-import type { StoredEvent } from './journal/records.js'
+import { type TestDatabase, testDatabase } from '../../../../test/support/database.js'
+import { Hints } from '../../../platform/hints/hints.js'
+import { PostgresHints } from '../../../platform/hints/postgres-hints.js'
+import { newId } from '../../../platform/ids.js'
+import type { StoredEvent } from '../journal/records.js'
+import { RUN_HINT } from '../run-hints.js'
 import { RunEvents, type WatchedEvent } from './run-events.js'
-import { RUN_HINT } from './run-hints.js'
 
 let database: TestDatabase
 const opened: Hints[] = []

@@ -1,5 +1,5 @@
 import { getHeapStatistics } from 'node:v8'
-import type { Json } from '../../platform/json.js'
+import type { Json } from '../../../platform/json.js'
 
 /** What a value weighs besides its characters: every member and every item has at least a place in memory. */
 const PLACE = 16

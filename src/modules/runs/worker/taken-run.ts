@@ -1,8 +1,8 @@
-import type { FlowError, OpenedStep, StepOutcome } from '../../engine/host.js'
-import type { Sql, Statement } from '../../platform/database/sql.js'
-import type { Json, JsonObject } from '../../platform/json.js'
-import type { Logged } from './host/log-budget.js'
-import type { TimerRecord, Writer } from './journal/records.js'
+import type { FlowError, OpenedStep, StepOutcome } from '../../../engine/host.js'
+import type { Sql, Statement } from '../../../platform/database/sql.js'
+import type { Json, JsonObject } from '../../../platform/json.js'
+import type { Logged } from '../host/log-budget.js'
+import type { TimerRecord, Writer } from '../journal/records.js'
 
 /** Takeovers without a new outcome in between from which on a run is a suspect, as `run_claim` has it too. */
 const SUSPECT_STALLS = 2

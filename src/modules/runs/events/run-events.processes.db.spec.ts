@@ -1,10 +1,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
-import { type TestDatabase, testDatabase } from '../../../test/support/database.js'
-import { noRedis, RedisServer } from '../../../test/support/peers/redis.js'
-import { type FakeNode, fakeSteps, stepType } from '../../engine/flow.fake.js'
-import { acceptRun, type EngineProcess, engineProcess } from './run-engine.fake.js'
+import { type TestDatabase, testDatabase } from '../../../../test/support/database.js'
+import { noRedis, RedisServer } from '../../../../test/support/peers/redis.js'
+import { type FakeNode, fakeSteps, stepType } from '../../../engine/flow.fake.js'
+import { acceptRun, type EngineProcess, engineProcess } from '../run-engine.fake.js'
+import { RUN_HINT } from '../run-hints.js'
 import type { WatchedEvent } from './run-events.js'
-import { RUN_HINT } from './run-hints.js'
 
 let database: TestDatabase
 let redis: RedisServer | undefined

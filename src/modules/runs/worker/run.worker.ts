@@ -1,12 +1,12 @@
-import type { Sql } from '../../platform/database/sql.js'
+import type { Sql } from '../../../platform/database/sql.js'
+import type { Admissions } from '../dispatch/admissions.js'
+import { Claims } from '../dispatch/claims.js'
+import type { HandOver } from '../dispatch/hand-over.js'
+import { StepTransactions } from '../host/step-transactions.js'
+import { type RunTelemetry, UNMEASURED } from '../telemetry/run-telemetry.js'
 import { ActiveRun, type ActiveRunParts } from './active-run.js'
-import type { Admissions } from './dispatch/admissions.js'
-import { Claims } from './dispatch/claims.js'
-import type { HandOver } from './dispatch/hand-over.js'
-import { StepTransactions } from './host/step-transactions.js'
 import { MemoryBudget } from './memory-budget.js'
 import { type HandedRun, isOwned, type TakenRun } from './taken-run.js'
-import { type RunTelemetry, UNMEASURED } from './telemetry/run-telemetry.js'
 
 /** How long events may stay unwritten while a run goes on. */
 const WRITE_EVENTS_MS = 1_000
