@@ -13,7 +13,13 @@ export interface Decoding {
   growing?: boolean
   /** As a form sends it: `+` for a space. */
   plusIsSpace?: boolean
+  /** Undoes escapes that begin with this character alone. */
+  only?: Mark
 }
+
+/** What escapes begin with. */
+export const MARKS = ['%', '\\', '&'] as const
+export type Mark = (typeof MARKS)[number]
 
 /** An escape at some place of the source: what it stands for, `open` where the source ends too early to say, or nothing. */
 type Escape = { stands: string; length: number } | 'open' | undefined
@@ -24,9 +30,9 @@ type Escape = { stands: string; length: number } | 'open' | undefined
  */
 export function decoded(
   source: string,
-  { growing = false, plusIsSpace = false }: Decoding = {},
+  { growing = false, plusIsSpace = false, only }: Decoding = {},
 ): DecodedText | undefined {
-  let at = nextMark(source, 0, plusIsSpace)
+  let at = nextMark(source, 0, plusIsSpace, only)
   if (at < 0) return undefined
   // No escape stands for more characters than it has.
   const units = new Uint16Array(source.length)
@@ -41,7 +47,7 @@ export function decoded(
     }
   }
   let found = false
-  for (; at >= 0; at = nextMark(source, at, plusIsSpace)) {
+  for (; at >= 0; at = nextMark(source, at, plusIsSpace, only)) {
     const meaning = escapeAt(source, at)
     if (meaning === 'open' && growing) {
       end = at
@@ -92,7 +98,8 @@ const AMPERSAND = 0x26
 const PLUS = 0x2b
 const BACKSLASH = 0x5c
 
-function nextMark(source: string, from: number, plusIsSpace: boolean): number {
+function nextMark(source: string, from: number, plusIsSpace: boolean, only: Mark | undefined): number {
+  if (only) return source.indexOf(only, from)
   for (let at = from; at < source.length; at++) {
     const code = source.charCodeAt(at)
     if (code === PERCENT || code === AMPERSAND || code === BACKSLASH || (plusIsSpace && code === PLUS)) return at

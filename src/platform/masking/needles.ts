@@ -4,18 +4,21 @@ export const MIN_SECRET_LENGTH = 4
 /** A line of a multi-line secret is hidden on its own from this length on. */
 const MIN_LINE_LENGTH = 8
 
+const HTML: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
+
 /**
- * Every text to look for, given the secrets' values: the values, their lines, and both in base64, base64url and hex. Percent and
- * backslash escapes are not spelled out here, since the search undoes those in the text; only inside base64 and hex, where it
- * cannot, the escaped forms are encoded as well.
+ * Every text to look for, given the secrets' values: the values, their lines, both escaped as JSON, as HTML and in a URL, and most of
+ * these in base64, base64url and hex. The search undoes escapes in the text, but what stands beside a secret may make an escape together with
+ * its end: `50%` before `d7`.
  */
 export function needlesOf(values: Iterable<string>): string[] {
   const needles = new Set<string>()
   for (const value of values) {
     for (const plain of [value, value.trim(), ...longLines(value)]) {
       if (plain.length < MIN_SECRET_LENGTH) continue
-      needles.add(plain)
-      for (const form of [plain, JSON.stringify(plain).slice(1, -1), percentEncoded(plain)]) {
+      for (const form of [inJson(inJson(plain)), inHtml(plain)]) needles.add(form)
+      for (const form of [plain, inJson(plain), percentEncoded(plain)]) {
+        needles.add(form)
         for (const encoded of encodings(form)) needles.add(encoded)
       }
     }
@@ -26,6 +29,14 @@ export function needlesOf(values: Iterable<string>): string[] {
 function longLines(value: string): string[] {
   const lines = value.split(/[\r\n]+/)
   return lines.length > 1 ? lines.filter((line) => line.length >= MIN_LINE_LENGTH) : []
+}
+
+function inJson(text: string): string {
+  return JSON.stringify(text).slice(1, -1)
+}
+
+function inHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (mark) => HTML[mark] ?? mark)
 }
 
 function percentEncoded(text: string): string {

@@ -243,6 +243,13 @@ describe('MaskingStream', () => {
     })
   }
 
+  it('hides a secret whose end makes an escape together with what follows it', () => {
+    const secret = 'd7a}"`HAwF?DBw>%'
+    const spelled = encodeURIComponent(inJson(secret))
+    expect(new SecretMasker([secret]).maskText(`${spelled}${spelled}d7`)).toBe('******d7')
+    expect(new SecretMasker(['2ijZ%D']).maskText('2\\x69jZ%D2')).toBe('***2')
+  })
+
   it('gives back at once what cannot begin a secret', () => {
     const stream = new SecretMasker(['hunter22']).stream()
     expect(stream.write('hello\n')).toBe('hello\n')

@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from '../json.js'
-import { type DecodedText, type Decoding, decoded, decodedFurther, upTo } from './decoded-text.js'
+import { type DecodedText, type Decoding, decoded, decodedFurther, MARKS, upTo } from './decoded-text.js'
 import { Effort, NeedleSearch } from './needle-search.js'
 import { MIN_SECRET_LENGTH, needlesOf } from './needles.js'
 
@@ -123,7 +123,14 @@ export class SecretMasker {
       layers.push(last)
       last = depth < MAX_DEPTH ? decodedFurther(last, how) : undefined
     }
-    return layers
+    return [...layers, ...this.layersOfOneKind(text, how)]
+  }
+
+  /** What a secret ends in may be an escape together with what stands behind it: `%D` before `2`. Another kind's are undone without it. */
+  private layersOfOneKind(text: string, how: Decoding): Layer[] {
+    const marks = MARKS.filter((mark) => text.includes(mark))
+    if (marks.length < 2) return []
+    return marks.flatMap((only) => decoded(text, { ...how, only }) ?? [])
   }
 
   private layersOf(needle: string): string[] {
