@@ -1,6 +1,7 @@
 import 'reflect-metadata'
 import type { AddressInfo } from 'node:net'
 import { type Config, configOrExit } from '../platform/config/config.js'
+import { armCrashPoint } from '../platform/crash-point/crash-point.js'
 import { EmbeddedPostgresError } from '../platform/database/embedded-error.js'
 import { createLog } from '../platform/log/log.js'
 import { createApp } from './create-app.js'
@@ -8,6 +9,7 @@ import { createApp } from './create-app.js'
 /** Serves until SIGTERM or SIGINT: then takes no more work, finishes or hands back what runs, and ends with 0. */
 async function serve(): Promise<void> {
   const config = configOrExit()
+  armCrashPoint(config.crashAt)
   const log = createLog(config)
   try {
     const app = await createApp({ config, log })

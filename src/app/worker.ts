@@ -1,6 +1,7 @@
 import 'reflect-metadata'
 import { NestFactory } from '@nestjs/core'
 import { configOrExit } from '../platform/config/config.js'
+import { armCrashPoint } from '../platform/crash-point/crash-point.js'
 import { EmbeddedPostgresError } from '../platform/database/embedded-error.js'
 import { createLog } from '../platform/log/log.js'
 import { NestLog } from '../platform/log/nest-log.js'
@@ -12,6 +13,7 @@ import { WorkerModule } from './worker.module.js'
  */
 async function work(): Promise<void> {
   const config = configOrExit()
+  armCrashPoint(config.crashAt)
   const log = createLog(config)
   try {
     const worker = await NestFactory.createApplicationContext(WorkerModule.with(config, log), {

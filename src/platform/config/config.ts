@@ -55,6 +55,8 @@ export class Config {
   readonly metricsPort?: number
   /** Undefined: no spans. */
   readonly tracing?: TracingSettings
+  /** In tests only. */
+  readonly crashAt?: Variables['CRASH_AT']
   readonly logLevel: Variables['LOG_LEVEL']
   readonly logFormat: Variables['LOG_FORMAT']
 
@@ -89,6 +91,7 @@ export class Config {
     this.metricsToken = set.METRICS_TOKEN
     this.metricsPort = set.METRICS_PORT
     this.tracing = tracingSettings(set)
+    this.crashAt = set.NODE_ENV === 'test' ? set.CRASH_AT : undefined
     this.logLevel = set.LOG_LEVEL
     this.logFormat = set.LOG_FORMAT
     for (const list of Object.values(this).filter(Array.isArray)) Object.freeze(list)

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { CRASH_POINTS, type CrashPoint } from '../crash-point/crash-point.js'
 import { encryptionKeys } from './encryption-keys.js'
 import { tracingVariables } from './tracing-variables.js'
 
@@ -49,6 +50,18 @@ export const variables = z.object({
     .optional()
     .describe('where a worker, which serves no HTTP otherwise, answers /metrics'),
   ...tracingVariables,
+  CRASH_AT: z
+    .string()
+    .regex(
+      new RegExp(`^(${CRASH_POINTS.join('|')})(:[1-9]\\d{0,8})?$`),
+      `must be one of ${CRASH_POINTS.join(', ')}, with :passage or not`,
+    )
+    .transform((text) => {
+      const [point, passages = '1'] = text.split(':')
+      return { point: point as CrashPoint, passages: Number(passages) }
+    })
+    .optional()
+    .describe('with NODE_ENV=test, where the process ends as by kill -9'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   LOG_FORMAT: z.enum(['auto', 'json', 'text']).default('auto').describe('auto: text on a terminal, else JSON'),
 })

@@ -1,14 +1,19 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import { armedBy } from './crash-point.js'
+import { ConfigError, readConfig } from '../config/config.js'
 
 const POINT = new URL('crash-point.ts', import.meta.url).href
+const CONFIG = new URL('../config/config.ts', import.meta.url).href
+/** So that no key is generated. */
+const KEYS = { JWT_SECRET: 'x'.repeat(32), ENCRYPTION_KEY: '00'.repeat(32) }
 const LOADER = fileURLToPath(new URL('../../../test/support/typescript.mjs', import.meta.url))
 
 /** A process that passes two places three times each and says so. */
 function passing(environment: Record<string, string>) {
-  const script = `import { crashPoint } from ${JSON.stringify(POINT)}
+  const script = `import { armCrashPoint, crashPoint } from ${JSON.stringify(POINT)}
+    import { readConfig } from ${JSON.stringify(CONFIG)}
+    armCrashPoint(readConfig().crashAt)
     for (const round of [1, 2, 3]) {
       crashPoint('timer')
       process.stdout.write('timer' + round + ' ')
@@ -18,7 +23,7 @@ function passing(environment: Record<string, string>) {
   const { stdout, signal } = spawnSync(
     process.execPath,
     ['--import', LOADER, '--input-type=module', '--eval', script],
-    { env: { PATH: process.env.PATH, ...environment }, encoding: 'utf8' },
+    { env: { PATH: process.env.PATH, ...KEYS, ...environment }, encoding: 'utf8' },
   )
   return { passed: stdout.trim(), signal }
 }
@@ -39,6 +44,11 @@ describe('a crash point', () => {
   })
 
   it('is meant from its first passage on unless a number says otherwise', () => {
-    expect(armedBy({ NODE_ENV: 'test', CRASH_AT: 'takeover' })).toEqual({ point: 'takeover', passages: 1 })
+    const config = readConfig({ ...KEYS, NODE_ENV: 'test', CRASH_AT: 'takeover' })
+    expect(config.crashAt).toEqual({ point: 'takeover', passages: 1 })
+  })
+
+  it.each(['nowhere', 'finish:0', 'finish:x', 'finish:'])('is refused as %j', (at) => {
+    expect(() => readConfig({ ...KEYS, NODE_ENV: 'test', CRASH_AT: at })).toThrow(ConfigError)
   })
 })

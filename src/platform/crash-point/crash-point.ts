@@ -17,22 +17,17 @@ export const CRASH_POINTS = [
 export type CrashPoint = (typeof CRASH_POINTS)[number]
 
 export interface Armed {
-  point: string
+  point: CrashPoint
   /** Passages left; at the last the process ends. */
   passages: number
 }
 
-/**
- * `CRASH_AT=mid-flush:3` ends the process at the third passage of that place, in tests only. Read here and not with the configuration,
- * because no operator has a use for it.
- */
-export function armedBy({ NODE_ENV, CRASH_AT }: Readonly<Record<string, string | undefined>>): Armed | undefined {
-  if (NODE_ENV !== 'test' || !CRASH_AT) return undefined
-  const [point = '', passages = '1'] = CRASH_AT.split(':')
-  return { point, passages: Number(passages) }
-}
+let armed: Armed | undefined
 
-const armed = armedBy(process.env)
+/** Makes this process end at a place, as the configuration of a test wants it (`CRASH_AT`). */
+export function armCrashPoint(at: Readonly<Armed> | undefined): void {
+  armed = at && { ...at }
+}
 
 /** A place that the process can be made to end at; passing it costs a comparison. */
 export function crashPoint(name: CrashPoint): void {

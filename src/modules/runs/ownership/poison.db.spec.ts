@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type TestDatabase, testDatabase } from '../../../../test/support/database.js'
 import { runFromSource, type SourceProcess } from '../../../../test/support/process.js'
 import { newId } from '../../../platform/ids.js'
@@ -28,7 +28,7 @@ describe('a run that kills each process that works on it', () => {
     const innocent = await queue(30, INNOCENT)
     let kills = 0
     while (!(await isDead(poison))) {
-      running = runFromSource([PROGRAM], { DATABASE_URL: database.url })
+      running = runFromSource([PROGRAM, database.url])
       const outcome = await Promise.race([running.ended, dead(poison)])
       if (!outcome) break
       expect(outcome).toMatchObject({ signal: 'SIGKILL' })
@@ -67,5 +67,5 @@ async function dead(id: string | undefined): Promise<undefined> {
 }
 
 async function until(isSo: () => Promise<boolean>): Promise<void> {
-  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 50))
+  await vi.waitUntil(isSo, { timeout: 120_000, interval: 50 })
 }

@@ -24,9 +24,9 @@ const graphs = new Map<string, Record<string, FakeNode>>([
   [INNOCENT, { first: { type: 'work', next: { default: 'last' } }, last: { type: 'work' } }],
 ])
 
-/** As a program: one engine on the database of `DATABASE_URL`, until it is killed. */
+/** As a program: one engine on the database that is its argument, until it is killed. */
 if (process.argv[1] === import.meta.filename) {
-  const url = process.env.DATABASE_URL ?? ''
+  const url = process.argv[2] ?? ''
   const sql = new Sql(connectionSettings({ url, poolSize: 5, applicationName: 'millrace test' }))
   await engineProcess({ sql, steps: [...fakeSteps, kill, work], graphs })
   console.log('ready')
