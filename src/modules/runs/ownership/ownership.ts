@@ -58,23 +58,17 @@ export class Ownership {
 
   static async take(sql: Sql, events: OwnershipEvents, places = NO_PLACES): Promise<Ownership> {
     const client = sql.client('millrace lease')
-    await client.connect()
-    const id = newId('engine')
-    const asked = performance.now()
-    // Others see the row only once the lock is held, or they would take this instance for lost.
-    await client.query('begin')
-    const { rows } = await client.query<{ fence: number }>(
-      `insert into engine_instance (id, host, pid, lease_until, tags, capacity)
-        values ($1, $2, $3, now() + make_interval(secs => $4), $5, $6) returning fence`,
-      [id, hostname(), process.pid, LEASE_SECONDS, places.tags, places.capacity],
-    )
-    const fence = (rows[0] as { fence: number }).fence
-    await client.query('select pg_advisory_lock($1, $2)', [LOCKS.alive, fence])
-    await client.query('commit')
-    const ownership = new Ownership(sql, events, { id, fence }, asked)
-    ownership.watch(client)
-    ownership.expire()
-    return ownership
+    try {
+      await client.connect()
+      const asked = performance.now()
+      const ownership = new Ownership(sql, events, await enter(client, places), asked)
+      ownership.watch(client)
+      ownership.expire()
+      return ownership
+    } catch (error) {
+      await client.end().catch(() => {})
+      throw error
+    }
   }
 
   /** False once others may have what this process runs. To be asked before anything is sent or begun that would be wrong then. */
@@ -181,6 +175,21 @@ export class Ownership {
     clearInterval(this.renewal)
     clearTimeout(this.expiry)
   }
+}
+
+/** Others see the row only once the lock is held, or they would take this instance for lost. */
+async function enter(client: Client, { tags, capacity }: QueuePlaces): Promise<Writer> {
+  const id = newId('engine')
+  await client.query('begin')
+  const { rows } = await client.query<{ fence: number }>(
+    `insert into engine_instance (id, host, pid, lease_until, tags, capacity)
+      values ($1, $2, $3, now() + make_interval(secs => $4), $5, $6) returning fence`,
+    [id, hostname(), process.pid, LEASE_SECONDS, tags, capacity],
+  )
+  const fence = (rows[0] as { fence: number }).fence
+  await client.query('select pg_advisory_lock($1, $2)', [LOCKS.alive, fence])
+  await client.query('commit')
+  return { id, fence }
 }
 
 const WITHDRAW: Statement = {
