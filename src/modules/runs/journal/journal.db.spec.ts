@@ -4,8 +4,8 @@ import type { StepOutcome } from '../../../engine/host.js'
 import { Sql } from '../../../platform/database/sql.js'
 import { newId } from '../../../platform/ids.js'
 import { JournalFull, LeaseLost } from '../runs.errors.js'
+import { newRun, newWriter } from './journal.fake.js'
 import { Journal } from './journal.js'
-import type { NewRun, Writer } from './records.js'
 
 let database: TestDatabase
 
@@ -17,14 +17,14 @@ afterAll(() => database.drop())
 
 describe('a journal', () => {
   it('makes a run durable before it answers', async () => {
-    const journal = new Journal(database.sql, await writer())
+    const journal = new Journal(database.sql, await newWriter(database))
     const run = newRun()
     expect(await journal.accept(run)).toMatchObject({ id: run.id, repeated: false })
     expect(await stored(run.id)).toMatchObject({ state: 'running', epoch: 0, input: { a: 1 } })
   })
 
   it('gives the first run again for the same key of the same flow, also when both come at once', async () => {
-    const journal = new Journal(database.sql, await writer())
+    const journal = new Journal(database.sql, await newWriter(database))
     const runs = Array.from({ length: 20 }, () =>
       newRun({ flowId: 'flow_keyed', idempotencyKey: 'k1', requestHash: 'h' }),
     )
@@ -37,14 +37,14 @@ describe('a journal', () => {
   })
 
   it('writes what is handed in together with few commits', async () => {
-    const journal = new Journal(database.sql, await writer())
+    const journal = new Journal(database.sql, await newWriter(database))
     const before = await commits()
     await Promise.all(Array.from({ length: 1_000 }, () => journal.accept(newRun())))
     expect((await commits()) - before).toBeLessThan(60)
   })
 
   it('knows of which runs it still holds something, events too: numbers of events go on from what is written', async () => {
-    const journal = new Journal(database.sql, await writer())
+    const journal = new Journal(database.sql, await newWriter(database))
     const run = newRun()
     await journal.accept(run)
     expect(journal.holds(run.id)).toBe(false)
@@ -56,7 +56,7 @@ describe('a journal', () => {
   })
 
   it('keeps the first outcome of a path and attempt', async () => {
-    const journal = new Journal(database.sql, await writer())
+    const journal = new Journal(database.sql, await newWriter(database))
     const run = newRun()
     await journal.accept(run)
     await journal.write({ kind: 'outcome', runId: run.id, outcome: outcome({ output: 'first' }) })
@@ -66,7 +66,7 @@ describe('a journal', () => {
   })
 
   it('keeps no timer of a run that was cancelled meanwhile', async () => {
-    const journal = new Journal(database.sql, await writer())
+    const journal = new Journal(database.sql, await newWriter(database))
     const runs = Array.from({ length: 30 }, () => newRun())
     await Promise.all(runs.map((run) => journal.accept(run)))
     await Promise.all(
@@ -80,7 +80,7 @@ describe('a journal', () => {
   })
 
   it('ends a run once, and says so again when asked again', async () => {
-    const journal = new Journal(database.sql, await writer())
+    const journal = new Journal(database.sql, await newWriter(database))
     const run = newRun()
     await journal.accept(run)
     const ending = { state: 'completed', result: { ok: true }, finishedAt: new Date() } as const
@@ -93,7 +93,7 @@ describe('a journal', () => {
   })
 
   it('does not end a run that was cancelled, nor one of an older epoch', async () => {
-    const journal = new Journal(database.sql, await writer())
+    const journal = new Journal(database.sql, await newWriter(database))
     const [cancelled, taken] = [newRun(), newRun()]
     await Promise.all([journal.accept(cancelled), journal.accept(taken)])
     await database.dataSource.query(`update run set state = 'cancelled' where id = $1`, [cancelled.id])
@@ -105,7 +105,7 @@ describe('a journal', () => {
   })
 
   it('writes nothing once its process is declared lost', async () => {
-    const lost = await writer()
+    const lost = await newWriter(database)
     let told = 0
     const journal = new Journal(database.sql, lost, { onLost: () => told++ })
     await database.dataSource.query('update engine_instance set lost_at = now() where id = $1', [lost.id])
@@ -116,7 +116,7 @@ describe('a journal', () => {
   })
 
   it('finds the one record that the database refuses and writes the others', async () => {
-    const journal = new Journal(database.sql, await writer())
+    const journal = new Journal(database.sql, await newWriter(database))
     const runs = Array.from({ length: 50 }, () => newRun())
     // No such state: the table's check refuses it.
     const poisoned = { ...newRun(), state: 'nonsense' as never }
@@ -127,7 +127,7 @@ describe('a journal', () => {
   })
 
   it('keeps text with an escaped U+0000 and the order of members', async () => {
-    const journal = new Journal(database.sql, await writer())
+    const journal = new Journal(database.sql, await newWriter(database))
     const run = newRun({ input: { z: 'a\u0000b', a: 1 } })
     await journal.accept(run)
     const { input } = (await stored(run.id)) ?? {}
@@ -135,7 +135,7 @@ describe('a journal', () => {
   })
 
   it('sends again what was in flight when its connections were cut', async () => {
-    const journal = new Journal(database.sql, await writer())
+    const journal = new Journal(database.sql, await newWriter(database))
     const runs = Array.from({ length: 300 }, () => newRun())
     const accepts = runs.map((run) => journal.accept(run))
     await database.dataSource.query(
@@ -147,7 +147,7 @@ describe('a journal', () => {
   })
 
   it('refuses at once what cannot be written down, and goes on', async () => {
-    const journal = new Journal(database.sql, await writer())
+    const journal = new Journal(database.sql, await newWriter(database))
     const run = newRun({ createdAt: new Date(Number.NaN) })
     const unspeakable = { ...newRun(), input: { n: 1n } as never }
     await expect(journal.accept(unspeakable)).rejects.toThrow('BigInt')
@@ -156,7 +156,7 @@ describe('a journal', () => {
   })
 
   it('refuses runs when they are too large together, and splits what it took into statements of bounded size', async () => {
-    const journal = new Journal(database.sql, await writer(), { maxQueuedChars: 12_000_000 })
+    const journal = new Journal(database.sql, await newWriter(database), { maxQueuedChars: 12_000_000 })
     const large = () => newRun({ input: { text: 'x'.repeat(3_000_000) } })
     const results = await Promise.allSettled(Array.from({ length: 20 }, () => journal.accept(large())))
     const refused = results.filter((result) => result.status === 'rejected')
@@ -167,7 +167,7 @@ describe('a journal', () => {
 
   it('gives up what it cannot write once it takes no more runs, so that a process can stop while the database is away', async () => {
     const away = new Sql({ connectionString: database.url.replace(/:\d+\//, ':1/'), max: 2 })
-    const journal = new Journal(away, await writer())
+    const journal = new Journal(away, await newWriter(database))
     const outcomes = journal.write({ kind: 'outcome', runId: newId('run'), outcome: outcome({}) })
     journal.refuseRuns()
     await expect(outcomes).rejects.toThrow('ECONNREFUSED')
@@ -177,7 +177,7 @@ describe('a journal', () => {
   })
 
   it('refuses runs when too much waits, and takes the rest once it is written', async () => {
-    const journal = new Journal(database.sql, await writer(), { maxQueued: 5 })
+    const journal = new Journal(database.sql, await newWriter(database), { maxQueued: 5 })
     const results = await Promise.allSettled(Array.from({ length: 100 }, () => journal.accept(newRun())))
     const refused = results.filter((result) => result.status === 'rejected')
     expect(refused.length).toBeGreaterThan(80)
@@ -185,29 +185,6 @@ describe('a journal', () => {
     expect(await journal.accept(newRun())).toMatchObject({ repeated: false })
   })
 })
-
-async function writer(): Promise<Writer> {
-  const [row] = await database.dataSource.query(
-    `insert into engine_instance (id, host, pid, lease_until) values ($1, 'test', 1, now() + interval '1 hour') returning id, fence`,
-    [newId('engine')],
-  )
-  return row
-}
-
-function newRun(members: Partial<NewRun> = {}): NewRun {
-  return {
-    id: newId('run'),
-    tenantId: 'tenant_t',
-    accountId: 'account_a',
-    flowId: 'flow_f',
-    revision: 1,
-    state: 'running',
-    trigger: 'api',
-    input: { a: 1 },
-    createdAt: new Date(),
-    ...members,
-  }
-}
 
 function outcome(members: Partial<StepOutcome>): StepOutcome {
   const at = new Date()

@@ -7,11 +7,10 @@ import { fakeLanguage } from '../../../engine/language.fake.js'
 import { StepRegistry } from '../../../engine/step.js'
 import { systemClock } from '../../../platform/clock/clock.js'
 import { Hints } from '../../../platform/hints/hints.js'
-import { newId } from '../../../platform/ids.js'
 import { SecretMasker } from '../../../platform/masking/secret-masker.js'
 import { RunEvents } from '../events/run-events.js'
+import { newRun, newWriter } from '../journal/journal.fake.js'
 import { Journal } from '../journal/journal.js'
-import type { NewRun, Writer } from '../journal/records.js'
 import { ChildRuns } from '../lineage/child-runs.js'
 import { RunEngine } from '../run-engine.js'
 import { JournalFull, MemoryExhausted, TooManyStarts } from '../runs.errors.js'
@@ -46,7 +45,7 @@ it('keeps account of what runs hold, refuses more while it is too much, and lets
   await expect(engine.accept(newRun())).rejects.toThrow(MemoryExhausted)
   // One that another process has accepted is left to others, too.
   const queued = newRun({ state: 'queued' })
-  const journal = new Journal(database.sql, await writer())
+  const journal = new Journal(database.sql, await newWriter(database))
   await journal.accept(queued)
   engine.lookForWork()
   release()
@@ -62,7 +61,7 @@ it('keeps account of what runs hold, refuses more while it is too much, and lets
 })
 
 it('leaves places for others when one account starts very many at once', async () => {
-  const journal = new Journal(database.sql, await writer(), { maxAcceptsOfAccount: 50 })
+  const journal = new Journal(database.sql, await newWriter(database), { maxAcceptsOfAccount: 50 })
   const many = Array.from({ length: 500 }, () => journal.accept(newRun({ accountId: 'account_busy' })))
   const other = journal.accept(newRun({ accountId: 'account_other' }))
   const results = await Promise.allSettled(many)
@@ -74,7 +73,7 @@ it('leaves places for others when one account starts very many at once', async (
 })
 
 it('stays bounded in a storm of 20,000 starts: each is durable or refused, and the next is taken', async () => {
-  const journal = new Journal(database.sql, await writer(), { maxQueued: 1_000, maxAcceptsOfAccount: 800 })
+  const journal = new Journal(database.sql, await newWriter(database), { maxQueued: 1_000, maxAcceptsOfAccount: 800 })
   const accepted: string[] = []
   const refused: unknown[] = []
   let most = 0
@@ -159,27 +158,4 @@ async function started(): Promise<RunEngine> {
 async function stateOf(id: string): Promise<string> {
   const [row] = await database.dataSource.query('select state from run where id = $1', [id])
   return row.state
-}
-
-async function writer(): Promise<Writer> {
-  const [row] = await database.dataSource.query(
-    `insert into engine_instance (id, host, pid, lease_until) values ($1, 'test', 1, now() + interval '1 hour') returning id, fence`,
-    [newId('engine')],
-  )
-  return row
-}
-
-function newRun(members: Partial<NewRun> = {}): NewRun {
-  return {
-    id: newId('run'),
-    tenantId: 'tenant_t',
-    accountId: 'account_a',
-    flowId: 'flow_f',
-    revision: 1,
-    state: 'running',
-    trigger: 'api',
-    input: { a: 1 },
-    createdAt: new Date(),
-    ...members,
-  }
 }
