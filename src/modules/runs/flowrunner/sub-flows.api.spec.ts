@@ -292,7 +292,7 @@ describe('a cancel', () => {
       )
       expect(rows).toHaveLength(4)
       return rows
-    }, 10_000)
+    })
     await user.delete(`/api/v1/executions/${id}`).expect(200)
     const states = new Map<string, string>()
     for (const row of all) states.set(row.id, (await user.execution(row.id)).status)

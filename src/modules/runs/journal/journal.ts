@@ -82,10 +82,10 @@ interface Entry {
 
 /**
  * What happened, made durable. Records queue in two lanes, by run, so that a run's records are written in order, and its events in a
- * third. Each lane has a connection of its own and flushes all it
- * holds in one statement and one commit, and starts the next flush the moment the last returns: an idle process pays one commit of
- * latency, a busy one shares each commit among hundreds of records. Every write may be repeated, so a flush whose answer was lost is
- * sent again. A record that the database refuses is found by halving and fails alone.
+ * third. Each lane has a connection of its own, flushes all it holds in one statement and one commit, and starts the next flush the
+ * moment the last returns: an idle process pays one commit of latency, a busy one shares each commit among hundreds of records. Every
+ * write may be repeated, so a flush whose answer was lost is sent again. A record that the database refuses is found by halving and
+ * fails alone.
  */
 export class Journal {
   private readonly lanes: readonly Lane[]

@@ -248,9 +248,8 @@ export class RestartsService {
     requestHash?: string,
   ): Promise<AcceptedRun> {
     const [same] = await tx.query<KnownRow[]>(BY_KEY, [flowId, idempotencyKey])
-    if (same?.request_hash === requestHash && same)
-      return { id: same.id, flowId, state: same.state, createdAt: same.created_at }
-    if (same) throw new IdempotencyKeyReused()
+    if (same && same.request_hash !== requestHash) throw new IdempotencyKeyReused()
+    if (same) return { id: same.id, flowId, state: same.state, createdAt: same.created_at }
     const [newer] = await tx.query<{ id: string }[]>(RESUMED_AS, [earlierId])
     throw new CannotStartAgain(`Run ${earlierId} was resumed already, as ${newer?.id}`)
   }
