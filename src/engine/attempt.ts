@@ -126,6 +126,8 @@ export class Attempt {
   private async work(params: JsonObject, transaction?: Transaction): Promise<StepResult> {
     const { type, signal } = this.of
     signal.throwIfAborted()
+    // What was awaited since may have lasted longer than the claim: a process that was frozen finds its old answers first of all.
+    if (this.stepClass !== 'pure') this.checkClaim()
     return await withGrace(type.run(params, this.context(transaction)), signal, this.bench.host.clock)
   }
 
@@ -156,6 +158,7 @@ export class Attempt {
       // Its child is a row, so an item that waits for one can be left and come back to as well.
       childEnd: (id) =>
         this.wait(() => host.childEnd({ path, attempt, id, mayPark: this.stepClass !== 'at_most_once' }, signal)),
+      checkClaim: () => this.checkClaim(),
       traceHeaders: () =>
         host.traceHeaders?.({ path, attempt, node: node.name, nodeType: node.type, startedAt: this.of.startedAt }),
     }
@@ -174,6 +177,17 @@ export class Attempt {
     } catch (error) {
       if (error instanceof Interruption) this.interruption ??= error
       throw error
+    }
+  }
+
+  private checkClaim(): void {
+    this.of.signal.throwIfAborted()
+    try {
+      this.bench.host.checkClaim()
+    } catch (error) {
+      // Whatever sends may make an error of its own of it.
+      this.interruption ??= new Interruption(error)
+      throw this.interruption
     }
   }
 

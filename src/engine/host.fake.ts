@@ -77,7 +77,7 @@ export class FakeHost implements Host {
   /** Says why an outcome is refused, if it is. */
   refuse: (outcome: StepOutcome) => Error | undefined = () => undefined
   /** What the host throws instead of answering, by method. */
-  readonly broken: { secrets?: Error; sleep?: Error; afterCommit?: Error } = {}
+  readonly broken: { secrets?: Error; sleep?: Error; afterCommit?: Error; checkClaim?: Error } = {}
   /** Transactions that come to nothing and are begun again. */
   lostTransactions = 0
   private gate: Promise<void> = Promise.resolve()
@@ -188,6 +188,10 @@ export class FakeHost implements Host {
 
   mask<T extends Json>(value: T): T {
     return this.masked(value) as T
+  }
+
+  checkClaim(): void {
+    if (this.broken.checkClaim) throw this.broken.checkClaim
   }
 
   emit(event: RunEvent): void {

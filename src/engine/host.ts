@@ -36,6 +36,8 @@ export interface Host {
   startChild(child: ChildRequest & StepPlace): Promise<ChildStart>
   /** Resolves once a child has ended. May throw `Parked` when `wait.mayPark`. */
   childEnd(wait: StepPlace & { id: string; mayPark: boolean }, signal: AbortSignal): Promise<ChildEnd>
+  /** Throws once another process may have taken the run over. Asked in the moment before something is sent that cannot be taken back. */
+  checkClaim(): void
   /** Tells watchers. Never blocks and never throws. */
   emit(event: RunEvent): void
   /** What lets a server that the attempt calls go on with the trace that the attempt belongs to; undefined where nothing is traced. */

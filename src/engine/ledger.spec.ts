@@ -82,6 +82,40 @@ describe('durability', () => {
   })
 })
 
+describe('a claim that is over', () => {
+  class Lost extends Error {}
+  const graph = graphOf({
+    one: { type: 'echo', next: { default: 'send' } },
+    send: { type: 'send', retry: { maxAttempts: 3, waitMs: 0 }, next: { error: 'after', default: 'after' } },
+    after: { type: 'echo' },
+  })
+
+  it('lets no step with an effect begin, though everything before it is durable', async () => {
+    const host = new FakeHost()
+    const sent: string[] = []
+    const send = stepType('send', (_, step) => ({ output: sent.push(step.node) }), { stepClass: 'effect' })
+    host.broken.checkClaim = new Lost()
+    await expect(interpret(graph, { host, steps: [send] })).rejects.toThrow(Lost)
+    expect(sent).toEqual([])
+    expect(host.handedIn.map(({ path }) => path)).toEqual(['one'])
+  })
+
+  it('is no failure of a step that finds out as it sends, whatever it makes of that', async () => {
+    const host = new FakeHost()
+    const send = stepType('send', (_, step) => {
+      host.broken.checkClaim = new Lost()
+      try {
+        step.checkClaim()
+      } catch {
+        throw new Error('network error')
+      }
+      return { output: null }
+    })
+    await expect(interpret(graph, { host, steps: [send] })).rejects.toThrow(Lost)
+    expect(host.handedIn.map(({ path }) => path)).toEqual(['one'])
+  })
+})
+
 describe('a refused outcome', () => {
   class Fenced extends Error {}
   const fencedAt = (path: string) => (outcome: { path: string }) =>

@@ -78,6 +78,8 @@ export interface StepContext {
   startChild(child: ChildRequest): Promise<ChildStart>
   /** Resolves with how a child ended that was started to be waited for. Survives restarts. */
   childEnd(id: string): Promise<ChildEnd>
+  /** Throws once another process may have taken the run over. Pass it to whatever sends, to be called in the last moment before it does. */
+  checkClaim(): void
   /** Headers for a server that the step calls, so that it goes on with this step's trace; undefined where nothing is traced. */
   traceHeaders?(): Readonly<Record<string, string>> | undefined
 }

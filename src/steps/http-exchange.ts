@@ -35,7 +35,16 @@ export async function exchange(outbound: Outbound, call: HttpCall, step: StepCon
   const startedAt = performance.now()
   const answer = await inPlainWords(async () => {
     const redirect = followRedirects ? 'follow' : 'manual'
-    const init = { method, headers, body, redirect, timeoutMs, secretHeaders, signal: step.signal } as const
+    const init = {
+      method,
+      headers,
+      body,
+      redirect,
+      timeoutMs,
+      secretHeaders,
+      signal: step.signal,
+      beforeSend: () => step.checkClaim(),
+    } as const
     return await readAnswer(await outbound.fetch(url, init))
   })
   const timingMs = Math.round((performance.now() - startedAt) * 1000) / 1000

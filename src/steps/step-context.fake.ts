@@ -86,6 +86,8 @@ export class FakeStepContext implements StepContext {
     return (new Function(...Object.keys(scope), body)(...Object.values(scope)) ?? null) as Json
   }
 
+  checkClaim(): void {}
+
   async sleepUntil(at: Date): Promise<void> {
     this.signal.throwIfAborted()
     this.sleeps.push(at)

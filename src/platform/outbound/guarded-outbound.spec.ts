@@ -211,6 +211,27 @@ describe('what goes over the wire', () => {
     }
   })
 
+  it('asks before each request is written, once its connection is there', async () => {
+    const server = await serve((request, response) =>
+      request.url === '/first' ? response.writeHead(302, { location: '/second' }).end() : response.end('ok'),
+    )
+    const outbound = client({ allow: '127.0.0.1' })
+    const asked: number[] = []
+    const beforeSend = () => void asked.push(server.requests.length)
+    await outbound.fetch(`${server.origin}/first`, { beforeSend })
+    expect(asked).toEqual([0, 1])
+    const refusing = outbound.fetch(`${server.origin}/third`, {
+      method: 'POST',
+      body: 'x',
+      beforeSend: () => {
+        throw new Error('too late')
+      },
+    })
+    await expect(refusing).rejects.toMatchObject({ cause: { cause: { message: 'too late' } } })
+    expect(await (await outbound.fetch(`${server.origin}/fourth`)).text()).toBe('ok')
+    expect(server.requests.map(({ url }) => url)).toEqual(['/first', '/second', '/fourth'])
+  })
+
   it('says which header cannot be sent, not its value', async () => {
     const headers = { 'X-Key': 's3cret\r\nX-Injected: 1' }
     const error = await client()

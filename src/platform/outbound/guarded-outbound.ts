@@ -1,6 +1,13 @@
 import type { LookupFunction } from 'node:net'
 import { isIP } from 'node:net'
-import { Agent, buildConnector, Pool, type RequestInit as UndiciInit, fetch as undiciFetch } from 'undici'
+import {
+  Agent,
+  buildConnector,
+  type Dispatcher,
+  Pool,
+  type RequestInit as UndiciInit,
+  fetch as undiciFetch,
+} from 'undici'
 import { AllowList } from './allow-list.js'
 import { OutboundFailed, OutboundRefused, OutboundTimeout } from './errors.js'
 import { failureOf } from './failure.js'
@@ -58,7 +65,7 @@ export class GuardedOutbound implements Outbound {
     const signal = init.signal ? AbortSignal.any([init.signal, ending.signal]) : ending.signal
     try {
       for (let redirects = 0; ; redirects++) {
-        const response = await this.exchange(request, signal)
+        const response = await this.exchange(request, signal, init.beforeSend)
         const location = REDIRECTS.has(response.status) ? response.headers.get('location') : null
         if (location === null || init.redirect === 'manual') {
           return limited(response, {
@@ -94,7 +101,11 @@ export class GuardedOutbound implements Outbound {
     await this.agent.destroy()
   }
 
-  private async exchange(request: WireRequest, signal: AbortSignal): Promise<Response> {
+  private async exchange(
+    request: WireRequest,
+    signal: AbortSignal,
+    beforeSend: OutboundInit['beforeSend'],
+  ): Promise<Response> {
     const init: UndiciInit = {
       method: request.method,
       headers: [...request.headers],
@@ -102,7 +113,7 @@ export class GuardedOutbound implements Outbound {
       duplex: request.body instanceof ReadableStream ? 'half' : undefined,
       redirect: 'manual',
       signal,
-      dispatcher: this.agent,
+      dispatcher: beforeSend ? this.agent.compose(askingFirst(beforeSend)) : this.agent,
     }
     try {
       return (await undiciFetch(request.url, init)) as unknown as Response
@@ -126,5 +137,17 @@ export class GuardedOutbound implements Outbound {
       }
       connect({ ...options, hostname: host }, callback)
     }
+  }
+}
+
+/** A connection may be long in coming: the question is asked when it is there, and right before the first byte. */
+function askingFirst(beforeSend: () => void): Dispatcher.DispatcherComposeInterceptor {
+  return (dispatch) => (options, handler) => {
+    const start = handler.onRequestStart?.bind(handler)
+    handler.onRequestStart = (controller, context) => {
+      beforeSend()
+      start?.(controller, context)
+    }
+    return dispatch(options, handler)
   }
 }

@@ -22,6 +22,8 @@ export interface OutboundInit extends RequestInit {
   timeoutMs?: number
   /** Counted after decompression. */
   maxResponseBytes?: number
+  /** Called in the moment before a request is written to its connection, for each redirect anew. What it throws keeps the request back. */
+  beforeSend?: () => void
   /** Headers that carry a credential under an unusual name: they are not sent on when a redirect leaves the origin. */
   secretHeaders?: readonly string[]
 }

@@ -22,7 +22,7 @@ export interface AgentTool {
 export function agentTools(outbound: Outbound, params: JsonObject, step: StepContext): Map<string, AgentTool> {
   const handlers = isJsonObject(params.tool_handlers) ? params.tool_handlers : {}
   const tools = new Map<string, AgentTool>()
-  const keys = idempotencyKeys(step)
+  const keyOf = idempotencyKeys(step)
   for (const given of (Array.isArray(params.tools) ? params.tools : []) as JsonObject[]) {
     const definition = toolDefinition(given)
     const { name } = definition.function as { name: string }
@@ -33,7 +33,10 @@ export function agentTools(outbound: Outbound, params: JsonObject, step: StepCon
     const { url } = given
     if (typeof code === 'string') tools.set(name, { definition, call: (args) => run(step, code, args) })
     else if (typeof url === 'string') {
-      tools.set(name, { definition, call: (args, signal) => request(outbound, { ...given, url }, args, keys, signal) })
+      tools.set(name, {
+        definition,
+        call: (args, signal) => request(outbound, { ...given, url }, args, { keyOf, signal, step }),
+      })
     } else
       tools.set(name, { definition, call: () => Promise.reject(new Error(`no handler defined for tool: ${name}`)) })
   }
@@ -53,8 +56,7 @@ async function request(
   outbound: Outbound,
   tool: JsonObject & { url: string },
   args: Json,
-  keyOf: (call: Json) => string,
-  signal: AbortSignal,
+  { keyOf, signal, step }: { keyOf: (call: Json) => string; signal: AbortSignal; step: StepContext },
 ) {
   const given = isJsonObject(args) ? args : {}
   const method = String(tool.method ?? 'GET').toUpperCase()
@@ -73,6 +75,7 @@ async function request(
     headers,
     body,
     signal,
+    beforeSend: () => step.checkClaim(),
     timeoutMs: TIMEOUT_MS,
     maxResponseBytes: MAX_RESPONSE_BYTES,
   })

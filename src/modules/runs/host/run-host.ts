@@ -151,6 +151,10 @@ export class RunHost implements Host {
     }
   }
 
+  checkClaim(): void {
+    this.parts.journal.checkLease()
+  }
+
   emit(event: RunEvent): void {
     this.events.add(event)
   }

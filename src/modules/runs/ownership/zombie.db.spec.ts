@@ -18,6 +18,15 @@ const hold = stepType(
 )
 let counted = 0
 const count = stepType('count', () => ({ output: ++counted }), { stepClass: 'effect' })
+/** Called while the outcome of the step before `send` is on its way to the database. */
+let beforeSending: (() => void) | undefined
+const send = stepType('send', () => ({ output: ++counted }), {
+  stepClass: 'effect',
+  classOf: () => {
+    beforeSending?.()
+    return 'effect'
+  },
+})
 
 beforeAll(async () => {
   database = await testDatabase()
@@ -26,7 +35,8 @@ beforeAll(async () => {
     nap: { type: 'nap', params: { ms: 1_500 }, next: { default: 'count' } },
     count: { type: 'count' },
   })
-  running = await engineProcess({ sql: database.sql, steps: [...fakeSteps, hold, count], graphs })
+  graphs.set('flow_send', { first: { type: 'count', next: { default: 'send' } }, send: { type: 'send' } })
+  running = await engineProcess({ sql: database.sql, steps: [...fakeSteps, hold, count, send], graphs })
 })
 
 afterEach(() => {
@@ -77,6 +87,22 @@ describe('a process that was frozen for longer than its lease', () => {
     // By the new claim, and by it alone.
     expect(await stored(id)).toMatchObject({ epoch: 2, recoveries: 1, stalls: 0 })
     expect(counted).toBe(1)
+  }, 30_000)
+
+  it('does not go on from an answer that had come meanwhile', async () => {
+    counted = 0
+    const before = await instance()
+    beforeSending = () => {
+      beforeSending = undefined
+      // The flush goes out in this turn of the event loop, and its answer comes in a later one.
+      setImmediate(() => freezeFor(60_000))
+    }
+    const id = await acceptRun(running.engine, 'flow_send')
+    await vi.waitUntil(async () => (await stored(id)).state === 'completed', { timeout: 10_000 })
+    expect((await instance()).id).not.toBe(before.id)
+    // The first step was recorded, and the second began under the new claim alone.
+    expect(await stored(id)).toMatchObject({ recoveries: 1, stalls: 0 })
+    expect(counted).toBe(2)
   }, 30_000)
 })
 
