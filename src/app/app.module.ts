@@ -9,6 +9,7 @@ import { RateLimitGuard } from '../platform/http/rate-limit.guard.js'
 import type { Log } from '../platform/log/log.js'
 import { RealtimeModule } from '../platform/realtime/realtime.module.js'
 import { FacilFlowSurface } from '../surfaces/facilflow.surface.js'
+import { Flow8Surface } from '../surfaces/flow8.surface.js'
 import { FlowRunnerSurface } from '../surfaces/flowrunner.surface.js'
 import { FlwdSurface } from '../surfaces/flwd.surface.js'
 import { OperationsSurface } from '../surfaces/operations.surface.js'
@@ -30,6 +31,7 @@ export class AppModule {
         HttpModule,
         RealtimeModule,
         FlowRunnerSurface,
+        Flow8Surface,
         FacilFlowSurface,
         FlwdSurface,
         OperationsSurface,
