@@ -21,6 +21,51 @@ export interface GraphNode {
   readonly hooks?: Hooks
   /** What its author asks for beyond the class of its type: never twice, at the price of never knowing. */
   readonly guarantee?: 'at_most_once'
+  /** Nodes that run side by side in this one's place. It has no work of its own, and its `type` is `STAGE`. */
+  readonly branches?: readonly GraphNode[]
+  readonly loop?: Loop
+  readonly condition?: Condition
+  readonly approval?: Approval
+  /**
+   * What a failure that is left after all attempts means: `fail` (where absent) follows the edge `error` or fails the run; `continue` and
+   * `skip` record it as a failure or as skipped, and go on as after a success without an output.
+   */
+  readonly onError?: 'fail' | 'continue' | 'skip'
+  /** How long one attempt may take. */
+  readonly timeoutMs?: number
+}
+
+/** The type of a node that is nothing but its branches. */
+export const STAGE = 'stage'
+
+/**
+ * Walks `body` once for each item of the list under the node's parameter `items`, or for each `batchSize` of them. In the body the node's
+ * own output is `{item, index, total, isLast}`; behind the loop it is `{total, outputs}`, where `outputs` has, for each node that `collect`
+ * names, the list of what it put out in each round (null where it was not reached).
+ */
+export interface Loop {
+  readonly body: Graph
+  readonly collect: readonly string[]
+  /** Rounds at the same time. */
+  readonly maxParallel: number
+}
+
+/** Decides whether the node is worked on. Where it does not hold, the node is settled as `filtered`, without an output. */
+export interface Condition {
+  /** With expressions, as parameters have them. */
+  readonly params: Readonly<JsonObject>
+  /** Of the parameters once they are evaluated. Throws `StepError` for what cannot be compared. */
+  holds(values: JsonObject): boolean
+}
+
+/** The node's work waits until somebody approves it. */
+export interface Approval {
+  /** Ids of accounts and groups, and names of roles; none means whoever may approve by role. */
+  readonly approvers: readonly string[]
+  /** What a refusal comes to: a failure of the node, or a node that is skipped. */
+  readonly onDecline: 'fail' | 'skip'
+  /** How long to wait; then it is declined. */
+  readonly timeoutMs?: number
 }
 
 /** Runs the node once per item. At most `maxParallel` items at a time; `serial` is one at a time, in order. */
@@ -35,6 +80,10 @@ export interface Batch {
 export interface Retry {
   readonly maxAttempts: number
   readonly waitMs: number
+  /** Each wait is so many times as long as the one before; 1 where absent. */
+  readonly backoff?: number
+  /** Each wait is drawn between these multiples of itself. */
+  readonly jitter?: readonly [number, number]
 }
 
 /** JavaScript around a node's own work. `exec` replaces that work. */

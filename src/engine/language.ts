@@ -18,9 +18,20 @@ export interface Template {
   readonly scripts: readonly Script[]
   /** The value of script `index` where it can be told without a sandbox, such as a property path; undefined where it cannot. */
   local(index: number, variables: Readonly<Record<string, Json>>): { value: Json } | undefined
+  /** Evaluates what `local` cannot, where the language does so itself: then nothing goes to the sandbox. Throws `StepError`. */
+  resolve?(index: number, variables: Readonly<Record<string, Json>>, lookUps: LookUps): Promise<Json>
   /** The parameters with each expression replaced by its value. */
   render(values: readonly Json[]): JsonObject
 }
+
+/** What expressions may ask for beyond the moment. */
+export interface LookUps {
+  /** A key-value entry as the flow sees it, by the flow's rules of inheritance, or of the widest scope alone. */
+  keyValue(key: string, scope: 'flow' | 'global'): Promise<Json | undefined>
+}
+
+/** How a node was settled. */
+export type NodeState = 'succeeded' | 'failed' | 'skipped' | 'filtered'
 
 /** All that a running flow has come to know, as one node sees it. */
 export interface Moment {
@@ -30,6 +41,10 @@ export interface Moment {
   input: Json
   /** The last output of every node that ran, by name. */
   results: Readonly<Record<string, Json>>
+  /** How every node that ran was settled last, by name. */
+  states: Readonly<Record<string, NodeState>>
+  /** When the moment is, by the host's clock. */
+  now: Date
   /** The run's input and whatever steps chose to share. */
   shared: Readonly<JsonObject>
   /** The last output of any node. */

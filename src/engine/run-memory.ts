@@ -1,6 +1,6 @@
 import { isJsonObject, type Json, type JsonObject } from '../platform/json.js'
 import type { FlowError, StepOutcome } from './host.js'
-import type { Moment } from './language.js'
+import type { Moment, NodeState } from './language.js'
 import type { RunIdentity } from './step.js'
 
 /**
@@ -12,6 +12,7 @@ export class RunMemory {
   /** What the next node receives. */
   input: Json
   private readonly results: Record<string, Json> = Object.create(null)
+  private readonly states: Record<string, NodeState> = Object.create(null)
   private result: Json = null
   private error?: FlowError
 
@@ -27,6 +28,7 @@ export class RunMemory {
   remember(outcome: StepOutcome, sharedAs: string | undefined): void {
     const output = outcome.output ?? null
     this.results[outcome.node] = output
+    this.states[outcome.node] = 'succeeded'
     this.result = output
     this.input = output
     this.shared.result = output
@@ -38,6 +40,7 @@ export class RunMemory {
   rememberFailure(outcome: StepOutcome, error: FlowError, input: Json): void {
     this.error = error
     this.input = input
+    this.states[outcome.node] = 'failed'
     this.share(outcome.shared)
   }
 
@@ -45,12 +48,14 @@ export class RunMemory {
     if (members) Object.assign(this.shared, members)
   }
 
-  moment(secrets: Readonly<Record<string, string>>, item?: { value: Json; index: number }): Moment {
+  moment(now: Date, secrets: Readonly<Record<string, string>>, item?: { value: Json; index: number }): Moment {
     return {
       run: this.run,
       runInput: this.runInput,
       input: this.input,
       results: this.results,
+      states: this.states,
+      now,
       shared: this.shared,
       result: this.result,
       error: this.error,

@@ -59,7 +59,7 @@ export class UserCode {
   }
 
   private async variables(): Promise<Record<string, Json>> {
-    const moment = this.bench.memory.moment(await this.secrets(), this.of.item)
+    const moment = this.bench.memory.moment(this.bench.host.clock.now(), await this.secrets(), this.of.item)
     return this.bench.language.variables(this.overlay ? { ...moment, shared: this.shared() } : moment)
   }
 
