@@ -61,6 +61,16 @@ describe('what a node sees', () => {
     const graph = graphOf({ a: { type: 'own', params: { script: '${input}', other: '${input}' } } })
     expect(resultOf(await interpret(graph, { input: 1, steps: [own] }))).toEqual({ script: '${input}', other: 1 })
   })
+
+  it('offers a step the secrets that it names, and no others', async () => {
+    const own = stepType('own', async (_, step) => {
+      const [known, unknown, inherited] = await Promise.all(['KEY', 'OTHER', 'toString'].map(step.secret))
+      return { output: [known?.length ?? null, unknown ?? null, inherited ?? null] }
+    })
+    const host = new FakeHost({ secrets: { KEY: 'open-sesame' } })
+    const graph = graphOf({ a: { type: 'own' } })
+    expect(resultOf(await interpret(graph, { host, steps: [own] }))).toEqual({ result: [11, null, null] })
+  })
 })
 
 describe('expressions', () => {

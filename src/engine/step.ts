@@ -19,13 +19,23 @@ export interface Transaction {
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
+/** What step types are grouped by, for people who choose one. */
+export const STEP_CATEGORIES = ['control', 'data', 'http', 'kv', 'database', 'messaging', 'ai'] as const
+
+export type StepCategory = (typeof STEP_CATEGORIES)[number]
+
 /** A kind of node: what it takes, and what it does. One instance serves every run, so it holds no state of a run. */
 export interface StepType {
   readonly name: string
+  /** What people call it; its name where absent. */
+  readonly title?: string
+  readonly category?: StepCategory
   /** One sentence for people. */
   readonly summary: string
   /** JSON Schema (2020-12) of the parameters: checked at upload where they are literal, and again once expressions are evaluated. */
   readonly params: JsonSchema
+  /** JSON Schema (2020-12) of what it puts out, where that can be said beforehand. */
+  readonly output?: JsonSchema
   /** The strictest class that a call of this type may have. */
   readonly stepClass: StepClass
   /** Where the parameters make a milder one of it: a type may read as well as write. */
@@ -68,6 +78,8 @@ export interface StepContext {
   log(level: LogLevel, message: string, data?: JsonObject): void
   /** The value without the account's secrets: for whatever a step leaves where it can be read later. */
   mask(value: Json): Json
+  /** The account's secret of this name, for what a step uses where its parameters say nothing. */
+  secret(name: string): Promise<string | undefined>
   /** Evaluates JavaScript in the sandbox with the run's variables and `extra` on top. Body with `return`, or one expression. */
   script(code: string, extra?: Readonly<Record<string, Json>>): Promise<Json>
   /** Resolves when `at` has come. Survives restarts: the wait is a row. */

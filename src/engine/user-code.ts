@@ -58,6 +58,11 @@ export class UserCode {
     return { ...this.bench.memory.shared, ...this.overlay }
   }
 
+  async secret(name: string): Promise<string | undefined> {
+    const secrets = await this.secrets()
+    return Object.hasOwn(secrets, name) ? secrets[name] : undefined
+  }
+
   private async variables(): Promise<Record<string, Json>> {
     const moment = this.bench.memory.moment(this.bench.host.clock.now(), await this.secrets(), this.of.item)
     return this.bench.language.variables(this.overlay ? { ...moment, shared: this.shared() } : moment)

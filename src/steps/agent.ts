@@ -12,6 +12,8 @@ import type { Outbound } from './ports.js'
 export function agent({ outbound }: { outbound: Outbound }): StepType {
   return {
     name: 'agent',
+    title: 'Agent',
+    category: 'ai',
     summary: 'Lets a large language model work on a task with tools until it has an answer.',
     stepClass: 'effect',
     sharedAs: 'agent_result',

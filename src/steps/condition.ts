@@ -5,6 +5,8 @@ import type { Json, JsonObject } from '../platform/json.js'
 export function condition(): StepType {
   return {
     name: 'condition',
+    title: 'Condition',
+    category: 'control',
     summary: 'Chooses the next node by a script, or by the first of several conditions that is true.',
     stepClass: 'pure',
     codeParams: ['condition_script', 'conditions'],

@@ -10,6 +10,8 @@ import type { FlowSchedule, FlowSchedules } from './ports.js'
 export function cron(schedules: FlowSchedules): StepType {
   return {
     name: 'cron',
+    title: 'Schedule',
+    category: 'control',
     summary: 'Schedules a flow to run from a node on, and lists, shows and deletes such schedules.',
     stepClass: 'transactional',
     classOf: ({ operation }) => (operation === 'list' || operation === 'get' ? 'pure' : 'transactional'),

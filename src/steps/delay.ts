@@ -5,6 +5,8 @@ import { parseDuration } from '../platform/duration.js'
 export function delay(): StepType {
   return {
     name: 'delay',
+    title: 'Delay',
+    category: 'control',
     summary: 'Waits for a while, then hands its input on. The wait survives restarts.',
     stepClass: 'pure',
     params: PARAMS,

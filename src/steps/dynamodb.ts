@@ -13,6 +13,8 @@ import type { Outbound } from './ports.js'
 export function dynamodb({ outbound }: { outbound: Outbound }): StepType {
   return {
     name: 'dynamodb',
+    title: 'DynamoDB',
+    category: 'database',
     summary: 'Reads and writes items of DynamoDB tables.',
     stepClass: 'effect',
     sharedAs: 'dynamodb_result',

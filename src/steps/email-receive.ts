@@ -23,6 +23,8 @@ const MAX_TOTAL_BYTES = 64 * 1024 * 1024
 export function emailReceive({ outbound }: { outbound: Outbound }): StepType {
   return {
     name: 'email.receive',
+    title: 'Receive e-mails',
+    category: 'messaging',
     summary: 'Reads e-mails from an IMAP mailbox, newest first.',
     stepClass: 'effect',
     sharedAs: 'email_result',

@@ -27,6 +27,8 @@ interface Attachment {
 export function emailSend({ outbound }: { outbound: Outbound }): StepType {
   return {
     name: 'email.send',
+    title: 'Send an e-mail',
+    category: 'messaging',
     summary: 'Sends an e-mail through an SMTP server.',
     stepClass: 'effect',
     sharedAs: 'email_result',

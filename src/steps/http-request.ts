@@ -18,6 +18,8 @@ import type { Outbound } from './ports.js'
 export function httpRequest(outbound: Outbound): StepType {
   return {
     name: 'http.request',
+    title: 'HTTP request',
+    category: 'http',
     summary: 'Sends an HTTP request and offers its response to the next node.',
     stepClass: 'effect',
     sharedAs: 'http_result',

@@ -11,6 +11,8 @@ import type { Outbound } from './ports.js'
 export function llm({ outbound }: { outbound: Outbound }): StepType {
   return {
     name: 'llm',
+    title: 'Language model',
+    category: 'ai',
     summary: 'Asks a large language model and offers its answer to the next node.',
     stepClass: 'effect',
     sharedAs: 'llm_result',

@@ -25,6 +25,8 @@ export interface McpOptions {
 export function mcp({ outbound, mcpCommands = [], mcpEnvironment = DEFAULT_ENVIRONMENT }: McpOptions): StepType {
   return {
     name: 'mcp',
+    title: 'MCP',
+    category: 'ai',
     summary: 'Uses the tools, resources and prompts of an MCP server.',
     stepClass: 'effect',
     sharedAs: 'mcp_result',

@@ -19,6 +19,8 @@ const SPELLINGS: Readonly<Record<string, (message: string, params: JsonObject) =
 export function notification(outbound: Outbound): StepType {
   return {
     name: 'notification',
+    title: 'Notification',
+    category: 'messaging',
     summary: 'Sends a message to Slack, Teams, Discord or any webhook.',
     stepClass: 'effect',
     params: PARAMS,

@@ -13,6 +13,8 @@ import { PostgresSession, type SqlResult } from './postgres/session.js'
 export function postgres({ outbound }: { outbound: Outbound }): StepType {
   return {
     name: 'postgres',
+    title: 'PostgreSQL',
+    category: 'database',
     summary: 'Runs SQL, or keeps keys and JSON values, on a PostgreSQL server.',
     stepClass: 'effect',
     sharedAs: 'postgres_result',

@@ -19,6 +19,8 @@ export interface FakeStepOptions {
   runInput?: Json
   /** The account's secrets. */
   secrets?: readonly string[]
+  /** Those of them that the step may ask for, by name. */
+  namedSecrets?: Readonly<Record<string, string>>
   /** More variables for scripts. */
   variables?: Readonly<Record<string, Json>>
   nextNode?: string
@@ -53,6 +55,7 @@ export class FakeStepContext implements StepContext {
   /** What the next start of a child is answered, where it is not started. */
   refusal?: ChildStart
   private readonly secrets: readonly string[]
+  private readonly namedSecrets: Readonly<Record<string, string>>
   private time: Date
   private readonly variables: Readonly<Record<string, Json>>
 
@@ -65,7 +68,8 @@ export class FakeStepContext implements StepContext {
     this.input = options.input ?? null
     this.runInput = options.runInput ?? null
     this.signal = options.signal ?? new AbortController().signal
-    this.secrets = options.secrets ?? []
+    this.namedSecrets = options.namedSecrets ?? {}
+    this.secrets = [...(options.secrets ?? []), ...Object.values(this.namedSecrets)]
     this.variables = options.variables ?? {}
     this.time = options.now ?? new Date('2026-01-01T00:00:00Z')
   }
@@ -78,6 +82,10 @@ export class FakeStepContext implements StepContext {
 
   mask(value: Json): Json {
     return JSON.parse(this.secrets.reduce((text, secret) => text.replaceAll(secret, '***'), JSON.stringify(value)))
+  }
+
+  async secret(name: string): Promise<string | undefined> {
+    return Object.hasOwn(this.namedSecrets, name) ? this.namedSecrets[name] : undefined
   }
 
   async script(code: string, extra: Readonly<Record<string, Json>> = {}): Promise<Json> {

@@ -8,6 +8,8 @@ import { OPERATORS, query } from './store-query.js'
 export function store(entries: KeyValueStore): StepType {
   return {
     name: 'store',
+    title: 'Store',
+    category: 'kv',
     summary: 'Reads and writes values that outlive the run, by key.',
     stepClass: 'transactional',
     classOf: ({ operation }) => (READS.has(String(operation)) ? 'pure' : 'transactional'),

@@ -8,6 +8,8 @@ import type { Json } from '../platform/json.js'
 export function subFlow(): StepType {
   return {
     name: 'flow.run',
+    title: 'Run a flow',
+    category: 'control',
     summary: 'Runs another flow and hands on its result. The wait survives restarts.',
     stepClass: 'effect',
     params: PARAMS,

@@ -6,6 +6,8 @@ import { readPath } from './json-path.js'
 export function transform(): StepType {
   return {
     name: 'transform',
+    title: 'Transform',
+    category: 'data',
     summary: 'Turns the incoming data into other data, by a script or by a mapping of paths.',
     stepClass: 'pure',
     codeParams: ['script'],

@@ -9,6 +9,8 @@ import type { JsonObject } from '../platform/json.js'
 export function wait(): StepType {
   return {
     name: 'wait',
+    title: 'Wait',
+    category: 'control',
     summary: 'Waits for a duration, a time, a condition or an event by key. The wait survives restarts.',
     stepClass: 'pure',
     codeParams: ['condition'],

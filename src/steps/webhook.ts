@@ -6,6 +6,8 @@ import type { Outbound } from './ports.js'
 export function webhook(outbound: Outbound): StepType {
   return {
     name: 'webhook',
+    title: 'Webhook',
+    category: 'http',
     summary: 'Delivers data to a webhook; without a body, the data that came in.',
     stepClass: 'effect',
     params: PARAMS,
