@@ -157,8 +157,10 @@ export class Attempt {
         this.wait(() => host.waitForSignal({ path, attempt, key, deadline, mayPark }, signal)),
       startChild: (child) => this.wait(() => host.startChild({ ...child, path, attempt })),
       // Its child is a row, so an item that waits for one can be left and come back to as well.
-      childEnd: (id) =>
-        this.wait(() => host.childEnd({ path, attempt, id, mayPark: this.stepClass !== 'at_most_once' }, signal)),
+      childEnd: (id, withinMs) =>
+        this.wait(() =>
+          host.childEnd({ path, attempt, id, withinMs, mayPark: this.stepClass !== 'at_most_once' }, signal),
+        ),
       checkClaim: () => this.checkClaim(),
       traceHeaders: () =>
         host.traceHeaders?.({ path, attempt, node: node.name, nodeType: node.type, startedAt: this.of.startedAt }),

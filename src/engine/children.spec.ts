@@ -48,6 +48,24 @@ describe('a step that starts a child', () => {
   })
 })
 
+it('a child has the time that it is given from its start, over all processes that wait for it', async () => {
+  const host = new FakeHost()
+  const inTime = stepType(
+    'in_time',
+    async (_, step) => {
+      const started = await step.startChild({ flowId: 'f', input: null, awaited: true })
+      return { output: 'id' in started ? (await step.childEnd(started.id, 5_000)).state : null }
+    },
+    { stepClass: 'effect' },
+  )
+  const graph = graphOf({ call: { type: 'in_time' } })
+  expect(await interpret(graph, { host, steps: [inTime] })).toEqual({ state: 'parked' })
+  host.clock.advance(4_999)
+  expect(await interpret(graph, { host: nextProcess(host), steps: [inTime] })).toEqual({ state: 'parked' })
+  host.clock.advance(1)
+  expect(resultOf(await interpret(graph, { host: nextProcess(host), steps: [inTime] }))).toEqual({ result: 'overdue' })
+})
+
 describe('a batch whose items wait for children', () => {
   const batch = (maxParallel: number, strategy: 'parallel' | 'serial' = 'parallel') =>
     graphOf({ call: { type: 'call', params: { flow: 'f', items: [0, 1, 2, 3, 4] }, batch: { strategy, maxParallel } } })

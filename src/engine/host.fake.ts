@@ -2,6 +2,7 @@ import { FakeClock } from '../platform/clock/clock.fake.js'
 import type { Json, JsonObject } from '../platform/json.js'
 import { isJsonObject } from '../platform/json.js'
 import {
+  type ChildWait,
   type ConsoleLine,
   type Evaluation,
   type EvaluationResult,
@@ -53,7 +54,7 @@ export class FakeJournal {
 }
 
 /** A child as it was asked for, and its end once it has one. */
-export type FakeChild = ChildRequest & StepPlace & { id: string; end?: ChildEnd }
+export type FakeChild = ChildRequest & StepPlace & { id: string; startedAt: Date; end?: ChildEnd }
 
 export interface FakeHostOptions {
   journal?: FakeJournal
@@ -170,14 +171,15 @@ export class FakeHost implements Host {
     const known = children.find(({ path, attempt }) => path === child.path && attempt === child.attempt)
     if (known) return { id: known.id }
     const id = `run_child_${children.length + 1}`
-    children.push({ ...child, id })
+    children.push({ ...child, id, startedAt: this.clock.now() })
     return { id }
   }
 
-  async childEnd(wait: StepPlace & { id: string; mayPark: boolean }): Promise<ChildEnd> {
-    const end = this.journal.children.find(({ id }) => id === wait.id)?.end
-    if (!end) throw new Parked()
-    return end
+  async childEnd({ id, withinMs = Number.POSITIVE_INFINITY }: ChildWait): Promise<ChildEnd> {
+    const child = this.journal.children.find((one) => one.id === id)
+    if (child?.end) return child.end
+    if (child && this.clock.now().getTime() - child.startedAt.getTime() >= withinMs) return { state: 'overdue' }
+    throw new Parked()
   }
 
   async secrets(): Promise<Readonly<Record<string, string>>> {

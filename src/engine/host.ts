@@ -34,8 +34,8 @@ export interface Host {
   waitForSignal(wait: SignalWait, signal: AbortSignal): Promise<{ data: Json } | undefined>
   /** Starts a run below this one, once per path and attempt; what cannot be started is refused, not thrown. */
   startChild(child: ChildRequest & StepPlace): Promise<ChildStart>
-  /** Resolves once a child has ended. May throw `Parked` when `wait.mayPark`. */
-  childEnd(wait: StepPlace & { id: string; mayPark: boolean }, signal: AbortSignal): Promise<ChildEnd>
+  /** Resolves once a child has ended, or its time is over. May throw `Parked` when `wait.mayPark`. */
+  childEnd(wait: ChildWait, signal: AbortSignal): Promise<ChildEnd>
   /** Throws once another process may have taken the run over. Asked in the moment before something is sent that cannot be taken back. */
   checkClaim(): void
   /** Tells watchers. Never blocks and never throws. */
@@ -75,6 +75,13 @@ export interface Timer {
   kind: 'retry' | 'sleep'
   /** What the step asks for. A timer that is already recorded for this path, attempt and ordinal keeps its own due time. */
   dueAt: Date
+  mayPark: boolean
+}
+
+export interface ChildWait extends StepPlace {
+  id: string
+  /** Counted from its start. */
+  withinMs?: number
   mayPark: boolean
 }
 

@@ -88,8 +88,8 @@ export interface StepContext {
   waitForSignal(key: string, deadline?: Date): Promise<{ data: Json } | undefined>
   /** Starts a run of another flow below this one, once per attempt: repeated after a crash, it finds the same one. */
   startChild(child: ChildRequest): Promise<ChildStart>
-  /** Resolves with how a child ended that was started to be waited for. Survives restarts. */
-  childEnd(id: string): Promise<ChildEnd>
+  /** Resolves with how a child ended that was started to be waited for, in time where that is given. Survives restarts. */
+  childEnd(id: string, withinMs?: number): Promise<ChildEnd>
   /** Throws once another process may have taken the run over. Pass it to whatever sends, to be called in the last moment before it does. */
   checkClaim(): void
   /** Headers for a server that the step calls, so that it goes on with this step's trace; undefined where nothing is traced. */
@@ -112,6 +112,8 @@ export type ChildEnd =
   | { state: 'completed'; result: JsonObject }
   | { state: 'failed'; error: { message: string; code?: string; node?: string } }
   | { state: 'cancelled' }
+  /** The time that it was given since its start is over, and it has not ended. */
+  | { state: 'overdue' }
 
 export interface RunIdentity {
   readonly id: string

@@ -1,5 +1,5 @@
 import type { StepType } from '../engine/step.js'
-import { parseDuration } from '../platform/duration.js'
+import { DURATION_PARAMS, durationGiven, ONE_DURATION } from './duration-params.js'
 
 /** Waits for a while and hands on what came in. */
 export function delay(): StepType {
@@ -11,7 +11,7 @@ export function delay(): StepType {
     stepClass: 'pure',
     params: PARAMS,
     async run(params, step) {
-      await step.sleepUntil(new Date(step.now().getTime() + parseDuration(String(params.duration))))
+      await step.sleepUntil(new Date(step.now().getTime() + durationGiven(params)))
       return { output: step.input }
     },
   }
@@ -20,13 +20,6 @@ export function delay(): StepType {
 const PARAMS = {
   type: 'object',
   additionalProperties: false,
-  required: ['duration'],
-  properties: {
-    duration: {
-      type: 'string',
-      format: 'go-duration',
-      description: 'How long to wait: numbers with units ns, us, ms, s, m, h.',
-      examples: ['30s', '1h30m', '500ms'],
-    },
-  },
+  oneOf: ONE_DURATION,
+  properties: DURATION_PARAMS,
 }

@@ -82,6 +82,18 @@ describe('delay', () => {
     await expect(runStep(delay(), { duration: '1h' }, step)).rejects.toThrow('cancelled')
   })
 
+  it.each<[JsonObject, string]>([
+    [{ seconds: 90 }, '2026-01-01T00:01:30.000Z'],
+    [{ durationMs: 250 }, '2026-01-01T00:00:00.250Z'],
+    [{ seconds: 0.5 }, '2026-01-01T00:00:00.500Z'],
+  ])('takes %j as well', async (params, until) => {
+    for (const type of [delay(), wait()]) {
+      const step = new FakeStepContext()
+      await runStep(type, params, step)
+      expect(step.sleeps.map((at) => at.toISOString())).toEqual([until])
+    }
+  })
+
   it('fails on what is no duration', async () => {
     expect((await failure(runStep(delay(), { duration: 'soon' }))).message).toBe(
       'duration must be a duration such as 30s, 500ms or 1h30m',

@@ -11,6 +11,7 @@ export interface HttpAnswer {
   rawBody: string
   /** Set where the body is no text; `rawBody` then holds it in base64. */
   bodyEncoding?: 'base64'
+  bytes: Buffer
 }
 
 export async function readAnswer(response: Response): Promise<HttpAnswer> {
@@ -26,6 +27,7 @@ export async function readAnswer(response: Response): Promise<HttpAnswer> {
     body: text === undefined ? rawBody : parsed(text, contentType),
     rawBody,
     bodyEncoding: text === undefined ? 'base64' : undefined,
+    bytes,
   }
 }
 

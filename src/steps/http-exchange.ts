@@ -2,7 +2,7 @@ import { type StepContext, StepError } from '../engine/step.js'
 import { formatDuration, parseDuration } from '../platform/duration.js'
 import type { Json, JsonObject, JsonSchema } from '../platform/json.js'
 import { OutboundError } from '../platform/outbound/errors.js'
-import { readAnswer } from './http-answer.js'
+import { type HttpAnswer, readAnswer } from './http-answer.js'
 import { invalidParams } from './invalid-params.js'
 import type { Outbound } from './ports.js'
 
@@ -21,33 +21,16 @@ export interface HttpCall {
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
 const SECRET_PARAMETER = /key|token|secret|passw|sig|auth|credential/i
 
-/**
- * Makes the call and answers the step's output; a status of 400 or more is a `StepError` that carries it. Every attempt at an unsafe
- * method sends the same `Idempotency-Key`, so that a server can tell a repetition from a new request.
- */
+/** What came back, and how many milliseconds that took. */
+export interface HttpExchange {
+  answer: HttpAnswer
+  timingMs: number
+}
+
+/** Makes the call and answers the step's output; a status of 400 or more is a `StepError` that carries it. */
 export async function exchange(outbound: Outbound, call: HttpCall, step: StepContext): Promise<JsonObject> {
-  const { url, method, headers, body, timeoutMs, followRedirects, secretHeaders } = call
-  if (!headers.has('user-agent')) headers.set('user-agent', 'Millrace')
-  if (!headers.has('traceparent')) {
-    for (const [name, value] of Object.entries(step.traceHeaders?.() ?? {})) headers.set(name, value)
-  }
-  if (!SAFE_METHODS.has(method) && !headers.has('idempotency-key')) headers.set('idempotency-key', step.idempotencyKey)
-  const startedAt = performance.now()
-  const answer = await inPlainWords(async () => {
-    const redirect = followRedirects ? 'follow' : 'manual'
-    const init = {
-      method,
-      headers,
-      body,
-      redirect,
-      timeoutMs,
-      secretHeaders,
-      signal: step.signal,
-      beforeSend: () => step.checkClaim(),
-    } as const
-    return await readAnswer(await outbound.fetch(url, init))
-  })
-  const timingMs = Math.round((performance.now() - startedAt) * 1000) / 1000
+  const { url, method } = call
+  const { answer, timingMs } = await send(outbound, call, step)
   const { status, contentType, contentLength, bodyEncoding } = answer
   const output: JsonObject = {
     status_code: status,
@@ -73,6 +56,35 @@ export async function exchange(outbound: Outbound, call: HttpCall, step: StepCon
     action: status < 500 ? 'client_error' : 'server_error',
     output,
   })
+}
+
+/**
+ * Makes the call, whatever its status. Every attempt at an unsafe method sends the same `Idempotency-Key`, so that a server can tell a
+ * repetition from a new request.
+ */
+export async function send(outbound: Outbound, call: HttpCall, step: StepContext): Promise<HttpExchange> {
+  const { url, method, headers, body, timeoutMs, followRedirects, secretHeaders } = call
+  if (!headers.has('user-agent')) headers.set('user-agent', 'Millrace')
+  if (!headers.has('traceparent')) {
+    for (const [name, value] of Object.entries(step.traceHeaders?.() ?? {})) headers.set(name, value)
+  }
+  if (!SAFE_METHODS.has(method) && !headers.has('idempotency-key')) headers.set('idempotency-key', step.idempotencyKey)
+  const startedAt = performance.now()
+  const answer = await inPlainWords(async () => {
+    const redirect = followRedirects ? 'follow' : 'manual'
+    const init = {
+      method,
+      headers,
+      body,
+      redirect,
+      timeoutMs,
+      secretHeaders,
+      signal: step.signal,
+      beforeSend: () => step.checkClaim(),
+    } as const
+    return await readAnswer(await outbound.fetch(url, init))
+  })
+  return { answer, timingMs: Math.round((performance.now() - startedAt) * 1000) / 1000 }
 }
 
 /** The `timeout` of a step: a duration, or a number of seconds. */
@@ -108,6 +120,32 @@ export function bodyOf(value: Json | undefined, headers: Headers): string | unde
     headers.set('content-type', asJson ? 'application/json' : 'text/plain; charset=utf-8')
   }
   return typeof value === 'string' ? value : JSON.stringify(value)
+}
+
+/** The text that stands for the fields of a form, with its content type unless the author set one. A list repeats its field. */
+export function formOf(fields: Record<string, Json>, headers: Headers): string {
+  const form = new URLSearchParams()
+  for (const [name, value] of Object.entries(fields)) {
+    for (const one of Array.isArray(value) ? value : [value]) {
+      form.append(name, typeof one === 'object' ? JSON.stringify(one) : String(one))
+    }
+  }
+  if (!headers.has('content-type')) headers.set('content-type', 'application/x-www-form-urlencoded')
+  return form.toString()
+}
+
+/** Sets a header that carries a credential, unless the author wrote it out. */
+export function setCredential(headers: Headers, name: string, value: string): void {
+  try {
+    if (!headers.has(name)) headers.set(name, value)
+  } catch {
+    throw unsendable(name)
+  }
+}
+
+/** The value of `Authorization` for a user name and a password. */
+export function basicCredential(username: Json | undefined, password: Json | undefined): string {
+  return `Basic ${Buffer.from(`${username ?? ''}:${password ?? ''}`).toString('base64')}`
 }
 
 export const URL_PARAM: JsonSchema = {

@@ -1,15 +1,17 @@
 import type { StepContext, StepResult, StepType } from '../engine/step.js'
-import type { Json, JsonObject } from '../platform/json.js'
+import type { JsonObject } from '../platform/json.js'
 import {
+  basicCredential,
   bodyOf,
   exchange,
+  formOf,
   HEADERS_PARAM,
   headersOf,
   loggable,
+  setCredential,
   TIMEOUT_PARAM,
   timeoutOf,
   URL_PARAM,
-  unsendable,
 } from './http-exchange.js'
 import { invalidParams } from './invalid-params.js'
 import type { Outbound } from './ports.js'
@@ -59,34 +61,14 @@ async function request(outbound: Outbound, params: JsonObject, step: StepContext
 function authenticate(headers: Headers, params: JsonObject): string[] {
   const { auth, bearer_token, api_key, key_name, username, password } = params
   const given = { token: bearer_token, api_key, key_name, username, password, ...((auth ?? {}) as JsonObject) }
-  if (given.token !== undefined) setDefault(headers, 'authorization', `Bearer ${given.token}`)
+  if (given.token !== undefined) setCredential(headers, 'authorization', `Bearer ${given.token}`)
   if (given.username !== undefined) {
-    const credentials = Buffer.from(`${given.username}:${given.password ?? ''}`).toString('base64')
-    setDefault(headers, 'authorization', `Basic ${credentials}`)
+    setCredential(headers, 'authorization', basicCredential(given.username, given.password))
   }
   if (given.api_key === undefined) return []
   const name = String(given.key_name ?? 'X-API-Key')
-  setDefault(headers, name, String(given.api_key))
+  setCredential(headers, name, String(given.api_key))
   return [name]
-}
-
-function setDefault(headers: Headers, name: string, value: string): void {
-  try {
-    if (!headers.has(name)) headers.set(name, value)
-  } catch {
-    throw unsendable(name)
-  }
-}
-
-function formOf(fields: Record<string, Json>, headers: Headers): string {
-  const form = new URLSearchParams()
-  for (const [name, value] of Object.entries(fields)) {
-    for (const one of Array.isArray(value) ? value : [value]) {
-      form.append(name, typeof one === 'object' ? JSON.stringify(one) : String(one))
-    }
-  }
-  if (!headers.has('content-type')) headers.set('content-type', 'application/x-www-form-urlencoded')
-  return form.toString()
 }
 
 const CREDENTIAL = { type: ['string', 'number'], writeOnly: true }

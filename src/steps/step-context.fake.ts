@@ -52,6 +52,8 @@ export class FakeStepContext implements StepContext {
   readonly waits: { key: string; deadline?: Date }[] = []
   readonly children: ChildRequest[] = []
   readonly ends = new Map<string, ChildEnd>()
+  /** How long each wait for a child was to take at most. */
+  readonly childWaits: (number | undefined)[] = []
   /** What the next start of a child is answered, where it is not started. */
   refusal?: ChildStart
   private readonly secrets: readonly string[]
@@ -115,7 +117,8 @@ export class FakeStepContext implements StepContext {
     return { id: `run_child_${this.children.push(child)}` }
   }
 
-  async childEnd(id: string): Promise<ChildEnd> {
+  async childEnd(id: string, withinMs?: number): Promise<ChildEnd> {
+    this.childWaits.push(withinMs)
     const child = this.children[Number(id.slice('run_child_'.length)) - 1]
     const end = child && this.ends.get(child.flowId)
     if (!end) throw new Error(`the test says nothing of how ${id} ends`)

@@ -60,6 +60,17 @@ describe('flow.run', () => {
     })
   })
 
+  it('fails when the other takes longer than it may', async () => {
+    const step = new FakeStepContext()
+    step.ends.set('flow_other', { state: 'overdue' })
+    expect(await failure(runStep(subFlow(), { flow_id: 'flow_other', timeout: '1m' }, step))).toMatchObject({
+      code: 'subflow_timeout',
+      action: 'timeout',
+      output: { id: 'run_child_1' },
+    })
+    expect(step.childWaits).toEqual([60_000])
+  })
+
   it('says why nothing was started', async () => {
     const step = new FakeStepContext()
     step.refusal = { refusal: { message: 'no such flow', code: 'subflow_missing', retryable: false } }

@@ -1,5 +1,6 @@
 import { type ChildEnd, StepError, type StepType } from '../engine/step.js'
 import type { Json } from '../platform/json.js'
+import { durationParam } from './conversation.js'
 
 /**
  * Runs another flow of the same account below this one. Its input is kept where it can be read, so secrets in it are masked: the other
@@ -13,7 +14,7 @@ export function subFlow(): StepType {
     summary: 'Runs another flow and hands on its result. The wait survives restarts.',
     stepClass: 'effect',
     params: PARAMS,
-    async run({ flow_id, version, input, wait = true }, step) {
+    async run({ flow_id, version, input, wait = true, timeout }, step) {
       const flowId = String(flow_id)
       const started = await step.startChild({
         flowId,
@@ -24,7 +25,8 @@ export function subFlow(): StepType {
       if ('refusal' in started) throw new StepError(started.refusal.message, started.refusal)
       const { id } = started
       if (wait !== true) return { output: { id, flow_id: flowId } }
-      return { output: resultOf(flowId, id, await step.childEnd(id)) }
+      const withinMs = timeout === undefined ? undefined : durationParam('timeout', timeout)
+      return { output: resultOf(flowId, id, await step.childEnd(id, withinMs)) }
     },
   }
 }
@@ -45,6 +47,12 @@ function resultOf(flowId: string, id: string, end: ChildEnd): Json {
         code: 'subflow_cancelled',
         output: { id, flow_id: flowId },
         retryable: false,
+      })
+    case 'overdue':
+      throw new StepError(`flow ${flowId} did not end in time`, {
+        code: 'subflow_timeout',
+        action: 'timeout',
+        output: { id, flow_id: flowId },
       })
   }
 }
@@ -77,6 +85,15 @@ const PARAMS = {
       type: 'boolean',
       description: 'False: starts it and goes on at once with its id. True unless said otherwise.',
       examples: [false],
+    },
+    timeout: {
+      type: ['string', 'number'],
+      format: 'go-duration',
+      exclusiveMinimum: 0,
+      maximum: 31_536_000,
+      description:
+        'How long to wait for its end, counted from its start: a duration, or a number of seconds. Then it is cancelled and the step fails, along the edge timeout or else error. Absent: for ever.',
+      examples: ['1h', 90],
     },
   },
 }

@@ -1,6 +1,7 @@
 import { type StepContext, StepError, type StepResult, type StepType } from '../engine/step.js'
-import { parseDuration } from '../platform/duration.js'
+import { formatDuration, parseDuration } from '../platform/duration.js'
 import type { JsonObject } from '../platform/json.js'
+import { DURATION_PARAMS, durationGiven, ONE_DURATION } from './duration-params.js'
 
 /**
  * Waits for a while, until a time, until a condition holds, or for an event. What does not come in time is a failure with the action
@@ -29,9 +30,10 @@ function kindOf(params: JsonObject): Kind {
 }
 
 const WAITS: Readonly<Record<Kind, (params: JsonObject, step: StepContext) => Promise<StepResult>>> = {
-  async duration({ duration }, step) {
-    await step.sleepUntil(after(step.now(), String(duration)))
-    return { output: { waited_for: String(duration), type: 'duration' } }
+  async duration(params, step) {
+    const ms = durationGiven(params)
+    await step.sleepUntil(new Date(step.now().getTime() + ms))
+    return { output: { waited_for: String(params.duration ?? formatDuration(ms)), type: 'duration' } }
   },
 
   async until_time({ time }, step) {
@@ -80,9 +82,15 @@ const needs = (type: Kind, name: string) => ({
 const PARAMS = {
   type: 'object',
   additionalProperties: false,
-  anyOf: ['type', 'key', 'duration', 'time', 'condition'].map((name) => ({ required: [name] })),
+  anyOf: ['type', 'key', 'duration', 'seconds', 'durationMs', 'time', 'condition'].map((name) => ({
+    required: [name],
+  })),
   allOf: [
-    needs('duration', 'duration'),
+    {
+      if: { required: ['type'], properties: { type: { const: 'duration' } } },
+      // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
+      then: { oneOf: ONE_DURATION },
+    },
     needs('until_time', 'time'),
     needs('condition', 'condition'),
     needs('event', 'key'),
@@ -93,12 +101,7 @@ const PARAMS = {
       enum: ['duration', 'until_time', 'condition', 'event'],
       description: 'What to wait for. Absent: told by whether key, condition, time or duration is given.',
     },
-    duration: {
-      type: 'string',
-      format: 'go-duration',
-      description: 'How long to wait.',
-      examples: ['5m', '1h30m'],
-    },
+    ...DURATION_PARAMS,
     time: {
       type: 'string',
       format: 'date-time',

@@ -4,6 +4,7 @@ import { Config } from '../../platform/config/config.js'
 import { GuardedOutbound } from '../../platform/outbound/guarded-outbound.js'
 import { coreSteps } from '../../steps/core.js'
 import { externalSteps } from '../../steps/external.js'
+import { flow8Steps } from '../../steps/flow8.js'
 import { KvModule } from '../kv/kv.module.js'
 import { KvStore } from '../kv/kv-store.js'
 import { SchedulesModule } from '../schedules/schedules.module.js'
@@ -26,6 +27,7 @@ import { SchedulesService } from '../schedules/schedules.service.js'
         new StepRegistry([
           ...coreSteps({ outbound, keyValues, schedules }),
           ...externalSteps({ outbound, mcpCommands: config.mcpCommands }),
+          ...flow8Steps({ outbound }),
         ]),
     },
   ],

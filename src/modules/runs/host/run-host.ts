@@ -1,4 +1,5 @@
 import type {
+  ChildWait,
   Evaluation,
   EvaluationResult,
   Host,
@@ -101,8 +102,10 @@ export class RunHost implements Host {
     return this.parts.children.start(child)
   }
 
-  childEnd(wait: StepPlace & { id: string; mayPark: boolean }, signal: AbortSignal): Promise<ChildEnd> {
-    return this.parts.children.end(wait, signal)
+  childEnd(wait: ChildWait, signal: AbortSignal): Promise<ChildEnd> {
+    return this.parts.children.end(wait, signal, (deadline) => {
+      if (this.wakeAt === null || deadline < this.wakeAt) this.wakeAt = deadline
+    })
   }
 
   open(open: OpenedStep): Promise<void> {

@@ -78,6 +78,21 @@ describe('a parent and its child', () => {
   })
 })
 
+describe('a child that takes longer than it may', () => {
+  it.each([
+    ['in memory', 0.2],
+    ['while its parent is parked', 2.5],
+  ])('is cancelled, %s', async (_, timeout) => {
+    const only = await process()
+    const nap = flowOf({ hold: { type: 'hold' } })
+    const id = await start(only, { call: { type: 'flow.run', params: { flow_id: nap, timeout } } })
+    const child = await childOf(id)
+    if (timeout > 2) await vi.waitUntil(async () => (await stateOf(id)) === 'waiting', { timeout: 10_000 })
+    expect(await ended(id)).toMatchObject({ state: 'failed', error: { code: 'subflow_timeout' } })
+    await vi.waitUntil(async () => (await stateOf(child)) === 'cancelled', { timeout: 10_000 })
+  })
+})
+
 describe('the start of a child', () => {
   it('is one start, however often it is asked for', async () => {
     const { parent, children } = await parentRun()

@@ -45,7 +45,7 @@ type Refused = Extract<ChildStart, { refusal: unknown }>
 /** Runs that steps of other runs start. A child is a row like any run; what ties it to its parent is done by the database. */
 @Injectable()
 export class ChildRuns {
-  private readonly states: BatchedReads<{ key: string; state: RunState }>
+  private readonly states: BatchedReads<{ key: string; state: RunState; created_at: Date }>
   private readonly endings = new EventEmitter().setMaxListeners(0)
   private readonly turns: Turns
 
@@ -117,10 +117,15 @@ export class ChildRuns {
     }
   }
 
-  /** Undefined when there is no such run. */
-  async state(id: string): Promise<RunState | undefined> {
+  /** How a run stands, and since when it is there; undefined when there is no such run. */
+  async state(id: string): Promise<{ state: RunState; created_at: Date } | undefined> {
     const [row] = await this.states.rowsOf(id)
-    return row?.state
+    return row
+  }
+
+  /** Milliseconds; less than nothing when it has passed. */
+  timeUntil(deadline: Date): number {
+    return deadline.getTime() - this.clock.now().getTime()
   }
 
   /** How a child that has ended did so. */
@@ -221,7 +226,7 @@ function refusal(code: string, message: string, retryable = false): Refused {
 
 const STATES: Statement = {
   name: 'run_states',
-  text: 'select id as key, state from run where id = any ($1::text[])',
+  text: 'select id as key, state, created_at from run where id = any ($1::text[])',
 }
 
 const UNSETTLED: Statement = {

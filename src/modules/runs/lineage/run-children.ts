@@ -1,4 +1,4 @@
-import { Parked, type StepOutcome, type StepPlace } from '../../../engine/host.js'
+import { type ChildWait, Parked, type StepOutcome, type StepPlace } from '../../../engine/host.js'
 import type { ChildEnd, ChildRequest, ChildStart } from '../../../engine/step.js'
 import type { Writer } from '../journal/records.js'
 import { isFinal } from '../run-state.js'
@@ -47,15 +47,22 @@ export class RunChildren {
     return { id: started.id }
   }
 
-  async end(wait: StepPlace & { id: string; mayPark: boolean }, signal: AbortSignal): Promise<ChildEnd> {
+  /** The run that is parked for it is to be taken up again at its deadline, where it has one. */
+  async end(wait: ChildWait, signal: AbortSignal, wakeAt: (deadline: Date) => void): Promise<ChildEnd> {
     const { children } = this.parts
     const parkAt = performance.now() + (this.old.has(wait.id) ? 0 : PARK_AFTER_MS)
     for (;;) {
-      const state = await children.state(wait.id)
-      if (state === undefined || isFinal(state)) return await children.end(this.run, wait.id)
+      const child = await children.state(wait.id)
+      if (child === undefined || isFinal(child.state)) return await children.end(this.run, wait.id)
+      const deadline = wait.withinMs === undefined ? undefined : new Date(child.created_at.getTime() + wait.withinMs)
+      const untilDeadline = deadline ? children.timeUntil(deadline) : Number.POSITIVE_INFINITY
+      if (untilDeadline <= 0) return { state: 'overdue' }
       const left = parkAt - performance.now()
-      if (wait.mayPark && (left <= 0 || !this.parts.hasRoom())) throw new Parked()
-      await children.endOrTimeout(wait.id, wait.mayPark ? Math.min(LOOK_MS, left) : LOOK_MS, signal)
+      if (wait.mayPark && (left <= 0 || !this.parts.hasRoom())) {
+        if (deadline) wakeAt(deadline)
+        throw new Parked()
+      }
+      await children.endOrTimeout(wait.id, Math.min(LOOK_MS, untilDeadline, wait.mayPark ? left : LOOK_MS), signal)
     }
   }
 
