@@ -10,14 +10,17 @@ export type { ParamFault } from './param-faults.js'
 
 export interface CheckOptions {
   /**
-   * `skip` at upload: what holds a `${…}` may become anything, so nothing at, below or because of it is a fault; `params` stay as they are.
+   * `skip` at upload: what holds an expression may become anything, so nothing at, below or because of it is a fault; `params` stay as
+   * they are.
    * `none` at run time: every value is final, and missing members get their defaults in place.
    */
   expressions: 'skip' | 'none'
+  /** What expressions begin with; `${` where absent. */
+  mark?: string
 }
 
 const MAX_FAULTS = 100
-const EXPRESSION = '${'
+const MARK = '${'
 /** Keywords that judge a value as a whole: unknown as soon as a part of it is. */
 const JUDGE_THE_WHOLE = new Set(['anyOf', 'oneOf', 'not', 'contains', 'uniqueItems', 'const', 'enum'])
 /** Keywords that count or name members: unknown as soon as a name is an expression. */
@@ -36,7 +39,11 @@ for (const [name, { test }] of Object.entries(FORMATS)) ajv.addFormat(name, { ty
 const compiled = new WeakMap<StepType, ValidateFunction>()
 
 /** The faults of a node's parameters against its type's schema, in plain words; empty when there are none. */
-export function checkParams(type: StepType, params: JsonObject, { expressions }: CheckOptions): ParamFault[] {
+export function checkParams(
+  type: StepType,
+  params: JsonObject,
+  { expressions, mark = MARK }: CheckOptions,
+): ParamFault[] {
   let validate = compiled.get(type)
   if (!validate) {
     validate = ajv.compile(type.params)
@@ -44,11 +51,12 @@ export function checkParams(type: StepType, params: JsonObject, { expressions }:
   }
   const skip = expressions === 'skip'
   if (validate(skip ? structuredClone(params) : params)) return []
-  const unknowns = skip ? findUnknowns(params, type.codeParams ?? []) : NOTHING_UNKNOWN
+  const unknowns = skip ? findUnknowns(params, mark, type.codeParams ?? []) : NOTHING_UNKNOWN
   return faultsOf(validate.errors ?? [], unknowns)
 }
 
 interface Unknowns {
+  mark: string
   /** Pointers of the texts that hold an expression. */
   values: ReadonlySet<string>
   /** Pointers of the values that hold such a text at any depth. */
@@ -57,27 +65,27 @@ interface Unknowns {
   names: ReadonlySet<string>
 }
 
-const NOTHING_UNKNOWN: Unknowns = { values: new Set(), around: new Set(), names: new Set() }
+const NOTHING_UNKNOWN: Unknowns = { mark: MARK, values: new Set(), around: new Set(), names: new Set() }
 
-function findUnknowns(params: JsonObject, codeParams: readonly string[]): Unknowns {
+function findUnknowns(params: JsonObject, mark: string, codeParams: readonly string[]): Unknowns {
   const values = new Set<string>()
   const around = new Set<string>()
   const names = new Set<string>()
   const pending: { pointer: string; value: Json }[] = [{ pointer: '', value: params }]
   for (let next = pending.pop(); next; next = pending.pop()) {
     const { pointer, value } = next
-    if (typeof value === 'string' && value.includes(EXPRESSION)) {
+    if (typeof value === 'string' && value.includes(mark)) {
       values.add(pointer)
       for (const ancestor of ancestors(pointer)) around.add(ancestor)
     }
     if (typeof value !== 'object' || value === null) continue
     for (const [name, member] of Object.entries(value)) {
       if (pointer === '' && codeParams.includes(name)) continue
-      if (name.includes(EXPRESSION) && isJsonObject(value)) names.add(pointer)
+      if (name.includes(mark) && isJsonObject(value)) names.add(pointer)
       pending.push({ pointer: pointerTo(pointer, name), value: member })
     }
   }
-  return { values, around, names }
+  return { mark, values, around, names }
 }
 
 /** The pointer itself and those above it, down to the root's. */
@@ -109,10 +117,10 @@ function isWithin(error: ErrorObject, alternative: ErrorObject): boolean {
   )
 }
 
-function isUnknown({ instancePath, keyword, params }: ErrorObject, { values, around, names }: Unknowns): boolean {
+function isUnknown({ instancePath, keyword, params }: ErrorObject, { mark, values, around, names }: Unknowns): boolean {
   for (const pointer of ancestors(instancePath)) if (values.has(pointer)) return true
   if (JUDGE_THE_WHOLE.has(keyword) && around.has(instancePath)) return true
-  if (keyword === 'additionalProperties') return String(params.additionalProperty).includes(EXPRESSION)
+  if (keyword === 'additionalProperties') return String(params.additionalProperty).includes(mark)
   return names.has(instancePath) && (COUNT_MEMBERS.has(keyword) || JUDGE_THE_WHOLE.has(keyword))
 }
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { Graph } from '../../engine/graph.js'
 import { DomainError } from '../../platform/errors/domain-error.js'
+import { fakeStepTypes } from '../step-types.fake.js'
 import { compile, type DefinitionFault, toDomainError } from './index.js'
-import { fakeStepTypes } from './step-types.fake.js'
 
 function faultsOf(definition: string): DefinitionFault[] {
   const compilation = compile(definition, fakeStepTypes)

@@ -7,8 +7,8 @@ import { type CoreStepPorts, coreSteps } from '../../steps/core.js'
 import { emailReceive } from '../../steps/email-receive.js'
 import { emailSend } from '../../steps/email-send.js'
 import type { Outbound } from '../../steps/ports.js'
+import { fakeStepTypes } from '../step-types.fake.js'
 import { compile, flowDefinitionSchema, type StepTypes, stepTypesOf } from './index.js'
-import { fakeStepTypes } from './step-types.fake.js'
 
 const examples = new URL('../../../examples/', import.meta.url)
 const outbound = {} as Outbound

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { fakeStepTypes } from '../step-types.fake.js'
 import { compile, type DefinitionFault } from './index.js'
-import { fakeStepTypes } from './step-types.fake.js'
 
 const MiB = 1_048_576
 

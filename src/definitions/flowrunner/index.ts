@@ -1,6 +1,6 @@
+export { type StepTypes, stepTypesOf } from '../step-types.js'
 export { type Compilation, type CompileOptions, compile } from './compile.js'
 export { type DefinitionFault, toDomainError } from './faults.js'
 export { flowRunnerLanguage } from './language.js'
 export type { Metadata } from './metadata.js'
 export { flowDefinitionSchema } from './schema.js'
-export { type StepTypes, stepTypesOf } from './step-types.js'

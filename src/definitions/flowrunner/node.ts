@@ -2,11 +2,11 @@ import type { Batch, GraphNode, Hooks, Retry } from '../../engine/graph.js'
 import { isDuration, parseDuration } from '../../platform/duration.js'
 import type { JsonObject } from '../../platform/json.js'
 import { membersOf } from '../../platform/json-pointer.js'
+import type { StepTypes } from '../step-types.js'
 import type { Cursor } from './cursor.js'
 import { checkExpressions } from './expressions.js'
 import { type FaultList, quote } from './faults.js'
 import { isUsable, toJson } from './located.js'
-import type { StepTypes } from './step-types.js'
 
 export interface NodeReading {
   types: StepTypes

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest'
 import { stringify } from 'yaml'
 import type { Json } from '../../platform/json.js'
+import { fakeStepTypes } from '../step-types.fake.js'
 import { compile } from './index.js'
-import { fakeStepTypes } from './step-types.fake.js'
 
 type Random = () => number
 

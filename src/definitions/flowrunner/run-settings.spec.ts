@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { RunSettings } from '../../engine/run-settings.js'
 import type { Json } from '../../platform/json.js'
+import { fakeStepTypes } from '../step-types.fake.js'
 import { compile } from './index.js'
-import { fakeStepTypes } from './step-types.fake.js'
 
 /** A flow whose `x-run` stands in line 1, its value from column 8 on. */
 const flow = (run: string) => `x-run: ${run}\nmetadata: {name: test}\nnodes: {a: {type: condition}}\n`

@@ -3,7 +3,8 @@ import { Evaluation, type Scope } from './go/evaluation.js'
 import { type HostNames, parse, type Tree } from './go/parser.js'
 import type { Mention, Pipe } from './go/tree.js'
 
-export { ExpressionError } from './go/evaluation.js'
+export { Fault as ExpressionFault } from './go/call.js'
+export { ExpressionError, type Scope } from './go/evaluation.js'
 export type { HostNames } from './go/parser.js'
 export type { Mention } from './go/tree.js'
 export { isTrue } from './go/values.js'
@@ -24,6 +25,8 @@ export class GoTemplate {
   readonly mentions: readonly Mention[]
   /** The host's functions that it calls, such as `$kv.get`. */
   readonly calls: readonly string[]
+  /** Whether it asks for the time. */
+  readonly usesClock: boolean
   private readonly tree: Tree
   private readonly single: Pipe | undefined
 
@@ -35,6 +38,7 @@ export class GoTemplate {
     this.tree = parse(text, host)
     this.mentions = this.tree.mentions
     this.calls = this.tree.calls
+    this.usesClock = this.tree.usesClock
     const [only] = this.tree.nodes
     const isSingle = this.tree.nodes.length === 1 && only?.kind === 'action' && only.pipe.targets.length === 0
     this.single = isSingle ? only.pipe : undefined

@@ -13,6 +13,8 @@ export interface Scope {
   readonly variables: Readonly<Record<string, Json>>
   /** Functions of the host, such as `$kv.get`. */
   readonly functions: Readonly<Record<string, (args: readonly Json[]) => Json>>
+  /** The value of a path below a variable of the host's, where it is not simply the member of that name. */
+  readonly read?: (variable: string, steps: readonly (string | number)[]) => Json | undefined
   readonly now: Date
 }
 
@@ -189,6 +191,10 @@ export class Evaluation {
     this.budget.step()
     if (operand.kind === 'literal') return operand.value
     if (operand.kind === 'function') return this.call(operand.name, [], dot)
+    if (operand.root.kind === 'host') {
+      const special = this.scope.read?.(operand.root.name, operand.steps)
+      if (special !== undefined) return special
+    }
     let value = this.root(operand.root, dot)
     for (const step of operand.steps) value = this.member(value, step)
     return value

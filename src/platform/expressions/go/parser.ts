@@ -14,6 +14,7 @@ const WORDS = new Map<string, Json>([
 ])
 const BLOCKS = ['if', 'with', 'range'] as const
 const KEYWORDS: ReadonlySet<string> = new Set([...BLOCKS, 'else', 'end', 'break', 'continue'])
+const CLOCK = 'now'
 const NOT_HERE: ReadonlySet<string> = new Set(['define', 'template', 'block'])
 
 /** What the host offers beyond the library. */
@@ -34,6 +35,8 @@ export interface Tree {
   readonly calls: readonly string[]
   /** Places for the variables that the template declares. */
   readonly slots: number
+  /** Whether `now` is called. */
+  readonly usesClock: boolean
 }
 
 /** A template's text as a tree. Throws `ExpressionSyntaxError` with the place of the first fault. */
@@ -49,6 +52,7 @@ class Parser {
   /** What is declared where the parser stands, innermost last. */
   private readonly declared: { name: string; slot: number }[] = []
   private slots = 0
+  private usesClock = false
   private part = 0
   private depth = 0
   /** Where dot is a value of the template's own making. */
@@ -66,7 +70,7 @@ class Parser {
   tree(): Tree {
     const { nodes, end } = this.nodes()
     if (end) throw this.fault(`'${end}' without a block that it belongs to`, this.action.from)
-    return { nodes, mentions: this.mentions, calls: this.calls, slots: this.slots }
+    return { nodes, mentions: this.mentions, calls: this.calls, slots: this.slots, usesClock: this.usesClock }
   }
 
   /** Up to the `end` or `else` of the block around, which is read already. */
@@ -231,6 +235,7 @@ class Parser {
       const hint = next?.joined && next.kind === 'field' ? ` (a member of the current value is .${name})` : ''
       throw this.fault(`there is no function ${quoted(name)}${hint}`, at)
     }
+    if (name === CLOCK) this.usesClock = true
     return { kind: 'function', name, at }
   }
 

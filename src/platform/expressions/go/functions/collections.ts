@@ -42,6 +42,11 @@ export const collections: Readonly<Record<string, GoFunction>> = {
   /** Of each object in a list the member of that name. */
   pluck: { least: 2, most: 2, run: (call) => call.budget.made(call.list(1).map((item) => member(item, call.text(0)))) },
 
+  /** What can be gone through: a list, or the list under `items`, `rows`, `results` or `body` of an object; else a list of the value alone. */
+  toList: { least: 1, most: 1, run: (call) => call.budget.made(listIn(call.value(0))) },
+  /** An object of lists to a list of objects: `rows (dict "a" (list 1 2))`. */
+  rows: { least: 1, most: 1, run: rows },
+
   dict: { least: 0, run: dict },
   keys: {
     least: 1,
@@ -183,6 +188,26 @@ function counted(call: Call, from: number, to: number): Json {
   const count = Math.max(0, to - from + 1)
   call.budget.step(count)
   return call.budget.made(Array.from({ length: count }, (_, index) => from + index))
+}
+
+const LISTS = ['items', 'rows', 'results', 'body']
+
+function listIn(value: Json): Json[] {
+  if (value === null) return []
+  if (Array.isArray(value)) return value
+  const found = LISTS.map((name) => member(value, name)).find(Array.isArray)
+  const inner = member(member(value, 'body'), 'items')
+  return found ?? (Array.isArray(inner) ? inner : [value])
+}
+
+function rows(call: Call): Json {
+  const columns = Object.entries(call.object(0)).map(([name, list]): [string, Json[]] => [name, listIn(list)])
+  const count = columns.reduce((most, [, list]) => Math.max(most, list.length), 0)
+  call.budget.step(count * columns.length)
+  const made = Array.from({ length: count }, (_, at) =>
+    Object.fromEntries(columns.map(([name, list]) => [name, list[at] ?? null])),
+  )
+  return call.budget.made(made)
 }
 
 function dict(call: Call): Json {
