@@ -1,7 +1,5 @@
-import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
 import PostalMime from 'postal-mime'
-import { SMTPServer, type SMTPServerOptions } from 'smtp-server'
+import type { SMTPServerOptions } from 'smtp-server'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { testCertificate } from '../../test/support/certificate.js'
 import { closedPort, silentServer } from '../../test/support/peers/silent.js'
@@ -9,18 +7,11 @@ import type { JsonObject } from '../platform/json.js'
 import { GuardedOutbound } from '../platform/outbound/guarded-outbound.js'
 import { emailSend } from './email-send.js'
 import { loopbackOutbound, outputOf } from './loopback.fake.js'
+import { SMTP_CERTIFICATE, SMTP_LOGIN, startSmtpServer } from './smtp-server.fake.js'
 import { FakeStepContext, failure } from './step-context.fake.js'
 
-interface Mail {
-  from: string
-  to: string[]
-  raw: string
-  secure: boolean
-  user: string
-}
-
-const PASSWORD = 'correct-horse-battery'
-const certificate = testCertificate(['localhost', '127.0.0.1'])
+const PASSWORD = SMTP_LOGIN.password
+const certificate = SMTP_CERTIFICATE
 const step = emailSend({ outbound: loopbackOutbound })
 const closing: (() => Promise<void>)[] = []
 
@@ -28,47 +19,10 @@ afterEach(async () => {
   for (const close of closing.splice(0)) await close()
 })
 
-/** A real SMTP server on a port of its own that keeps what it is given. */
 async function smtpServer(options: SMTPServerOptions = {}) {
-  const mails: Mail[] = []
-  let open = 0
-  const server = new SMTPServer({
-    ...certificate,
-    authMethods: ['PLAIN', 'LOGIN'],
-    onAuth: ({ username, password }, _session, done) =>
-      username === 'ada' && password === PASSWORD ? done(null, { user: username }) : done(new Error('Invalid login')),
-    onRcptTo: ({ address }, _session, done) => done(address.startsWith('nobody@') ? new Error('No such user') : null),
-    onConnect: (_session, done) => {
-      open++
-      done()
-    },
-    onClose: () => {
-      open--
-    },
-    onData: (stream, session, done) => {
-      const chunks: Buffer[] = []
-      stream.on('data', (chunk: Buffer) => chunks.push(chunk))
-      stream.on('end', () => {
-        const { mailFrom, rcptTo } = session.envelope
-        const from = mailFrom ? mailFrom.address : ''
-        const to = rcptTo.map(({ address }) => address)
-        mails.push({
-          from,
-          to,
-          raw: Buffer.concat(chunks).toString(),
-          secure: session.secure === true,
-          user: String(session.user),
-        })
-        done()
-      })
-    },
-    ...options,
-  })
-  server.on('error', () => {})
-  server.listen(0, '127.0.0.1')
-  await once(server.server, 'listening')
-  closing.push(() => new Promise((resolve) => server.close(() => resolve())))
-  return { port: (server.server.address() as AddressInfo).port, mails, open: () => open }
+  const server = await startSmtpServer(options)
+  closing.push(server.stop)
+  return server
 }
 
 const login = { smtp_host: 'localhost', username: 'ada', password: PASSWORD }

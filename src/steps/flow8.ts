@@ -1,21 +1,20 @@
 import type { StepType } from '../engine/step.js'
 import { aggregator } from './flow8/aggregator.js'
 import { curl } from './flow8/curl.js'
+import { databases } from './flow8/database.js'
 import { encodings } from './flow8/encoding.js'
 import { enumeration } from './flow8/enumeration.js'
 import { iterator } from './flow8/iterator.js'
 import { regex } from './flow8/regex.js'
 import { router } from './flow8/router.js'
+import { type SendMailPorts, sendMail } from './flow8/send-mail.js'
 import { subflow } from './flow8/subflow.js'
 import { variables } from './flow8/variables.js'
-import type { Outbound } from './ports.js'
 
-export interface Flow8StepPorts {
-  outbound: Outbound
-}
+export type Flow8StepPorts = SendMailPorts
 
 /** The modules of flow8's documentation, under their names there. Flows of every language may use them. */
-export function flow8Steps({ outbound }: Flow8StepPorts): StepType[] {
+export function flow8Steps({ outbound, mailRelay }: Flow8StepPorts): StepType[] {
   return [
     router(),
     iterator(),
@@ -23,6 +22,8 @@ export function flow8Steps({ outbound }: Flow8StepPorts): StepType[] {
     enumeration(),
     subflow(),
     curl(outbound),
+    ...databases(outbound),
+    sendMail({ outbound, mailRelay }),
     variables(),
     ...encodings(),
     regex(),

@@ -1,13 +1,13 @@
-import pg from 'pg'
 import type { StepContext, StepType } from '../engine/step.js'
 import { isJsonObject, type Json, type JsonObject, type JsonSchema } from '../platform/json.js'
-import { converse, durationParam, type Explanation, timeLimit, timeoutParam } from './conversation.js'
+import { durationParam, timeLimit, timeoutParam } from './conversation.js'
 import { invalidParams } from './invalid-params.js'
 import type { Outbound } from './ports.js'
 import { insertBatch } from './postgres/batch-insert.js'
-import { exactlyOnce, OUTCOMES_TABLE, persistently } from './postgres/exactly-once.js'
+import { converseWithDatabase, type Work } from './postgres/conversation.js'
+import { OUTCOMES_TABLE } from './postgres/exactly-once.js'
 import { KeyValueTable } from './postgres/key-value.js'
-import { PostgresSession, type SqlResult } from './postgres/session.js'
+import type { SqlResult } from './postgres/session.js'
 
 /** Speaks to a PostgreSQL server of the flow's author: SQL with bound parameters, or a table of keys and values. */
 export function postgres({ outbound }: { outbound: Outbound }): StepType {
@@ -26,7 +26,7 @@ export function postgres({ outbound }: { outbound: Outbound }): StepType {
 }
 
 async function operate(outbound: Outbound, params: JsonObject, step: StepContext): Promise<Json> {
-  const options = {
+  const connection = {
     host: String(params.host ?? 'localhost'),
     port: Number(params.port ?? 5432),
     user: String(params.user ?? 'postgres'),
@@ -35,23 +35,9 @@ async function operate(outbound: Outbound, params: JsonObject, step: StepContext
     ssl: params.ssl ?? false,
   }
   const timeoutMs = timeLimit(params.timeout, '30s')
-  const service = {
-    name: `the database ${options.host}:${options.port}`,
-    timeoutMs,
-    secrets: [options.password],
-    explain,
-  }
-  const work = operation(params)
-  return await converse(service, step, async (signal) => {
-    const withSession = (talk: Work) => PostgresSession.with(outbound, options, timeoutMs, signal, talk)
-    if (params.exactly_once !== true) return await withSession(work)
-    const once: Work = (session) =>
-      exactlyOnce(session, step.idempotencyKey, async () => step.mask(await work(session)))
-    return await persistently(signal, () => withSession(once))
-  })
+  const once = params.exactly_once === true
+  return await converseWithDatabase({ outbound, connection, timeoutMs, exactlyOnce: once }, step, operation(params))
 }
-
-type Work = (session: PostgresSession) => Promise<Json>
 
 function operation(params: JsonObject): Work {
   const table = String(params.table ?? params.table_name ?? 'flow_store')
@@ -121,28 +107,6 @@ function transaction(statements: Json | undefined): Work {
 
 function outcome(result: SqlResult): Json {
   return result.returnsRows ? result.rows : { rows_affected: result.rowsAffected }
-}
-
-/** SQLSTATE classes: 28 the login, 3D no such database, 57014 cancelled by the statement timeout, 40 serialisation, 53 resources. */
-function explain(error: Error): Explanation | undefined {
-  if (/client password must be a/.test(error.message)) {
-    return {
-      message: 'the database asks for a password: set the password parameter',
-      code: 'login_refused',
-      retryable: false,
-    }
-  }
-  if (!(error instanceof pg.DatabaseError)) return undefined
-  const state = error.code ?? ''
-  if (state.startsWith('28'))
-    return { message: 'the database refused the user or password', code: 'login_refused', retryable: false }
-  if (state === '57014') return { message: 'the statement took too long and was cancelled', code: 'timeout' }
-  const detail = error.detail && !state.startsWith('23') ? ` (${error.detail})` : ''
-  return {
-    message: `the database said: ${error.message}${detail}`,
-    code: 'sql_error',
-    retryable: /^(40|53|55|57|58|08)/.test(state),
-  }
 }
 
 const PARAMS: JsonSchema = {

@@ -1,14 +1,26 @@
+import { isIPv6 } from 'node:net'
 import { Inject, Module, type OnApplicationShutdown } from '@nestjs/common'
 import { StepRegistry } from '../../engine/step.js'
 import { Config } from '../../platform/config/config.js'
 import { GuardedOutbound } from '../../platform/outbound/guarded-outbound.js'
 import { coreSteps } from '../../steps/core.js'
+import { mailServerOf } from '../../steps/email/mail-server.js'
 import { externalSteps } from '../../steps/external.js'
 import { flow8Steps } from '../../steps/flow8.js'
+import type { MailRelay } from '../../steps/ports.js'
 import { KvModule } from '../kv/kv.module.js'
 import { KvStore } from '../kv/kv-store.js'
 import { SchedulesModule } from '../schedules/schedules.module.js'
 import { SchedulesService } from '../schedules/schedules.service.js'
+
+/** The operator's mail server is the operator's choice, so its address need not be public; it is no way to others. */
+function mailRelayOf({ mail }: Config): MailRelay | undefined {
+  if (!mail) return undefined
+  const server = mailServerOf(new URL(mail.url))
+  const host = isIPv6(server.host) ? `[${server.host}]` : server.host
+  const outbound = new GuardedOutbound({ allow: `${host}:${server.port}` })
+  return { outbound, server, from: mail.from }
+}
 
 /** The step types that flows may use, with the ports that they reach the world by. */
 @Module({
@@ -27,7 +39,7 @@ import { SchedulesService } from '../schedules/schedules.service.js'
         new StepRegistry([
           ...coreSteps({ outbound, keyValues, schedules }),
           ...externalSteps({ outbound, mcpCommands: config.mcpCommands }),
-          ...flow8Steps({ outbound }),
+          ...flow8Steps({ outbound, mailRelay: mailRelayOf(config) }),
         ]),
     },
   ],

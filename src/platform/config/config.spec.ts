@@ -75,6 +75,15 @@ it('reports every fault at once', () => {
   ])
 })
 
+it('takes a mail server and its sender together, and shows no password of it', () => {
+  const mail = { SMTP_URL: 'smtp://me:pa55word@mail:25', SMTP_FROM: 'Us <us@example.com>' }
+  expect(readConfig({ DATA_DIR: dataDir, ...mail }).mail).toEqual({ url: mail.SMTP_URL, from: mail.SMTP_FROM })
+  expect(JSON.stringify(readConfig({ DATA_DIR: dataDir, ...mail }))).not.toContain('pa55word')
+  expect(faultsOf({ SMTP_URL: mail.SMTP_URL })).toEqual(['SMTP_FROM is required with SMTP_URL'])
+  expect(faultsOf({ SMTP_FROM: mail.SMTP_FROM })).toEqual(['SMTP_URL is required with SMTP_FROM'])
+  expect(faultsOf({ ...mail, SMTP_FROM: 'a@b\nBcc: c@d' })).toHaveLength(1)
+})
+
 it('wants the keys given in production, and variables together that need each other', () => {
   expect(faultsOf({ NODE_ENV: 'production', ADMIN_PASSWORD: 'long enough', FIREBASE_JWKS: './keys.json' })).toEqual([
     'JWT_SECRET is required with NODE_ENV=production',

@@ -30,6 +30,8 @@ export class Config {
   readonly encryptionKeys: readonly EncryptionKey[]
   /** Hosts, CIDRs and `host:port` that users may reach although they are private. */
   readonly outboundAllow: readonly string[]
+  /** The mail server for mail that names none, and the sender of all that goes through it. */
+  readonly mail?: { url: string; from: string }
   readonly firebaseProjectId?: string
   /** A URL or a file. */
   readonly firebaseJwks?: string
@@ -76,6 +78,7 @@ export class Config {
     this.jwtSecret = set.JWT_SECRET ?? generatedKey(set.DATA_DIR, 'jwt-secret')
     this.encryptionKeys = set.ENCRYPTION_KEY ?? encryptionKeys.parse(generatedKey(set.DATA_DIR, 'encryption-key'))
     this.outboundAllow = set.OUTBOUND_ALLOW
+    this.mail = set.SMTP_URL && set.SMTP_FROM ? { url: set.SMTP_URL, from: set.SMTP_FROM } : undefined
     this.firebaseProjectId = set.FIREBASE_PROJECT_ID
     this.firebaseJwks = set.FIREBASE_JWKS
     this.jobSources = set.JOB_SOURCES
@@ -103,6 +106,7 @@ export class Config {
       ...this,
       databaseUrl: withoutPassword(this.databaseUrl),
       redisUrl: withoutPassword(this.redisUrl),
+      mail: this.mail && { ...this.mail, url: withoutPassword(this.mail.url) },
       adminPassword: this.adminPassword && HIDDEN,
       jwtSecret: HIDDEN,
       metricsToken: this.metricsToken && HIDDEN,

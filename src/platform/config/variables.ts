@@ -33,6 +33,12 @@ export const variables = z.object({
   RATE_LIMIT: whole(0, 1_000_000).default(600).describe('requests per minute and principal; 0 = off'),
   SCRIPT_TIMEOUT_MS: whole(10, 600_000).default(5_000),
   SCRIPT_MEMORY_MB: whole(8, 2_048).default(64),
+  SMTP_URL: address('smtp', 'smtps').optional().describe('the mail server for mail that names none'),
+  SMTP_FROM: z
+    .string()
+    .regex(/^[^\r\n]*@[^\r\n]+$/, 'must be an e-mail address, with a name or without')
+    .optional()
+    .describe('the sender of all that goes through SMTP_URL'),
   HTTP_MAX_RESPONSE_BYTES: whole(1_024, 1_073_741_824).default(10 * 1_048_576),
   BODY_LIMIT_BYTES: whole(1_024, 1_073_741_824).default(1_048_576),
   SPILL_BYTES: whole(0, 1_073_741_824)
@@ -77,6 +83,8 @@ export function missing(given: Readonly<Record<string, string | undefined>>): st
     ...needs('JWT_SECRET', 'NODE_ENV=production', inProduction),
     ...needs('ENCRYPTION_KEY', 'NODE_ENV=production', inProduction),
     ...needs('ADMIN_EMAIL', 'ADMIN_PASSWORD', !!given.ADMIN_PASSWORD),
+    ...needs('SMTP_FROM', 'SMTP_URL', !!given.SMTP_URL),
+    ...needs('SMTP_URL', 'SMTP_FROM', !!given.SMTP_FROM),
     ...needs('FIREBASE_PROJECT_ID', 'FIREBASE_JWKS', !!given.FIREBASE_JWKS),
   ]
 }

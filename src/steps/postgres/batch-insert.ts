@@ -1,40 +1,26 @@
 import { isJsonObject, type Json, type JsonObject } from '../../platform/json.js'
 import { invalidParams } from '../invalid-params.js'
-import { quoteIdentifier, quoteTable } from './identifier.js'
+import { insertRows, type OnConflict } from './rows.js'
 import type { PostgresSession } from './session.js'
 
-/**
- * Inserts all items by one statement: all of them or none. They travel as one JSON parameter, which the server reads with the column
- * types of the table, so that dates, arrays and JSON columns need no help and the number of items no limit of parameters.
- */
+/** Inserts the items of a `batch_insert`: all of them or none. */
 export async function insertBatch(session: PostgresSession, params: JsonObject): Promise<JsonObject> {
   const table = params.table ?? params.table_name
   if (typeof table !== 'string') throw invalidParams('table parameter is required for batch_insert operation')
   if (!Array.isArray(params.items)) throw invalidParams('items parameter is required for batch_insert operation')
-  const items = params.items.map(object)
-  if (items.length === 0) return { rows_affected: 0 }
-
-  const columns = names(params.columns) ?? [...new Set(items.flatMap((item) => Object.keys(item)))]
-  if (columns.length === 0) throw invalidParams('the items have no members to insert')
-  const quoted = columns.map(quoteIdentifier).join(', ')
-  const target = quoteTable(table)
-  const { rowsAffected } = await session.query(
-    `INSERT INTO ${target} (${quoted}) SELECT ${quoted} FROM jsonb_populate_recordset(NULL::${target}, $1::jsonb) ${onConflict(params, columns)}`,
-    [JSON.stringify(items)],
-  )
+  const rows = params.items.map(object)
+  const onConflict = onConflictOf(params)
+  if (rows.length === 0) return { rows_affected: 0 }
+  const { rowsAffected } = await insertRows(session, { table, rows, columns: names(params.columns), onConflict })
   return { rows_affected: rowsAffected }
 }
 
-function onConflict(params: JsonObject, columns: readonly string[]): string {
-  const keys = names(params.on_conflict) ?? []
-  if (keys.length === 0) {
-    if (params.on_conflict_action === 'update') throw invalidParams('on_conflict_action update needs on_conflict')
-    return params.on_conflict_action === 'nothing' ? 'ON CONFLICT DO NOTHING' : ''
-  }
-  const rest = columns.filter((column) => !keys.includes(column)).map(quoteIdentifier)
-  const target = `ON CONFLICT (${keys.map(quoteIdentifier).join(', ')})`
-  if (params.on_conflict_action !== 'update' || rest.length === 0) return `${target} DO NOTHING`
-  return `${target} DO UPDATE SET ${rest.map((column) => `${column} = excluded.${column}`).join(', ')}`
+function onConflictOf(params: JsonObject): OnConflict | undefined {
+  const columns = names(params.on_conflict) ?? []
+  const action = params.on_conflict_action === 'update' ? 'update' : 'nothing'
+  if (columns.length > 0) return { columns, action }
+  if (action === 'update') throw invalidParams('on_conflict_action update needs on_conflict')
+  return params.on_conflict_action === 'nothing' ? { columns, action } : undefined
 }
 
 function names(value: Json | undefined): string[] | undefined {

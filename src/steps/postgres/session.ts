@@ -96,9 +96,9 @@ export class PostgresSession {
   }
 
   /** All or nothing; within a transaction a part of it. */
-  async transaction<T>(work: () => Promise<T>): Promise<T> {
+  async transaction<T>(work: () => Promise<T>, begin: 'BEGIN' | 'BEGIN READ ONLY' = 'BEGIN'): Promise<T> {
     if (this.inTransaction) return await work()
-    await this.query('BEGIN')
+    await this.query(begin)
     this.inTransaction = true
     try {
       const result = await work()
