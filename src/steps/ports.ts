@@ -1,18 +1,7 @@
 import type { RunIdentity, Transaction } from '../engine/step.js'
 import type { Json, JsonObject } from '../platform/json.js'
-import type { Outbound } from '../platform/outbound/outbound.js'
-import type { MailServer } from './email/deliver.js'
 
 export type { Outbound, OutboundInit } from '../platform/outbound/outbound.js'
-
-/** The mail server that the operator has set up for the mail of all accounts. */
-export interface MailRelay {
-  /** A way out that also leads to this server where its address is not public. */
-  outbound: Outbound
-  server: MailServer
-  /** The sender of all that goes through it. */
-  from: string
-}
 
 /** The account's key-value entries behind the `store` step; durable, shared by all flows of the account. */
 export interface KeyValueStore {

@@ -18,6 +18,15 @@ export interface MailServer {
   tls?: Json
 }
 
+/** The mail server that the operator has set up for the mail of all accounts. */
+export interface MailRelay {
+  /** A way out that also leads to this server where its address is not public. */
+  outbound: Outbound
+  server: MailServer
+  /** The sender of all that goes through it. */
+  from: string
+}
+
 export interface Mail {
   from: string
   replyTo?: string

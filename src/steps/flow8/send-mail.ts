@@ -2,10 +2,17 @@ import type { StepContext, StepType } from '../../engine/step.js'
 import type { Json, JsonObject, JsonSchema } from '../../platform/json.js'
 import { timeLimit } from '../conversation.js'
 import { bytesOf } from '../email/attachment.js'
-import { type Delivery, deliver, type Mail, type MailAttachment, type MailServer } from '../email/deliver.js'
+import {
+  type Delivery,
+  deliver,
+  type Mail,
+  type MailAttachment,
+  type MailRelay,
+  type MailServer,
+} from '../email/deliver.js'
 import { mailServerOf } from '../email/mail-server.js'
 import { invalidParams } from '../invalid-params.js'
-import type { MailRelay, Outbound } from '../ports.js'
+import type { Outbound } from '../ports.js'
 import { STARTTLS_PARAM, TLS_PARAM } from '../tcp-target.js'
 import { connectionGiven, connectionParam, noConnection } from './connection.js'
 
