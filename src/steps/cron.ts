@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
-import { Cron } from 'croner'
 import { type StepContext, StepError, type StepResult, type StepType } from '../engine/step.js'
+import { CronExpression, isCron } from '../platform/cron/cron-expression.js'
+import { TimeZone } from '../platform/cron/time-zone.js'
 import type { Json, JsonObject } from '../platform/json.js'
-import { isCron } from './formats.js'
 import { invalidParams } from './invalid-params.js'
 import type { FlowSchedule, FlowSchedules } from './ports.js'
 
@@ -71,7 +71,7 @@ function nextRun(schedule: string, timezone: string, now: Date): Date {
   const invalid = (reason: string) =>
     new StepError(`schedule '${schedule.slice(0, 100)}' ${reason}`, { code: 'invalid_schedule', retryable: false })
   if (!isCron(schedule)) throw invalid('is not a cron expression of 5 or 6 fields')
-  const next = new Cron(schedule, { paused: true, timezone }).nextRun(now)
+  const next = new CronExpression(schedule).next(now, TimeZone.of(timezone))
   if (!next) throw invalid('never comes')
   return next
 }

@@ -1,4 +1,5 @@
-import { Cron } from 'croner'
+import { isCron } from '../platform/cron/cron-expression.js'
+import { isTimeZone } from '../platform/cron/time-zone.js'
 import { isDuration } from '../platform/duration.js'
 import { isJsonPath } from './json-path.js'
 
@@ -6,29 +7,6 @@ import { isJsonPath } from './json-path.js'
 export interface Format {
   test(text: string): boolean
   wanted: string
-}
-
-const CRON_NICKNAME = /^@(yearly|annually|monthly|weekly|daily|midnight|hourly)$/i
-
-/** True for what `croner` can run and people know as cron: 5 or 6 fields, or a nickname such as `@daily`. */
-export function isCron(text: string): boolean {
-  const fields = text.trim().split(/\s+/).length
-  if (!CRON_NICKNAME.test(text.trim()) && fields !== 5 && fields !== 6) return false
-  try {
-    new Cron(text, { paused: true }).stop()
-    return true
-  } catch {
-    return false
-  }
-}
-
-function isTimezone(text: string): boolean {
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: text })
-    return true
-  } catch {
-    return false
-  }
 }
 
 export const FORMATS: Readonly<Record<string, Format>> = {
@@ -42,6 +20,6 @@ export const FORMATS: Readonly<Record<string, Format>> = {
     wanted: 'one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS',
   },
   cron: { test: isCron, wanted: 'a cron expression of 5 or 6 fields, such as 0 9 * * 1-5' },
-  timezone: { test: isTimezone, wanted: 'an IANA time zone such as Europe/Berlin' },
+  timezone: { test: isTimeZone, wanted: 'an IANA time zone such as Europe/Berlin' },
   'json-path': { test: isJsonPath, wanted: "a path such as $.items[0]['name'] or $.items[*].id" },
 }
