@@ -8,6 +8,7 @@ import { RunEndings0000000000006 } from './0006-run-endings.js'
 import { Journal0000000000007 } from './0007-journal.js'
 import { RunClaims0000000000008 } from './0008-run-claims.js'
 import { RunTally0000000000009 } from './0009-run-tally.js'
+import { Schedules0000000000010 } from './0010-schedules.js'
 
 /**
  * The one ordered history of the schema. Append only: a migration that has been published is never edited, renamed or moved.
@@ -25,4 +26,5 @@ export const migrations: (new () => MigrationInterface)[] = [
   Journal0000000000007,
   RunClaims0000000000008,
   RunTally0000000000009,
+  Schedules0000000000010,
 ]

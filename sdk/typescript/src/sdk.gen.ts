@@ -2,7 +2,7 @@
 
 import { client } from './client.gen.js';
 import type { Client, ClientMeta, Options as Options2, RequestResult, TDataShape } from './client/index.js';
-import type { FacilflowHealthGetData, FacilflowHealthGetErrors, FacilflowHealthGetResponses, FlowRunnerAccountsCreateData, FlowRunnerAccountsCreateErrors, FlowRunnerAccountsCreateResponses, FlowRunnerAccountsDeleteData, FlowRunnerAccountsDeleteErrors, FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsGetData, FlowRunnerAccountsGetErrors, FlowRunnerAccountsGetResponses, FlowRunnerAccountsListData, FlowRunnerAccountsListErrors, FlowRunnerAccountsListResponses, FlowRunnerAccountsUpdateData, FlowRunnerAccountsUpdateErrors, FlowRunnerAccountsUpdateResponses, FlowRunnerAuthLoginData, FlowRunnerAuthLoginErrors, FlowRunnerAuthLoginResponses, FlowRunnerAuthLogoutData, FlowRunnerAuthLogoutErrors, FlowRunnerAuthLogoutResponses, FlowRunnerAuthRefreshData, FlowRunnerAuthRefreshErrors, FlowRunnerAuthRefreshResponses, FlowRunnerExecutionsCancelData, FlowRunnerExecutionsCancelErrors, FlowRunnerExecutionsCancelResponses, FlowRunnerExecutionsGetData, FlowRunnerExecutionsGetErrors, FlowRunnerExecutionsGetResponses, FlowRunnerExecutionsListData, FlowRunnerExecutionsListErrors, FlowRunnerExecutionsListResponses, FlowRunnerExecutionsLogsData, FlowRunnerExecutionsLogsErrors, FlowRunnerExecutionsLogsResponses, FlowRunnerExecutionsRedriveData, FlowRunnerExecutionsRedriveErrors, FlowRunnerExecutionsRedriveResponses, FlowRunnerExecutionsReplayData, FlowRunnerExecutionsReplayErrors, FlowRunnerExecutionsReplayResponses, FlowRunnerExecutionsResumeData, FlowRunnerExecutionsResumeErrors, FlowRunnerExecutionsResumeResponses, FlowRunnerFlowsCreateData, FlowRunnerFlowsCreateErrors, FlowRunnerFlowsCreateResponses, FlowRunnerFlowsDeleteData, FlowRunnerFlowsDeleteErrors, FlowRunnerFlowsDeleteResponses, FlowRunnerFlowsGetData, FlowRunnerFlowsGetErrors, FlowRunnerFlowsGetResponses, FlowRunnerFlowsListData, FlowRunnerFlowsListErrors, FlowRunnerFlowsListResponses, FlowRunnerFlowsRunData, FlowRunnerFlowsRunErrors, FlowRunnerFlowsRunResponses, FlowRunnerFlowsUpdateData, FlowRunnerFlowsUpdateErrors, FlowRunnerFlowsUpdateResponses, FlowRunnerSecretsCreateData, FlowRunnerSecretsCreateErrors, FlowRunnerSecretsCreateResponses, FlowRunnerSecretsDeleteData, FlowRunnerSecretsDeleteErrors, FlowRunnerSecretsDeleteResponses, FlowRunnerSecretsListData, FlowRunnerSecretsListErrors, FlowRunnerSecretsListResponses, FlowRunnerSignalsSendData, FlowRunnerSignalsSendErrors, FlowRunnerSignalsSendResponses, FlwdHealthGetData, FlwdHealthGetErrors, FlwdHealthGetResponses, OperationsMetricsGetData, OperationsMetricsGetErrors, OperationsMetricsGetResponses } from './types.gen.js';
+import type { FacilflowHealthGetData, FacilflowHealthGetErrors, FacilflowHealthGetResponses, FacilflowSchedulerCreateData, FacilflowSchedulerCreateErrors, FacilflowSchedulerCreateResponses, FacilflowSchedulerDeleteData, FacilflowSchedulerDeleteErrors, FacilflowSchedulerDeleteResponses, FacilflowSchedulerGetData, FacilflowSchedulerGetErrors, FacilflowSchedulerGetResponses, FacilflowSchedulerHistoryData, FacilflowSchedulerHistoryErrors, FacilflowSchedulerHistoryResponses, FacilflowSchedulerListData, FacilflowSchedulerListErrors, FacilflowSchedulerListResponses, FacilflowSchedulerNextData, FacilflowSchedulerNextErrors, FacilflowSchedulerNextResponses, FacilflowSchedulerUpdateData, FacilflowSchedulerUpdateErrors, FacilflowSchedulerUpdateResponses, Flow8SchedulesCreateData, Flow8SchedulesCreateErrors, Flow8SchedulesCreateResponses, Flow8SchedulesDeleteData, Flow8SchedulesDeleteErrors, Flow8SchedulesDeleteResponses, Flow8SchedulesGetData, Flow8SchedulesGetErrors, Flow8SchedulesGetResponses, Flow8SchedulesListData, Flow8SchedulesListErrors, Flow8SchedulesListResponses, Flow8SchedulesUpdateData, Flow8SchedulesUpdateErrors, Flow8SchedulesUpdateResponses, FlowRunnerAccountsCreateData, FlowRunnerAccountsCreateErrors, FlowRunnerAccountsCreateResponses, FlowRunnerAccountsDeleteData, FlowRunnerAccountsDeleteErrors, FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsGetData, FlowRunnerAccountsGetErrors, FlowRunnerAccountsGetResponses, FlowRunnerAccountsListData, FlowRunnerAccountsListErrors, FlowRunnerAccountsListResponses, FlowRunnerAccountsUpdateData, FlowRunnerAccountsUpdateErrors, FlowRunnerAccountsUpdateResponses, FlowRunnerAuthLoginData, FlowRunnerAuthLoginErrors, FlowRunnerAuthLoginResponses, FlowRunnerAuthLogoutData, FlowRunnerAuthLogoutErrors, FlowRunnerAuthLogoutResponses, FlowRunnerAuthRefreshData, FlowRunnerAuthRefreshErrors, FlowRunnerAuthRefreshResponses, FlowRunnerExecutionsCancelData, FlowRunnerExecutionsCancelErrors, FlowRunnerExecutionsCancelResponses, FlowRunnerExecutionsGetData, FlowRunnerExecutionsGetErrors, FlowRunnerExecutionsGetResponses, FlowRunnerExecutionsListData, FlowRunnerExecutionsListErrors, FlowRunnerExecutionsListResponses, FlowRunnerExecutionsLogsData, FlowRunnerExecutionsLogsErrors, FlowRunnerExecutionsLogsResponses, FlowRunnerExecutionsRedriveData, FlowRunnerExecutionsRedriveErrors, FlowRunnerExecutionsRedriveResponses, FlowRunnerExecutionsReplayData, FlowRunnerExecutionsReplayErrors, FlowRunnerExecutionsReplayResponses, FlowRunnerExecutionsResumeData, FlowRunnerExecutionsResumeErrors, FlowRunnerExecutionsResumeResponses, FlowRunnerFlowsCreateData, FlowRunnerFlowsCreateErrors, FlowRunnerFlowsCreateResponses, FlowRunnerFlowsDeleteData, FlowRunnerFlowsDeleteErrors, FlowRunnerFlowsDeleteResponses, FlowRunnerFlowsGetData, FlowRunnerFlowsGetErrors, FlowRunnerFlowsGetResponses, FlowRunnerFlowsListData, FlowRunnerFlowsListErrors, FlowRunnerFlowsListResponses, FlowRunnerFlowsRunData, FlowRunnerFlowsRunErrors, FlowRunnerFlowsRunResponses, FlowRunnerFlowsUpdateData, FlowRunnerFlowsUpdateErrors, FlowRunnerFlowsUpdateResponses, FlowRunnerSecretsCreateData, FlowRunnerSecretsCreateErrors, FlowRunnerSecretsCreateResponses, FlowRunnerSecretsDeleteData, FlowRunnerSecretsDeleteErrors, FlowRunnerSecretsDeleteResponses, FlowRunnerSecretsListData, FlowRunnerSecretsListErrors, FlowRunnerSecretsListResponses, FlowRunnerSignalsSendData, FlowRunnerSignalsSendErrors, FlowRunnerSignalsSendResponses, FlwdHealthGetData, FlwdHealthGetErrors, FlwdHealthGetResponses, OperationsMetricsGetData, OperationsMetricsGetErrors, OperationsMetricsGetResponses } from './types.gen.js';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -57,10 +57,198 @@ export class Health extends HeyApiClient {
     }
 }
 
+export class Scheduler extends HeyApiClient {
+    /**
+     * List schedules
+     *
+     * The caller's schedules, oldest first; those that flows have made are among them.
+     */
+    public list<ThrowOnError extends boolean = false>(options?: Options<FacilflowSchedulerListData, ThrowOnError>): RequestResult<FacilflowSchedulerListResponses, FacilflowSchedulerListErrors, ThrowOnError> {
+        return (options?.client ?? this.client).get<FacilflowSchedulerListResponses, FacilflowSchedulerListErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/scheduler/schedules',
+            ...options
+        });
+    }
+    
+    /**
+     * Create a schedule
+     *
+     * It starts a run of its target for each of its slots, once, however many processes there are. Either cron or every says when.
+     */
+    public create<ThrowOnError extends boolean = false>(options: Options<FacilflowSchedulerCreateData, ThrowOnError>): RequestResult<FacilflowSchedulerCreateResponses, FacilflowSchedulerCreateErrors, ThrowOnError> {
+        return (options.client ?? this.client).post<FacilflowSchedulerCreateResponses, FacilflowSchedulerCreateErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/scheduler/schedules',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
+     * Delete a schedule
+     *
+     * It starts nothing any more. Runs that it has started go on and stay readable.
+     */
+    public delete<ThrowOnError extends boolean = false>(options: Options<FacilflowSchedulerDeleteData, ThrowOnError>): RequestResult<FacilflowSchedulerDeleteResponses, FacilflowSchedulerDeleteErrors, ThrowOnError> {
+        return (options.client ?? this.client).delete<FacilflowSchedulerDeleteResponses, FacilflowSchedulerDeleteErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/scheduler/schedules/{id}',
+            ...options
+        });
+    }
+    
+    /**
+     * Get a schedule
+     *
+     * The schedule, with when it last started a run and when it next will.
+     */
+    public get<ThrowOnError extends boolean = false>(options: Options<FacilflowSchedulerGetData, ThrowOnError>): RequestResult<FacilflowSchedulerGetResponses, FacilflowSchedulerGetErrors, ThrowOnError> {
+        return (options.client ?? this.client).get<FacilflowSchedulerGetResponses, FacilflowSchedulerGetErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/scheduler/schedules/{id}',
+            ...options
+        });
+    }
+    
+    /**
+     * Update a schedule
+     *
+     * What is left out stays as it is. A new rhythm counts from now on, and so does a schedule that is not paused any more.
+     */
+    public update<ThrowOnError extends boolean = false>(options: Options<FacilflowSchedulerUpdateData, ThrowOnError>): RequestResult<FacilflowSchedulerUpdateResponses, FacilflowSchedulerUpdateErrors, ThrowOnError> {
+        return (options.client ?? this.client).put<FacilflowSchedulerUpdateResponses, FacilflowSchedulerUpdateErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/scheduler/schedules/{id}',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
+     * Execution history
+     *
+     * What became of each slot: the run that it started and how late, or why it started none. Kept as long as runs are.
+     */
+    public history<ThrowOnError extends boolean = false>(options: Options<FacilflowSchedulerHistoryData, ThrowOnError>): RequestResult<FacilflowSchedulerHistoryResponses, FacilflowSchedulerHistoryErrors, ThrowOnError> {
+        return (options.client ?? this.client).get<FacilflowSchedulerHistoryResponses, FacilflowSchedulerHistoryErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/scheduler/schedules/{id}/history',
+            ...options
+        });
+    }
+    
+    /**
+     * Next runs
+     *
+     * The slots to come, as the clocks of the time zone will show them.
+     */
+    public next<ThrowOnError extends boolean = false>(options: Options<FacilflowSchedulerNextData, ThrowOnError>): RequestResult<FacilflowSchedulerNextResponses, FacilflowSchedulerNextErrors, ThrowOnError> {
+        return (options.client ?? this.client).get<FacilflowSchedulerNextResponses, FacilflowSchedulerNextErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/scheduler/schedules/{id}/next',
+            ...options
+        });
+    }
+}
+
 export class Facilflow extends HeyApiClient {
     private _health?: Health;
     get health(): Health {
         return this._health ??= new Health({ client: this.client });
+    }
+    
+    private _scheduler?: Scheduler;
+    get scheduler(): Scheduler {
+        return this._scheduler ??= new Scheduler({ client: this.client });
+    }
+}
+
+export class Schedules extends HeyApiClient {
+    /**
+     * List schedules
+     *
+     * The caller's schedules, oldest first; those that flows have made are among them.
+     */
+    public list<ThrowOnError extends boolean = false>(options?: Options<Flow8SchedulesListData, ThrowOnError>): RequestResult<Flow8SchedulesListResponses, Flow8SchedulesListErrors, ThrowOnError> {
+        return (options?.client ?? this.client).get<Flow8SchedulesListResponses, Flow8SchedulesListErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/schedules',
+            ...options
+        });
+    }
+    
+    /**
+     * Create a schedule
+     *
+     * It starts a play of the flow for each of its slots, once, however many processes there are. Either cron or every says when.
+     */
+    public create<ThrowOnError extends boolean = false>(options: Options<Flow8SchedulesCreateData, ThrowOnError>): RequestResult<Flow8SchedulesCreateResponses, Flow8SchedulesCreateErrors, ThrowOnError> {
+        return (options.client ?? this.client).post<Flow8SchedulesCreateResponses, Flow8SchedulesCreateErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/schedules',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
+     * Delete a schedule
+     *
+     * It starts nothing any more. Plays that it has started go on and stay readable.
+     */
+    public delete<ThrowOnError extends boolean = false>(options: Options<Flow8SchedulesDeleteData, ThrowOnError>): RequestResult<Flow8SchedulesDeleteResponses, Flow8SchedulesDeleteErrors, ThrowOnError> {
+        return (options.client ?? this.client).delete<Flow8SchedulesDeleteResponses, Flow8SchedulesDeleteErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/schedules/{id}',
+            ...options
+        });
+    }
+    
+    /**
+     * Get a schedule
+     *
+     * The schedule, with when it last started a play and when it next will.
+     */
+    public get<ThrowOnError extends boolean = false>(options: Options<Flow8SchedulesGetData, ThrowOnError>): RequestResult<Flow8SchedulesGetResponses, Flow8SchedulesGetErrors, ThrowOnError> {
+        return (options.client ?? this.client).get<Flow8SchedulesGetResponses, Flow8SchedulesGetErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/schedules/{id}',
+            ...options
+        });
+    }
+    
+    /**
+     * Update a schedule
+     *
+     * What is left out stays as it is. A new rhythm counts from now on, and so does a schedule that is not paused any more.
+     */
+    public update<ThrowOnError extends boolean = false>(options: Options<Flow8SchedulesUpdateData, ThrowOnError>): RequestResult<Flow8SchedulesUpdateResponses, Flow8SchedulesUpdateErrors, ThrowOnError> {
+        return (options.client ?? this.client).put<Flow8SchedulesUpdateResponses, Flow8SchedulesUpdateErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/schedules/{id}',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+}
+
+export class Flow8 extends HeyApiClient {
+    private _schedules?: Schedules;
+    get schedules(): Schedules {
+        return this._schedules ??= new Schedules({ client: this.client });
     }
 }
 
@@ -526,6 +714,11 @@ export class Millrace extends HeyApiClient {
     private _facilflow?: Facilflow;
     get facilflow(): Facilflow {
         return this._facilflow ??= new Facilflow({ client: this.client });
+    }
+    
+    private _flow8?: Flow8;
+    get flow8(): Flow8 {
+        return this._flow8 ??= new Flow8({ client: this.client });
     }
     
     private _flowRunner?: FlowRunner;

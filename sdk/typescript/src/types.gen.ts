@@ -4,6 +4,32 @@ export type ClientOptions = {
     baseUrl: `${string}://${string}` | (string & {});
 };
 
+export type FacilFlowComingSlot = {
+    /**
+     * The slot.
+     */
+    scheduledAt: string;
+    /**
+     * When its run starts: the slot, and what jitter adds.
+     */
+    startsAt: string;
+    /**
+     * The slot as the clocks of the schedule's time zone show it.
+     */
+    localTime: string;
+};
+
+export type FacilFlowComingSlots = {
+    /**
+     * The slots to come, the first first, as if the schedule were not paused.
+     */
+    next: Array<FacilFlowComingSlot>;
+    /**
+     * How many these are.
+     */
+    total: number;
+};
+
 export type FacilFlowHealth = {
     /**
      * A service that is not healthy answers 503.
@@ -17,6 +43,49 @@ export type FacilFlowHealth = {
      * Seconds since the service started.
      */
     uptime: number;
+};
+
+export type FacilFlowNewSchedule = {
+    /**
+     * The name people know it by. Left out, how often it comes.
+     */
+    name?: string;
+    /**
+     * What it starts.
+     */
+    target: FacilFlowScheduleTarget;
+    /**
+     * When it comes: 5 fields, or 6 with seconds first; names, ranges that wrap (`FRI-MON`, `22-2`), steps, `L`, `W`, `#`, or a nickname such as `@daily`. Where the day of the month and of the week are both given, either is enough; with `+` before the day of the week, both must fit. What clocks leave out comes once, right after; what they show twice comes once, unless it comes in every hour. Either this or every is required.
+     */
+    cron?: string | null;
+    /**
+     * An interval in place of cron, from one second to 366 days, such as `15m`, `1h30m`, `2d` or `PT15M`.
+     */
+    every?: string | null;
+    /**
+     * The IANA time zone whose clocks cron means.
+     */
+    timezone?: string;
+    /**
+     * What each run is given: any JSON value.
+     */
+    input?: unknown;
+    /**
+     * False while it is paused. Slots that come during a pause are not made up for.
+     */
+    enabled?: boolean;
+    /**
+     * What a slot does while a run of the schedule is under way: be skipped, start beside it, wait for its end, or cancel it.
+     */
+    overlap?: FacilFlowScheduleOverlap;
+    /**
+     * What is made up for when nothing was there to start a slot: nothing, the last slot, or all (at most 100 at once; for `allow` and `queue`).
+     */
+    missed?: FacilFlowScheduleMissed;
+    /**
+     * Each slot starts up to so many seconds later, always the same for the same slot.
+     */
+    jitterSeconds?: number;
 };
 
 /**
@@ -64,6 +133,428 @@ export type FacilFlowProblem = {
      */
     statusCode: number;
 };
+
+export type FacilFlowSchedule = {
+    /**
+     * The schedule's id. A flow that makes one gives it an id of its own choosing.
+     */
+    id: string;
+    /**
+     * The name people know it by.
+     */
+    name: string;
+    /**
+     * What it starts.
+     */
+    target: FacilFlowScheduleTarget;
+    /**
+     * The cron expression; null where it comes at an interval.
+     */
+    cron: string | null;
+    /**
+     * The interval; null where it comes by cron.
+     */
+    every: string | null;
+    /**
+     * The IANA time zone whose clocks cron means.
+     */
+    timezone: string;
+    /**
+     * What each run is given: any JSON value.
+     */
+    input: unknown;
+    /**
+     * False while it is paused. Slots that come during a pause are not made up for.
+     */
+    enabled: boolean;
+    /**
+     * What a slot does while a run of the schedule is under way: be skipped, start beside it, wait for its end, or cancel it.
+     */
+    overlap: FacilFlowScheduleOverlap;
+    /**
+     * What is made up for when nothing was there to start a slot: nothing, the last slot, or all (at most 100 at once; for `allow` and `queue`).
+     */
+    missed: FacilFlowScheduleMissed;
+    /**
+     * Each slot starts up to so many seconds later, always the same for the same slot.
+     */
+    jitterSeconds: number;
+    /**
+     * When it last started a run.
+     */
+    lastRunAt: string | null;
+    /**
+     * The slot that comes next; null while it is paused, and when none comes any more.
+     */
+    nextRunAt: string | null;
+    /**
+     * When it was made.
+     */
+    createdAt: string;
+    /**
+     * When somebody last changed it.
+     */
+    updatedAt: string;
+};
+
+export type FacilFlowScheduleChange = {
+    /**
+     * The name people know it by.
+     */
+    name?: string;
+    /**
+     * What it starts.
+     */
+    target?: FacilFlowScheduleTarget;
+    /**
+     * When it comes: 5 fields, or 6 with seconds first; names, ranges that wrap (`FRI-MON`, `22-2`), steps, `L`, `W`, `#`, or a nickname such as `@daily`. Where the day of the month and of the week are both given, either is enough; with `+` before the day of the week, both must fit. What clocks leave out comes once, right after; what they show twice comes once, unless it comes in every hour. It takes the place of an interval.
+     */
+    cron?: string | null;
+    /**
+     * An interval in place of cron, from one second to 366 days, such as `15m`, `1h30m`, `2d` or `PT15M`. It takes the place of cron.
+     */
+    every?: string | null;
+    /**
+     * The IANA time zone whose clocks cron means.
+     */
+    timezone?: string;
+    /**
+     * What each run is given: any JSON value.
+     */
+    input?: unknown;
+    /**
+     * False while it is paused. Slots that come during a pause are not made up for.
+     */
+    enabled?: boolean;
+    /**
+     * What a slot does while a run of the schedule is under way: be skipped, start beside it, wait for its end, or cancel it.
+     */
+    overlap?: FacilFlowScheduleOverlap;
+    /**
+     * What is made up for when nothing was there to start a slot: nothing, the last slot, or all (at most 100 at once; for `allow` and `queue`).
+     */
+    missed?: FacilFlowScheduleMissed;
+    /**
+     * Each slot starts up to so many seconds later, always the same for the same slot.
+     */
+    jitterSeconds?: number;
+};
+
+export type FacilFlowScheduleExecution = {
+    /**
+     * The slot.
+     */
+    scheduledAt: string;
+    /**
+     * When the run was made; null where the slot started none.
+     */
+    startedAt: string | null;
+    /**
+     * How long after the slot that was, in milliseconds; jitter is part of it.
+     */
+    lagMs: number | null;
+    /**
+     * The run; null where the slot started none.
+     */
+    runId: string | null;
+    /**
+     * What became of it: the state of its run (`started` once the run is not kept any more), `skipped`, or `failed` where no run could be made.
+     */
+    status: 'queued' | 'running' | 'completed' | 'failed' | 'cancelled' | 'started' | 'skipped';
+    /**
+     * Why it started nothing: a run was under way, nobody was there in time, or the flow could not say where its run is to stand.
+     */
+    reason: 'overlap' | 'missed' | 'unplaceable' | null;
+    /**
+     * When the run ended; null until then.
+     */
+    finishedAt: string | null;
+    /**
+     * The last of the slots that were left out together; the slot itself otherwise.
+     */
+    lastScheduledAt: string;
+    /**
+     * How many slots were left out together; null where they were too many to count.
+     */
+    slots: number | null;
+};
+
+export type FacilFlowScheduleHistory = {
+    /**
+     * The latest first.
+     */
+    history: Array<FacilFlowScheduleExecution>;
+    /**
+     * How many there are in all.
+     */
+    total: number;
+};
+
+export type FacilFlowScheduleList = {
+    /**
+     * The schedules, oldest first.
+     */
+    schedules: Array<FacilFlowSchedule>;
+    /**
+     * How many there are in all.
+     */
+    total: number;
+};
+
+/**
+ * What is made up for when nothing was there to start a slot: nothing, the last slot, or all (at most 100 at once; for `allow` and `queue`).
+ */
+export type FacilFlowScheduleMissed = 'skip' | 'last' | 'all';
+
+/**
+ * What a slot does while a run of the schedule is under way: be skipped, start beside it, wait for its end, or cancel it.
+ */
+export type FacilFlowScheduleOverlap = 'skip' | 'allow' | 'queue' | 'cancel_previous';
+
+export type FacilFlowScheduleTarget = {
+    /**
+     * What kind of thing it is.
+     */
+    type: 'flow';
+    /**
+     * Its id.
+     */
+    id: string;
+};
+
+export type Flow8NewSchedule = {
+    /**
+     * The name people know it by. Left out, how often it comes.
+     */
+    name?: string;
+    /**
+     * The flow that it starts.
+     */
+    flowId: string;
+    /**
+     * When it comes: 5 fields, or 6 with seconds first; names, ranges that wrap (`FRI-MON`, `22-2`), steps, `L`, `W`, `#`, or a nickname such as `@daily`. Where the day of the month and of the week are both given, either is enough; with `+` before the day of the week, both must fit. What clocks leave out comes once, right after; what they show twice comes once, unless it comes in every hour. Either this or every is required.
+     */
+    cron?: string | null;
+    /**
+     * An interval in place of cron, from one second to 366 days, such as `15m`, `1h30m`, `2d` or `PT15M`.
+     */
+    every?: string | null;
+    /**
+     * The IANA time zone whose clocks cron means.
+     */
+    timezone?: string;
+    /**
+     * The arguments that each play is started with.
+     */
+    args?: {
+        [key: string]: unknown;
+    };
+    /**
+     * False while it is paused. Slots that come during a pause are not made up for.
+     */
+    enabled?: boolean;
+    /**
+     * What a slot does while a play of the schedule is under way: be skipped, start beside it, wait for its end, or cancel it.
+     */
+    overlap?: Flow8ScheduleOverlap;
+    /**
+     * What is made up for when nothing was there to start a slot: nothing, the last slot, or all (at most 100 at once; for `allow` and `queue`).
+     */
+    missed?: Flow8ScheduleMissed;
+    /**
+     * Each slot starts up to so many seconds later, always the same for the same slot.
+     */
+    jitterSeconds?: number;
+};
+
+/**
+ * How flow8 says what went wrong: a problem document of RFC 9457 with its own members added.
+ */
+export type Flow8Problem = {
+    /**
+     * Names the kind of problem and leads to its explanation.
+     */
+    type: string;
+    /**
+     * The kind of problem in words, the same each time.
+     */
+    title: string;
+    /**
+     * The HTTP status.
+     */
+    status: number;
+    /**
+     * What went wrong this time.
+     */
+    detail: string;
+    /**
+     * The path that was asked for, without its query.
+     */
+    instance: string;
+    /**
+     * Names the request in the log.
+     */
+    requestId: string;
+    /**
+     * Every fault that was found.
+     */
+    errors?: Array<ProblemFault>;
+    /**
+     * The kind of error, such as `FLOW_NOT_FOUND`.
+     */
+    error: string;
+    /**
+     * The same as `detail`.
+     */
+    message: string;
+    /**
+     * The same as `status`.
+     */
+    statusCode: number;
+};
+
+export type Flow8Schedule = {
+    /**
+     * The schedule's id. A flow that makes one gives it an id of its own choosing.
+     */
+    id: string;
+    /**
+     * The name people know it by.
+     */
+    name: string;
+    /**
+     * The flow that it starts.
+     */
+    flowId: string;
+    /**
+     * The cron expression; null where it comes at an interval.
+     */
+    cron: string | null;
+    /**
+     * The interval; null where it comes by cron.
+     */
+    every: string | null;
+    /**
+     * The IANA time zone whose clocks cron means.
+     */
+    timezone: string;
+    /**
+     * The arguments that each play is started with. What a flow has given that is no object stands below `input`.
+     */
+    args: {
+        [key: string]: unknown;
+    };
+    /**
+     * False while it is paused. Slots that come during a pause are not made up for.
+     */
+    enabled: boolean;
+    /**
+     * What a slot does while a play of the schedule is under way: be skipped, start beside it, wait for its end, or cancel it.
+     */
+    overlap: Flow8ScheduleOverlap;
+    /**
+     * What is made up for when nothing was there to start a slot: nothing, the last slot, or all (at most 100 at once; for `allow` and `queue`).
+     */
+    missed: Flow8ScheduleMissed;
+    /**
+     * Each slot starts up to so many seconds later, always the same for the same slot.
+     */
+    jitterSeconds: number;
+    /**
+     * When it last started a play.
+     */
+    lastRunAt: string | null;
+    /**
+     * The slot that comes next; null while it is paused, and when none comes any more.
+     */
+    nextRunAt: string | null;
+    /**
+     * When it was made.
+     */
+    createdAt: string;
+    /**
+     * When somebody last changed it.
+     */
+    updatedAt: string;
+};
+
+export type Flow8ScheduleChange = {
+    /**
+     * The name people know it by.
+     */
+    name?: string;
+    /**
+     * The flow that it starts.
+     */
+    flowId?: string;
+    /**
+     * When it comes: 5 fields, or 6 with seconds first; names, ranges that wrap (`FRI-MON`, `22-2`), steps, `L`, `W`, `#`, or a nickname such as `@daily`. Where the day of the month and of the week are both given, either is enough; with `+` before the day of the week, both must fit. What clocks leave out comes once, right after; what they show twice comes once, unless it comes in every hour. It takes the place of an interval.
+     */
+    cron?: string | null;
+    /**
+     * An interval in place of cron, from one second to 366 days, such as `15m`, `1h30m`, `2d` or `PT15M`. It takes the place of cron.
+     */
+    every?: string | null;
+    /**
+     * The IANA time zone whose clocks cron means.
+     */
+    timezone?: string;
+    /**
+     * The arguments that each play is started with.
+     */
+    args?: {
+        [key: string]: unknown;
+    };
+    /**
+     * False while it is paused. Slots that come during a pause are not made up for.
+     */
+    enabled?: boolean;
+    /**
+     * What a slot does while a play of the schedule is under way: be skipped, start beside it, wait for its end, or cancel it.
+     */
+    overlap?: Flow8ScheduleOverlap;
+    /**
+     * What is made up for when nothing was there to start a slot: nothing, the last slot, or all (at most 100 at once; for `allow` and `queue`).
+     */
+    missed?: Flow8ScheduleMissed;
+    /**
+     * Each slot starts up to so many seconds later, always the same for the same slot.
+     */
+    jitterSeconds?: number;
+};
+
+export type Flow8ScheduleList = {
+    /**
+     * How many there are in all.
+     */
+    total: number;
+    /**
+     * Which page this is, counted from 0.
+     */
+    page: number;
+    /**
+     * How many a page has at most.
+     */
+    size: number;
+    /**
+     * How many pages there are.
+     */
+    pages: number;
+    /**
+     * This page, oldest first.
+     */
+    data: Array<Flow8Schedule>;
+};
+
+/**
+ * What is made up for when nothing was there to start a slot: nothing, the last slot, or all (at most 100 at once; for `allow` and `queue`).
+ */
+export type Flow8ScheduleMissed = 'skip' | 'last' | 'all';
+
+/**
+ * What a slot does while a play of the schedule is under way: be skipped, start beside it, wait for its end, or cancel it.
+ */
+export type Flow8ScheduleOverlap = 'skip' | 'allow' | 'queue' | 'cancel_previous';
 
 export type FlowRunnerAcceptedExecution = {
     /**
@@ -924,6 +1415,714 @@ export type FacilflowHealthGetResponses = {
 };
 
 export type FacilflowHealthGetResponse = FacilflowHealthGetResponses[keyof FacilflowHealthGetResponses];
+
+export type FacilflowSchedulerListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * How many to answer at most. More than 1000 counts as 1000.
+         */
+        limit?: number;
+        /**
+         * How many to skip.
+         */
+        offset?: number;
+    };
+    url: '/api/scheduler/schedules';
+};
+
+export type FacilflowSchedulerListErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowSchedulerListError = FacilflowSchedulerListErrors[keyof FacilflowSchedulerListErrors];
+
+export type FacilflowSchedulerListResponses = {
+    /**
+     * The schedules
+     */
+    200: FacilFlowScheduleList;
+};
+
+export type FacilflowSchedulerListResponse = FacilflowSchedulerListResponses[keyof FacilflowSchedulerListResponses];
+
+export type FacilflowSchedulerCreateData = {
+    body: FacilFlowNewSchedule;
+    headers?: {
+        /**
+         * Any text of 1 to 255 visible ASCII characters, new for each thing to be made. Sent again with the same body, the first answer is given and nothing is made twice; with another body the request is refused.
+         */
+        'Idempotency-Key'?: string;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/scheduler/schedules';
+};
+
+export type FacilflowSchedulerCreateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * The body is too large.
+     */
+    413: FacilFlowProblem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: FacilFlowProblem;
+    /**
+     * The request failed validation.
+     */
+    422: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowSchedulerCreateError = FacilflowSchedulerCreateErrors[keyof FacilflowSchedulerCreateErrors];
+
+export type FacilflowSchedulerCreateResponses = {
+    /**
+     * The schedule
+     */
+    201: FacilFlowSchedule;
+};
+
+export type FacilflowSchedulerCreateResponse = FacilflowSchedulerCreateResponses[keyof FacilflowSchedulerCreateResponses];
+
+export type FacilflowSchedulerDeleteData = {
+    body?: never;
+    path: {
+        /**
+         * The schedule's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/scheduler/schedules/{id}';
+};
+
+export type FacilflowSchedulerDeleteErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowSchedulerDeleteError = FacilflowSchedulerDeleteErrors[keyof FacilflowSchedulerDeleteErrors];
+
+export type FacilflowSchedulerDeleteResponses = {
+    /**
+     * The schedule is deleted
+     */
+    204: void;
+};
+
+export type FacilflowSchedulerDeleteResponse = FacilflowSchedulerDeleteResponses[keyof FacilflowSchedulerDeleteResponses];
+
+export type FacilflowSchedulerGetData = {
+    body?: never;
+    path: {
+        /**
+         * The schedule's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/scheduler/schedules/{id}';
+};
+
+export type FacilflowSchedulerGetErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowSchedulerGetError = FacilflowSchedulerGetErrors[keyof FacilflowSchedulerGetErrors];
+
+export type FacilflowSchedulerGetResponses = {
+    /**
+     * The schedule
+     */
+    200: FacilFlowSchedule;
+};
+
+export type FacilflowSchedulerGetResponse = FacilflowSchedulerGetResponses[keyof FacilflowSchedulerGetResponses];
+
+export type FacilflowSchedulerUpdateData = {
+    body?: FacilFlowScheduleChange;
+    headers?: {
+        /**
+         * Entity tags that were read; the request is refused when the thing has changed since. `*` accepts any version.
+         */
+        'If-Match'?: string;
+    };
+    path: {
+        /**
+         * The schedule's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/scheduler/schedules/{id}';
+};
+
+export type FacilflowSchedulerUpdateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * The thing has changed.
+     */
+    412: FacilFlowProblem;
+    /**
+     * The body is too large.
+     */
+    413: FacilFlowProblem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: FacilFlowProblem;
+    /**
+     * The request failed validation.
+     */
+    422: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowSchedulerUpdateError = FacilflowSchedulerUpdateErrors[keyof FacilflowSchedulerUpdateErrors];
+
+export type FacilflowSchedulerUpdateResponses = {
+    /**
+     * The schedule
+     */
+    200: FacilFlowSchedule;
+};
+
+export type FacilflowSchedulerUpdateResponse = FacilflowSchedulerUpdateResponses[keyof FacilflowSchedulerUpdateResponses];
+
+export type FacilflowSchedulerHistoryData = {
+    body?: never;
+    path: {
+        /**
+         * The schedule's id.
+         */
+        id: string;
+    };
+    query?: {
+        /**
+         * How many to answer at most. More than 1000 counts as 1000.
+         */
+        limit?: number;
+        /**
+         * How many to skip.
+         */
+        offset?: number;
+    };
+    url: '/api/scheduler/schedules/{id}/history';
+};
+
+export type FacilflowSchedulerHistoryErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowSchedulerHistoryError = FacilflowSchedulerHistoryErrors[keyof FacilflowSchedulerHistoryErrors];
+
+export type FacilflowSchedulerHistoryResponses = {
+    /**
+     * The slots of the past
+     */
+    200: FacilFlowScheduleHistory;
+};
+
+export type FacilflowSchedulerHistoryResponse = FacilflowSchedulerHistoryResponses[keyof FacilflowSchedulerHistoryResponses];
+
+export type FacilflowSchedulerNextData = {
+    body?: never;
+    path: {
+        /**
+         * The schedule's id.
+         */
+        id: string;
+    };
+    query?: {
+        /**
+         * How many.
+         */
+        count?: number;
+    };
+    url: '/api/scheduler/schedules/{id}/next';
+};
+
+export type FacilflowSchedulerNextErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowSchedulerNextError = FacilflowSchedulerNextErrors[keyof FacilflowSchedulerNextErrors];
+
+export type FacilflowSchedulerNextResponses = {
+    /**
+     * The slots to come
+     */
+    200: FacilFlowComingSlots;
+};
+
+export type FacilflowSchedulerNextResponse = FacilflowSchedulerNextResponses[keyof FacilflowSchedulerNextResponses];
+
+export type Flow8SchedulesListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Which page, counted from 0.
+         */
+        page?: number;
+        /**
+         * How many to answer at most. More than 100 counts as 100.
+         */
+        size?: number;
+    };
+    url: '/api/schedules';
+};
+
+export type Flow8SchedulesListErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8SchedulesListError = Flow8SchedulesListErrors[keyof Flow8SchedulesListErrors];
+
+export type Flow8SchedulesListResponses = {
+    /**
+     * One page of schedules
+     */
+    200: Flow8ScheduleList;
+};
+
+export type Flow8SchedulesListResponse = Flow8SchedulesListResponses[keyof Flow8SchedulesListResponses];
+
+export type Flow8SchedulesCreateData = {
+    body: Flow8NewSchedule;
+    headers?: {
+        /**
+         * Any text of 1 to 255 visible ASCII characters, new for each thing to be made. Sent again with the same body, the first answer is given and nothing is made twice; with another body the request is refused.
+         */
+        'Idempotency-Key'?: string;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/schedules';
+};
+
+export type Flow8SchedulesCreateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * The body is too large.
+     */
+    413: Flow8Problem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: Flow8Problem;
+    /**
+     * The request failed validation.
+     */
+    422: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8SchedulesCreateError = Flow8SchedulesCreateErrors[keyof Flow8SchedulesCreateErrors];
+
+export type Flow8SchedulesCreateResponses = {
+    /**
+     * The schedule
+     */
+    201: Flow8Schedule;
+};
+
+export type Flow8SchedulesCreateResponse = Flow8SchedulesCreateResponses[keyof Flow8SchedulesCreateResponses];
+
+export type Flow8SchedulesDeleteData = {
+    body?: never;
+    path: {
+        /**
+         * The schedule's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/schedules/{id}';
+};
+
+export type Flow8SchedulesDeleteErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8SchedulesDeleteError = Flow8SchedulesDeleteErrors[keyof Flow8SchedulesDeleteErrors];
+
+export type Flow8SchedulesDeleteResponses = {
+    /**
+     * The schedule is deleted
+     */
+    204: void;
+};
+
+export type Flow8SchedulesDeleteResponse = Flow8SchedulesDeleteResponses[keyof Flow8SchedulesDeleteResponses];
+
+export type Flow8SchedulesGetData = {
+    body?: never;
+    path: {
+        /**
+         * The schedule's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/schedules/{id}';
+};
+
+export type Flow8SchedulesGetErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8SchedulesGetError = Flow8SchedulesGetErrors[keyof Flow8SchedulesGetErrors];
+
+export type Flow8SchedulesGetResponses = {
+    /**
+     * The schedule
+     */
+    200: Flow8Schedule;
+};
+
+export type Flow8SchedulesGetResponse = Flow8SchedulesGetResponses[keyof Flow8SchedulesGetResponses];
+
+export type Flow8SchedulesUpdateData = {
+    body?: Flow8ScheduleChange;
+    headers?: {
+        /**
+         * Entity tags that were read; the request is refused when the thing has changed since. `*` accepts any version.
+         */
+        'If-Match'?: string;
+    };
+    path: {
+        /**
+         * The schedule's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/schedules/{id}';
+};
+
+export type Flow8SchedulesUpdateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * The thing has changed.
+     */
+    412: Flow8Problem;
+    /**
+     * The body is too large.
+     */
+    413: Flow8Problem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: Flow8Problem;
+    /**
+     * The request failed validation.
+     */
+    422: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8SchedulesUpdateError = Flow8SchedulesUpdateErrors[keyof Flow8SchedulesUpdateErrors];
+
+export type Flow8SchedulesUpdateResponses = {
+    /**
+     * The schedule
+     */
+    200: Flow8Schedule;
+};
+
+export type Flow8SchedulesUpdateResponse = Flow8SchedulesUpdateResponses[keyof Flow8SchedulesUpdateResponses];
 
 export type FlowRunnerAccountsListData = {
     body?: never;

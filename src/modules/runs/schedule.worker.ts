@@ -1,7 +1,7 @@
 import { type BeforeApplicationShutdown, Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common'
 import { Interval } from '@nestjs/schedule'
 import { FlowsService } from '../flows/flows.service.js'
-import { SchedulesService } from '../schedules/schedules.service.js'
+import { DueSchedules } from '../schedules/due-schedules.js'
 import { placementIn } from './dispatch/run-placement.js'
 import { RunEngine } from './run-engine.js'
 import { RUN_TELEMETRY, type RunTelemetry } from './telemetry/run-telemetry.js'
@@ -17,7 +17,7 @@ export class ScheduleWorker implements OnApplicationBootstrap, BeforeApplication
   private looking?: Promise<void>
 
   constructor(
-    private readonly schedules: SchedulesService,
+    private readonly schedules: DueSchedules,
     private readonly flows: FlowsService,
     private readonly engine: RunEngine,
     @Inject(RUN_TELEMETRY) private readonly telemetry: RunTelemetry,
@@ -42,12 +42,13 @@ export class ScheduleWorker implements OnApplicationBootstrap, BeforeApplication
 
   private async fire(): Promise<void> {
     try {
-      const fired = await this.schedules.fire((flowId, revision, input) =>
+      const { runs, cancelled } = await this.schedules.fire((flowId, revision, input) =>
         placementIn(this.flows, flowId, revision, input),
       )
-      if (fired === 0) return
-      this.telemetry.fired(fired)
-      this.engine.lookForWork()
+      if (cancelled.length > 0) await this.engine.cancelled(cancelled)
+      if (runs === 0) return
+      this.telemetry.fired(runs)
+      this.engine.due()
     } catch (error) {
       this.logger.error({ err: error }, 'the schedules that are due could not be fired')
     }

@@ -1,230 +1,311 @@
 import { Inject, Injectable } from '@nestjs/common'
-import { Cron } from 'croner'
-import type { RunIdentity, Transaction } from '../../engine/step.js'
-import { StepError } from '../../engine/step.js'
-import { CLOCK, type Clock } from '../../platform/clock/clock.js'
-import { crashPoint } from '../../platform/crash-point/crash-point.js'
-import { Sql, type SqlSession, type Statement } from '../../platform/database/sql.js'
+import { InjectDataSource } from '@nestjs/typeorm'
+import { DataSource, type EntityManager, type SelectQueryBuilder } from 'typeorm'
+import type { Principal } from '../../platform/auth/principal.js'
+import { CLOCK, type Clock, changeTime } from '../../platform/clock/clock.js'
+import { CronExpression } from '../../platform/cron/cron-expression.js'
+import { InvalidCron } from '../../platform/cron/cron-fields.js'
+import { InvalidInterval, parseInterval } from '../../platform/cron/interval.js'
+import { TimeZone, UnknownTimeZone } from '../../platform/cron/time-zone.js'
+import type { Fault } from '../../platform/errors/domain-error.js'
+import { ValidationFailed } from '../../platform/http/faults.js'
+import { type Expected, requireMatch } from '../../platform/http/headers.js'
 import { newId } from '../../platform/ids.js'
-import type { Json, JsonObject } from '../../platform/json.js'
-import type { FlowSchedule, FlowScheduleInput, FlowSchedules } from '../../steps/ports.js'
-import { type Transactor, within } from '../steps/transactions.js'
+import type { Json } from '../../platform/json.js'
+import { AuditTrail } from '../audit/audit-trail.js'
+import { FlowNotFound } from '../flows/flows.errors.js'
+import { requestHashOf } from '../runs/request-hash.js'
+import { IdempotencyKeyReused } from '../runs/runs.errors.js'
+import { dueTime, type Missed, type Overlap } from './due-slots.js'
+import { type Slots, slotsOf } from './rhythm.js'
+import { Schedule } from './schedule.entity.js'
+import { type PastSlots, ScheduleHistory } from './schedule-history.js'
+import { ScheduleNotFound } from './schedules.errors.js'
 
-/** Runs that `get` shows. */
-const SHOWN_RUNS = 10
-/** Schedules fired in one transaction. */
-const FIRE_BATCH = 100
+/** What a schedule starts. Jobs and pipelines join here. */
+export type ScheduleTarget = { type: 'flow'; id: string }
 
-interface ScheduleRow {
-  id: string
-  account_id: string
-  tenant_id: string
-  flow_id: string
-  node: string | null
-  cron: string
-  timezone: string | null
-  payload: Json
-  next_run_at: Date | null
+export interface NewSchedule {
+  /** Left out, how often it comes. */
+  name?: string
+  target: ScheduleTarget
+  /** Either this or `every`. */
+  cron?: string | null
+  every?: string | null
+  timezone?: string
+  payload?: Json
+  enabled?: boolean
+  overlap?: Overlap
+  missed?: Missed
+  jitterSeconds?: number
 }
 
-/** Where a run of a flow's revision is to stand among others. */
-export type TermsOf = (
-  flowId: string,
-  revision: number,
-  input: Json,
-) => Promise<{ priority?: number; tag?: string; concurrency?: { key: string; limit: number } }>
+export type ScheduleChange = Partial<NewSchedule>
 
-const COLUMNS = 'id, account_id, tenant_id, flow_id, node, cron, timezone, payload, next_run_at'
+export interface SchedulePage {
+  schedules: Schedule[]
+  total: number
+}
 
-const SAVE: Statement = {
-  name: 'schedule_save',
-  text: `insert into schedule (id, account_id, tenant_id, flow_id, node, cron, timezone, payload, next_run_at)
-    select $1, $2, $3, $4, $5, $6, $7, $8::json, $9 from flow
-      where id = $4 and account_id = $2 and deleted_at is null
-    on conflict (account_id, id) do update set flow_id = excluded.flow_id, node = excluded.node, cron = excluded.cron,
-      timezone = excluded.timezone, payload = excluded.payload, next_run_at = excluded.next_run_at
-    returning ${COLUMNS}`,
+/** A slot to come. */
+export interface ComingSlot {
+  slot: Date
+  /** The slot and what jitter adds. */
+  startsAt: Date
+  /** The slot as the clocks of the schedule's zone show it. */
+  wallTime: string
 }
-const LIST: Statement = {
-  name: 'schedule_list',
-  text: `select ${COLUMNS} from schedule where account_id = $1 order by created_at, id`,
-}
-const FIND: Statement = {
-  name: 'schedule_find',
-  text: `select ${COLUMNS} from schedule where account_id = $1 and id = $2`,
-}
-const DELETE: Statement = {
-  name: 'schedule_delete',
-  text: 'delete from schedule where account_id = $1 and id = $2 returning id',
-}
-const LATEST_RUNS: Statement = {
-  name: 'schedule_latest_runs',
-  text: `select id, case when finished_at is null then 'running' else state end as state, created_at, finished_at
-    from run where account_id = $1 and schedule_id = $2
-    order by id desc limit ${SHOWN_RUNS}`,
-}
-const TAKE_DUE: Statement = {
-  name: 'schedule_take_due',
-  text: `select ${COLUMNS} from schedule where next_run_at <= $1 order by next_run_at limit ${FIRE_BATCH}
-    for update skip locked`,
-}
-const ADVANCE: Statement = {
-  name: 'schedule_advance',
-  text: 'update schedule set next_run_at = $3, last_run_at = $4 where account_id = $1 and id = $2',
-}
-/** A deleted flow is started by nobody; its schedule goes with it. */
-const START: Statement = {
-  name: 'schedule_start',
-  text: `insert into run (id, tenant_id, account_id, flow_id, revision, state, trigger, schedule_id, start_node, input, wake_at, created_at,
-        priority, tag, concurrency_key, concurrency_limit)
-    select $1, tenant_id, account_id, id, $7, 'queued', 'schedule', $3, $4, $5::json,
-        case when $10::text is null then $6::timestamptz end, $6::timestamptz, $8, $9, $10, $11
-    from flow where id = $2 and deleted_at is null
-    returning id`,
-}
-const REVISIONS: Statement = {
-  name: 'schedule_revisions',
-  text: 'select id, revision from flow where id = any ($1) and deleted_at is null',
-}
-const NEXT: Statement = { name: 'schedule_next', text: 'select min(next_run_at) as at from schedule' }
+
+const UNIQUE_VIOLATION = '23505'
 
 /**
- * Schedules that flows make with their `cron` nodes. A schedule that is due starts a run and moves on in one transaction, so that each
- * slot starts one run over any number of processes; slots missed while nothing ran are made up for by one run.
+ * Schedules as people keep them. A schedule is its account's own, and so is what it starts. Those that flows have made are among them;
+ * those of deleted flows are not.
  */
 @Injectable()
-export class SchedulesService implements FlowSchedules {
+export class SchedulesService {
   constructor(
-    @Inject(Sql) private readonly sql: Transactor,
+    @InjectDataSource() private readonly database: DataSource,
+    private readonly history: ScheduleHistory,
+    private readonly audit: AuditTrail,
     @Inject(CLOCK) private readonly clock: Clock,
   ) {}
 
-  within(transaction: Transaction): FlowSchedules {
-    return new SchedulesService(within(transaction), this.clock)
+  async page(caller: Principal, query: { limit: number; offset: number }): Promise<SchedulePage> {
+    const [schedules, total] = await this.ownedBy(this.database.manager, caller)
+      .orderBy('schedule.createdAt')
+      .addOrderBy('schedule.id')
+      .offset(query.offset)
+      .limit(query.limit)
+      .getManyAndCount()
+    return { schedules, total }
   }
 
-  async schedule(run: RunIdentity, input: FlowScheduleInput): Promise<FlowSchedule> {
-    const next = nextSlot(input.cron, input.timezone, this.clock.now())
-    const [row] = await this.sql.query<ScheduleRow>(SAVE, [
-      input.id ?? newId('schedule'),
-      run.accountId,
-      run.tenantId,
-      input.flowId,
-      input.node ?? null,
-      input.cron,
-      input.timezone ?? null,
-      input.payload === undefined ? null : JSON.stringify(input.payload),
-      next,
-    ])
-    if (!row) throw new StepError(`flow '${input.flowId}' does not exist`, { retryable: false })
-    return toSchedule(row)
+  async get(caller: Principal, id: string): Promise<Schedule> {
+    return await this.find(this.database.manager, caller, id)
   }
 
-  async list(run: RunIdentity): Promise<FlowSchedule[]> {
-    const rows = await this.sql.query<ScheduleRow>(LIST, [run.accountId])
-    return rows.map(toSchedule)
-  }
-
-  async get(run: RunIdentity, id: string): Promise<(FlowSchedule & { executions: JsonObject[] }) | undefined> {
-    const [row] = await this.sql.query<ScheduleRow>(FIND, [run.accountId, id])
-    if (!row) return undefined
-    const runs = await this.sql.query<{ id: string; state: string; created_at: Date; finished_at: Date | null }>(
-      LATEST_RUNS,
-      [run.accountId, id],
-    )
-    const executions = runs.map((started) => ({
-      id: started.id,
-      status: started.state,
-      started_at: started.created_at.toISOString(),
-      completed_at: started.finished_at?.toISOString() ?? null,
-    }))
-    return { ...toSchedule(row), executions }
-  }
-
-  async delete(run: RunIdentity, id: string): Promise<boolean> {
-    const rows = await this.sql.query(DELETE, [run.accountId, id])
-    return rows.length > 0
-  }
-
-  /** Starts a run for every schedule that is due, on the terms of its flow. Returns how many. */
-  async fire(termsOf: TermsOf): Promise<number> {
-    let fired = 0
-    for (let taken = FIRE_BATCH; taken === FIRE_BATCH; ) {
-      const now = this.clock.now()
-      taken = await this.sql.transaction(async (tx) => {
-        const due = await tx.query<ScheduleRow>(TAKE_DUE, [now])
-        const revisions = await revisionsOf(tx, due)
-        for (const row of due) {
-          const revision = revisions.get(row.flow_id)
-          const started = revision !== undefined && (await startRun(tx, row, revision, now, termsOf))
-          crashPoint('schedule')
-          if (started) {
-            await tx.query(ADVANCE, [row.account_id, row.id, slotAfter(row, now), now])
-            fired++
-          } else await tx.query(DELETE, [row.account_id, row.id])
-        }
-        return due.length
-      })
+  /** The same key gives the first schedule again. */
+  async create(caller: Principal, input: NewSchedule, idempotencyKey?: string): Promise<Schedule> {
+    const requestHash = idempotencyKey === undefined ? null : requestHashOf(input)
+    const known = await this.madeWith(caller, idempotencyKey, requestHash)
+    if (known) return known
+    const now = this.clock.now()
+    const schedule: Schedule = {
+      accountId: caller.accountId,
+      id: newId('schedule'),
+      tenantId: caller.tenantId,
+      name: input.name ?? input.cron ?? input.every ?? '',
+      targetType: input.target.type,
+      flowId: input.target.id,
+      node: null,
+      cron: input.cron ?? null,
+      every: input.every ?? null,
+      everyMs: null,
+      timezone: input.timezone ?? 'UTC',
+      countedFrom: now,
+      payload: input.payload ?? null,
+      enabled: input.enabled ?? true,
+      overlap: input.overlap ?? 'skip',
+      missed: input.missed ?? 'last',
+      jitterMs: (input.jitterSeconds ?? 0) * 1_000,
+      nextRunAt: null,
+      dueAt: null,
+      lastRunAt: null,
+      idempotencyKey: idempotencyKey ?? null,
+      requestHash,
+      createdAt: now,
+      updatedAt: now,
     }
-    return fired
+    plan(schedule, check(schedule, now), now)
+    try {
+      await this.database.transaction(async (tx) => {
+        await this.requireTarget(tx, caller, input.target)
+        await tx.insert(Schedule, schedule)
+        await this.audit.record(tx, {
+          actor: caller,
+          action: 'schedule.create',
+          resource: ['schedule', schedule.id],
+          after: audited(schedule),
+        })
+      })
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== UNIQUE_VIOLATION) throw error
+      const made = await this.madeWith(caller, idempotencyKey, requestHash)
+      if (!made) throw error
+      return made
+    }
+    return schedule
   }
 
-  async nextDueAt(): Promise<Date | undefined> {
-    const [row] = await this.sql.query<{ at: Date | null }>(NEXT)
-    return row?.at ?? undefined
-  }
-}
-
-async function revisionsOf(tx: SqlSession, schedules: readonly ScheduleRow[]): Promise<Map<string, number>> {
-  if (schedules.length === 0) return new Map()
-  const flowIds = schedules.map((row) => row.flow_id)
-  const rows = await tx.query<{ id: string; revision: number }>(REVISIONS, [flowIds])
-  return new Map(rows.map(({ id, revision }) => [id, revision]))
-}
-
-async function startRun(
-  tx: SqlSession,
-  { flow_id, id, node, payload }: ScheduleRow,
-  revision: number,
-  now: Date,
-  termsOf: TermsOf,
-): Promise<boolean> {
-  const input = payload ?? {}
-  const { priority = 0, tag = 'default', concurrency } = await termsOf(flow_id, revision, input)
-  const values = [newId('run'), flow_id, id, node, JSON.stringify(input), now, revision, priority, tag]
-  const started = await tx.query(START, [...values, concurrency?.key ?? null, concurrency?.limit ?? null])
-  return started.length > 0
-}
-
-/** The first slot after `after`; null when there is none any more. Throws `StepError` for what is no cron expression. */
-function nextSlot(cron: string, timezone: string | undefined, after: Date): Date | null {
-  try {
-    return new Cron(cron, { timezone, mode: 'auto' }).nextRun(after)
-  } catch (error) {
-    throw new StepError(`invalid cron expression '${cron}': ${error instanceof Error ? error.message : error}`, {
-      code: 'invalid_cron',
-      retryable: false,
+  /** Members left out stay. What says when it comes starts it anew from now on; slots that came during a pause are not missed. */
+  async update(caller: Principal, id: string, change: ScheduleChange, expected?: Expected): Promise<Schedule> {
+    return await this.database.transaction(async (tx) => {
+      const schedule = await this.find(tx, caller, id, 'lock')
+      requireMatch(expected, schedule.updatedAt)
+      const before = audited(schedule)
+      const now = this.clock.now()
+      if (change.target) await this.requireTarget(tx, caller, change.target)
+      const rhythm = rhythmAfter(schedule, change)
+      const comesAnew = changes(schedule, { ...rhythm, enabled: change.enabled ?? schedule.enabled })
+      const every = rhythm.every !== schedule.every ? { countedFrom: now } : {}
+      Object.assign(schedule, rhythm, every, {
+        name: change.name ?? schedule.name,
+        targetType: change.target?.type ?? schedule.targetType,
+        flowId: change.target?.id ?? schedule.flowId,
+        payload: change.payload === undefined ? schedule.payload : change.payload,
+        enabled: change.enabled ?? schedule.enabled,
+        overlap: change.overlap ?? schedule.overlap,
+        missed: change.missed ?? schedule.missed,
+        jitterMs: change.jitterSeconds === undefined ? schedule.jitterMs : change.jitterSeconds * 1_000,
+        updatedAt: changeTime(now, schedule.updatedAt),
+      })
+      // The node of a flow that is not started any more means nothing in another.
+      if (change.target && change.target.id !== before.target.id) schedule.node = null
+      if (comesAnew) plan(schedule, check(schedule, now), now)
+      else if (change.jitterSeconds !== undefined) schedule.dueAt = schedule.nextRunAt && dueAt(schedule)
+      await tx.save(Schedule, schedule)
+      await this.audit.record(tx, {
+        actor: caller,
+        action: 'schedule.update',
+        resource: ['schedule', id],
+        before,
+        after: audited(schedule),
+      })
+      return schedule
     })
   }
-}
 
-/** A stored schedule that cannot be read any more (a time zone that was renamed) stops; it must not stop the others. */
-function slotAfter(row: ScheduleRow, now: Date): Date | null {
-  try {
-    return nextSlot(row.cron, row.timezone ?? undefined, now)
-  } catch {
-    return null
+  /** Runs that it has started go on, and stay readable; its history goes. */
+  async remove(caller: Principal, id: string): Promise<void> {
+    await this.database.transaction(async (tx) => {
+      const schedule = await this.find(tx, caller, id, 'lock')
+      await tx.query('delete from schedule_slot where account_id = $1 and schedule_id = $2', [caller.accountId, id])
+      await tx.delete(Schedule, { accountId: caller.accountId, id })
+      await this.audit.record(tx, {
+        actor: caller,
+        action: 'schedule.delete',
+        resource: ['schedule', id],
+        before: audited(schedule),
+      })
+    })
+  }
+
+  /** The slots to come, as if it were not paused. */
+  async coming(caller: Principal, id: string, count: number): Promise<ComingSlot[]> {
+    const schedule = await this.get(caller, id)
+    const slots = slotsOf(toRhythm(schedule))
+    const zone = TimeZone.of(schedule.timezone ?? 'UTC')
+    const coming: ComingSlot[] = []
+    let slot = schedule.nextRunAt ?? slots.next(this.clock.now())
+    for (; slot && coming.length < count; slot = slots.next(slot))
+      coming.push({ slot, startsAt: dueTime(dueKey(schedule), slot), wallTime: zone.wallText(slot) })
+    return coming
+  }
+
+  async past(caller: Principal, id: string, query: { limit: number; offset: number }): Promise<PastSlots> {
+    await this.get(caller, id)
+    return await this.history.page(caller.accountId, id, query.limit, query.offset)
+  }
+
+  private ownedBy(tx: EntityManager, { accountId }: Principal): SelectQueryBuilder<Schedule> {
+    return tx
+      .createQueryBuilder(Schedule, 'schedule')
+      .where('schedule.accountId = :accountId', { accountId })
+      .andWhere('exists (select from flow f where f.id = schedule.flow_id and f.deleted_at is null)')
+  }
+
+  private async find(tx: EntityManager, caller: Principal, id: string, lock?: 'lock'): Promise<Schedule> {
+    const select = this.ownedBy(tx, caller).andWhere('schedule.id = :id', { id })
+    const schedule = await (lock ? select.setLock('pessimistic_write') : select).getOne()
+    if (!schedule) throw new ScheduleNotFound(id)
+    return schedule
+  }
+
+  private async madeWith(caller: Principal, key: string | undefined, hash: string | null): Promise<Schedule | null> {
+    if (key === undefined) return null
+    const made = await this.database.manager.findOneBy(Schedule, { accountId: caller.accountId, idempotencyKey: key })
+    if (made && made.requestHash !== hash) throw new IdempotencyKeyReused()
+    return made
+  }
+
+  private async requireTarget(tx: EntityManager, { accountId }: Principal, { id }: ScheduleTarget): Promise<void> {
+    const text = 'select 1 from flow where id = $1 and account_id = $2 and deleted_at is null'
+    if ((await tx.query<unknown[]>(text, [id, accountId])).length === 0) throw new FlowNotFound(id)
   }
 }
 
-function toSchedule(row: ScheduleRow): FlowSchedule {
+/** An expression takes the place of an interval, and the other way round; null takes one away. */
+function rhythmAfter(
+  { cron, every, timezone }: Schedule,
+  change: ScheduleChange,
+): Pick<Schedule, 'cron' | 'every' | 'timezone'> {
   return {
-    id: row.id,
-    cron: row.cron,
-    timezone: row.timezone ?? undefined,
-    flowId: row.flow_id,
-    node: row.node ?? undefined,
-    payload: row.payload,
-    nextRunAt: row.next_run_at ?? undefined,
+    cron: change.cron === undefined ? (change.every ? null : cron) : change.cron,
+    every: change.every === undefined ? (change.cron ? null : every) : change.every,
+    timezone: change.timezone ?? timezone,
   }
+}
+
+function changes(schedule: Schedule, change: Partial<Schedule>): boolean {
+  return Object.entries(change).some(([member, value]) => schedule[member as keyof Schedule] !== value)
+}
+
+/** Puts a schedule to its first slot after `now`, or to none while it is paused. */
+function plan(schedule: Schedule, slots: Slots, now: Date): void {
+  schedule.nextRunAt = (schedule.enabled && slots.next(now)) || null
+  schedule.dueAt = schedule.nextRunAt && dueAt(schedule)
+}
+
+/** Reads when a schedule comes. All faults are told at once, each at its member. */
+function check(schedule: Schedule, now: Date): Slots {
+  const faults: Fault[] = []
+  const zone = attempt(faults, 'timezone', () => TimeZone.of(schedule.timezone ?? 'UTC'))
+  const cron = schedule.cron
+  const every = schedule.every
+  const expression = cron === null ? undefined : attempt(faults, 'cron', () => new CronExpression(cron))
+  schedule.everyMs = (every === null ? undefined : attempt(faults, 'every', () => parseInterval(every))) ?? null
+  if (cron === null && every === null)
+    faults.push({ pointer: '#/cron', detail: 'Cron or every is required', code: 'required' })
+  if (cron !== null && every !== null)
+    faults.push({ pointer: '#/every', detail: 'Every cannot stand beside cron: give one of them', code: 'excluded' })
+  if (expression && zone && !expression.next(now, zone))
+    faults.push({ pointer: '#/cron', detail: `Cron never comes: no date fits '${cron}'`, code: 'never_comes' })
+  if (faults.length > 0) throw new ValidationFailed(faults)
+  return slotsOf(toRhythm(schedule))
+}
+
+const FAULTS = { timezone: 'Timezone', cron: 'Cron', every: 'Every' } as const
+
+function attempt<T>(faults: Fault[], member: keyof typeof FAULTS, read: () => T): T | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (!(error instanceof InvalidCron || error instanceof InvalidInterval || error instanceof UnknownTimeZone))
+      throw error
+    faults.push({
+      pointer: `#/${member}`,
+      detail: `${FAULTS[member]} is invalid: ${error.message}`,
+      code: `invalid_${member}`,
+    })
+    return undefined
+  }
+}
+
+function toRhythm({ cron, timezone, everyMs, countedFrom }: Schedule) {
+  return everyMs === null ? { cron: cron ?? '', timezone: timezone ?? 'UTC' } : { everyMs, countedFrom }
+}
+
+function dueKey({ accountId, id, jitterMs }: Schedule) {
+  return { key: `${accountId}/${id}`, jitterMs }
+}
+
+function dueAt(schedule: Schedule): Date {
+  return dueTime(dueKey(schedule), schedule.nextRunAt as Date)
+}
+
+/** A schedule as the audit trail keeps it: without its payload, which is its owner's. */
+function audited(schedule: Schedule) {
+  const { name, targetType, flowId, cron, every, timezone, enabled, overlap, missed, jitterMs } = schedule
+  return { name, target: { type: targetType, id: flowId }, cron, every, timezone, enabled, overlap, missed, jitterMs }
 }

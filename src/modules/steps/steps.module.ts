@@ -10,8 +10,8 @@ import { externalSteps } from '../../steps/external.js'
 import { flow8Steps } from '../../steps/flow8.js'
 import { KvModule } from '../kv/kv.module.js'
 import { KvStore } from '../kv/kv-store.js'
+import { SchedulesOfFlows } from '../schedules/flow-schedules.js'
 import { SchedulesModule } from '../schedules/schedules.module.js'
-import { SchedulesService } from '../schedules/schedules.service.js'
 
 /** The operator's mail server is the operator's choice, so its address need not be public; it is no way to others. */
 function mailRelayOf({ mail }: Config): MailRelay | undefined {
@@ -34,8 +34,8 @@ function mailRelayOf({ mail }: Config): MailRelay | undefined {
     },
     {
       provide: StepRegistry,
-      inject: [Config, GuardedOutbound, KvStore, SchedulesService],
-      useFactory: (config: Config, outbound: GuardedOutbound, keyValues: KvStore, schedules: SchedulesService) =>
+      inject: [Config, GuardedOutbound, KvStore, SchedulesOfFlows],
+      useFactory: (config: Config, outbound: GuardedOutbound, keyValues: KvStore, schedules: SchedulesOfFlows) =>
         new StepRegistry([
           ...coreSteps({ outbound, keyValues, schedules }),
           ...externalSteps({ outbound, mcpCommands: config.mcpCommands }),

@@ -1,4 +1,4 @@
-import { DAYS_OF_MONTH, DAYS_OF_WEEK, invalid, isAny, valueOf, valuesOf } from './cron-fields.js'
+import { DAYS_OF_MONTH, DAYS_OF_WEEK, invalid, isAny, numberOf, valuesOf } from './cron-fields.js'
 
 /** A day of the calendar, with what the fields ask of it. */
 export interface Day {
@@ -43,7 +43,7 @@ function dateRule(text: string): Rule {
     }
     const nearest = NEAREST.exec(item)
     if (nearest) {
-      const date = valueOf(nearest[1] as string, DAYS_OF_MONTH)
+      const date = numberOf(nearest[1] as string, DAYS_OF_MONTH)
       return (day) => date <= day.last && isNearest(day, date)
     }
     const dates = valuesOf([item], DAYS_OF_MONTH)

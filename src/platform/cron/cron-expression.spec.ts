@@ -300,7 +300,7 @@ describe('against an implementation of others', () => {
       ['Africa/Casablanca', '2030-01-05T22:00:00Z'],
       ['Pacific/Apia', '2011-12-29T12:00:00Z'],
     ] as const
-    for (let round = 0; round < 60; round++) {
+    for (let round = 0; round < 24; round++) {
       const [name, start] = pick(days)
       const [minutes, hours] = [field(0, 59), field(0, 23)]
       const zone = TimeZone.of(name)
@@ -322,16 +322,12 @@ describe('against an implementation of others', () => {
 
 /** The rule said in another way: minute by minute, by what the wall shows, what it has shown before, and what it has left out. */
 function byTheWall(cron: string, zone: TimeZone, from: number, until: number): number[] {
-  const fits = (wall: number) =>
-    new CronExpression(cron).next(new Date(wall - 1000), TimeZone.of('UTC'))?.getTime() === wall
-  const isHourly = Array.from({ length: 24 }, (_, hour) => hour).every(
-    (hour) =>
-      new Date(
-        new CronExpression(`0 ${cron.split(' ')[1]} * * *`).next(
-          new Date(hour * 3_600_000 - 1000),
-          TimeZone.of('UTC'),
-        ) ?? 0,
-      ).getUTCHours() === hour,
+  const utc = TimeZone.of('UTC')
+  const onTheWall = new CronExpression(cron)
+  const wholeHours = new CronExpression(`0 ${cron.split(' ')[1]} * * *`)
+  const fits = (wall: number) => onTheWall.next(new Date(wall - 1000), utc)?.getTime() === wall
+  const isHourly = Array.from({ length: 24 }, (_, hour) => hour * 3_600_000).every(
+    (hour) => wholeHours.next(new Date(hour - 1000), utc)?.getTime() === hour,
   )
   const shown = new Set<number>()
   const found: number[] = []

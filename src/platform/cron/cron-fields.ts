@@ -44,7 +44,7 @@ export function isAny(text: string): boolean {
 }
 
 /** One value by number or name. */
-export function valueOf(text: string, field: Field): number {
+export function numberOf(text: string, field: Field): number {
   const named = field.names?.indexOf(text.toUpperCase()) ?? -1
   if (named >= 0) return named + (field.firstName ?? 0)
   const value = /^\d{1,4}$/.test(text) ? Number(text) : Number.NaN
@@ -67,10 +67,10 @@ function itemValues(item: string, field: Field): number[] {
     if (last !== undefined) throw invalid(field, item, 'cannot be read')
     return stepped(field.min, top, step)
   }
-  const from = valueOf(first, field)
+  const from = numberOf(first, field)
   if (last === undefined)
     return stepText === undefined ? [from % period(field)] : stepped(from % period(field), top, step)
-  const to = valueOf(last, field)
+  const to = numberOf(last, field)
   const start = from > to ? from % period(field) : from
   if (start <= to) return stepped(start, to, step).map((value) => value % period(field))
   const size = top - field.min + 1

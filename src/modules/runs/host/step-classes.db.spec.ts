@@ -11,7 +11,7 @@ import { SecretMasker } from '../../../platform/masking/secret-masker.js'
 import { cron } from '../../../steps/cron.js'
 import { store } from '../../../steps/store.js'
 import { KvStore } from '../../kv/kv-store.js'
-import { SchedulesService } from '../../schedules/schedules.service.js'
+import { SchedulesOfFlows } from '../../schedules/flow-schedules.js'
 import { Journal } from '../journal/journal.js'
 import type { Writer } from '../journal/records.js'
 import { UNMEASURED } from '../telemetry/run-telemetry.js'
@@ -21,7 +21,7 @@ import { StepTransactions } from './step-transactions.js'
 
 let database: TestDatabase
 let entries: KvStore
-let schedules: SchedulesService
+let schedules: SchedulesOfFlows
 let owner: Writer
 let journal: Journal
 let runId: string
@@ -44,7 +44,7 @@ const effect = stepType(
 beforeAll(async () => {
   database = await testDatabase()
   entries = new KvStore(database.sql, systemClock)
-  schedules = new SchedulesService(database.sql, systemClock)
+  schedules = new SchedulesOfFlows(database.sql, systemClock)
   const id = newId('engine')
   const [{ fence }] = await database.dataSource.query(
     `insert into engine_instance (id, host, pid, lease_until) values ($1, 'here', 1, now() + interval '1 hour') returning fence`,

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Sql, Statement } from '../../../platform/database/sql.js'
+import { removeOldSlots } from '../../schedules/schedule-history.js'
 import { Partitions, WEEKLY, type Week, type WeeklyTable } from './partitions.js'
 
 /** Runs of one statement: a tenth of a second's work, so that nobody waits for its locks. */
@@ -60,6 +61,7 @@ export class Retention {
         )
     }
     removed.rows += await this.removeRows('_rest', { next_id: await this.firstIdAt(before) }, signal)
+    removed.rows += await this.removeSlots(before, signal)
     return removed
   }
 
@@ -88,6 +90,17 @@ export class Retention {
         removed += batch?.rows ?? 0
         after = batch?.last ?? null
       }
+    return removed
+  }
+
+  /** What became of the slots of schedules is kept as long as the runs that they started. */
+  private async removeSlots(before: Date, signal: AbortSignal): Promise<number> {
+    let removed = 0
+    for (let isDone = false; !isDone && !signal.aborted; ) {
+      const batch = await this.throttled(signal, () => removeOldSlots(this.sql, before))
+      removed += batch.rows
+      isDone = batch.isDone
+    }
     return removed
   }
 

@@ -1,0 +1,247 @@
+import { Flow8Page, type Flow8PageQuery, pageOf } from '../../../dialects/flow8.paging.js'
+import type { Json, JsonObject } from '../../../platform/json.js'
+import {
+  ArrayField,
+  BooleanField,
+  DateField,
+  EnumField,
+  IdField,
+  IntField,
+  ObjectField,
+  StringField,
+} from '../../../platform/openapi/fields.js'
+import { MISSED, type Missed, OVERLAPS, type Overlap } from '../due-slots.js'
+import type { Schedule } from '../schedule.entity.js'
+import type { NewSchedule, ScheduleChange, SchedulePage } from '../schedules.service.js'
+
+const texts = {
+  name: { description: 'The name people know it by.', example: 'Nightly report', maxLength: 200 },
+  flowId: { description: 'The flow that it starts.', example: 'flow-123' },
+  cron: {
+    description:
+      'When it comes: 5 fields, or 6 with seconds first; names, ranges that wrap (`FRI-MON`, `22-2`), steps, `L`, `W`, `#`, or a nickname such as `@daily`. Where the day of the month and of the week are both given, either is enough; with `+` before the day of the week, both must fit. What clocks leave out comes once, right after; what they show twice comes once, unless it comes in every hour.',
+    example: '0 3 * * MON-FRI',
+    maxLength: 200,
+  },
+  every: {
+    description: 'An interval in place of cron, from one second to 366 days, such as `15m`, `1h30m`, `2d` or `PT15M`.',
+    example: null,
+    maxLength: 50,
+  },
+  timezone: { description: 'The IANA time zone whose clocks cron means.', example: 'Europe/Berlin', maxLength: 60 },
+  args: { description: 'The arguments that each play is started with.', example: { report: 'daily' } },
+  enabled: {
+    description: 'False while it is paused. Slots that come during a pause are not made up for.',
+    example: true,
+  },
+  overlap: {
+    description:
+      'What a slot does while a play of the schedule is under way: be skipped, start beside it, wait for its end, or cancel it.',
+    example: 'skip',
+    name: 'Flow8ScheduleOverlap',
+  },
+  missed: {
+    description:
+      'What is made up for when nothing was there to start a slot: nothing, the last slot, or all (at most 100 at once; for `allow` and `queue`).',
+    example: 'last',
+    name: 'Flow8ScheduleMissed',
+  },
+  jitterSeconds: {
+    description: 'Each slot starts up to so many seconds later, always the same for the same slot.',
+    example: 0,
+    max: 86_400,
+  },
+}
+
+/** A schedule to be made. */
+export class Flow8NewSchedule {
+  @StringField({
+    ...texts.name,
+    description: `${texts.name.description} Left out, how often it comes.`,
+    optional: true,
+    minLength: 1,
+  })
+  name?: string
+
+  @IdField(texts.flowId)
+  flowId: string
+
+  @StringField({
+    ...texts.cron,
+    description: `${texts.cron.description} Either this or every is required.`,
+    optional: true,
+    nullable: true,
+  })
+  cron?: string | null
+
+  @StringField({ ...texts.every, optional: true, nullable: true })
+  every?: string | null
+
+  @StringField({ ...texts.timezone, optional: true, minLength: 1, default: 'UTC' })
+  timezone?: string
+
+  @ObjectField({ ...texts.args, optional: true })
+  args?: JsonObject
+
+  @BooleanField({ ...texts.enabled, optional: true, default: true })
+  enabled?: boolean
+
+  @EnumField(OVERLAPS, { ...texts.overlap, optional: true, default: 'skip' })
+  overlap?: Overlap
+
+  @EnumField(MISSED, { ...texts.missed, optional: true, default: 'last' })
+  missed?: Missed
+
+  @IntField({ ...texts.jitterSeconds, optional: true, default: 0 })
+  jitterSeconds?: number
+}
+
+/** What to change of a schedule; what is left out stays. */
+export class Flow8ScheduleChange {
+  @StringField({ ...texts.name, optional: true, minLength: 1 })
+  name?: string
+
+  @IdField({ ...texts.flowId, optional: true, minLength: 1 })
+  flowId?: string
+
+  @StringField({
+    ...texts.cron,
+    description: `${texts.cron.description} It takes the place of an interval.`,
+    optional: true,
+    nullable: true,
+  })
+  cron?: string | null
+
+  @StringField({
+    ...texts.every,
+    description: `${texts.every.description} It takes the place of cron.`,
+    optional: true,
+    nullable: true,
+  })
+  every?: string | null
+
+  @StringField({ ...texts.timezone, optional: true, minLength: 1 })
+  timezone?: string
+
+  @ObjectField({ ...texts.args, optional: true })
+  args?: JsonObject
+
+  @BooleanField({ ...texts.enabled, optional: true })
+  enabled?: boolean
+
+  @EnumField(OVERLAPS, { ...texts.overlap, optional: true })
+  overlap?: Overlap
+
+  @EnumField(MISSED, { ...texts.missed, optional: true })
+  missed?: Missed
+
+  @IntField({ ...texts.jitterSeconds, optional: true })
+  jitterSeconds?: number
+}
+
+/** What starts plays of a flow again and again, and when. */
+export class Flow8Schedule {
+  @StringField({
+    description: "The schedule's id. A flow that makes one gives it an id of its own choosing.",
+    example: 'schedule-123',
+    maxLength: 255,
+  })
+  id: string
+
+  @StringField({ ...texts.name, maxLength: 255, minLength: 0 })
+  name: string
+
+  @IdField(texts.flowId)
+  flowId: string
+
+  @StringField({
+    ...texts.cron,
+    description: 'The cron expression; null where it comes at an interval.',
+    nullable: true,
+    maxLength: 1000,
+  })
+  cron: string | null
+
+  @StringField({ ...texts.every, description: 'The interval; null where it comes by cron.', nullable: true })
+  every: string | null
+
+  @StringField(texts.timezone)
+  timezone: string
+
+  @ObjectField({
+    ...texts.args,
+    description: `${texts.args.description} What a flow has given that is no object stands below \`input\`.`,
+  })
+  args: JsonObject
+
+  @BooleanField(texts.enabled)
+  enabled: boolean
+
+  @EnumField(OVERLAPS, texts.overlap)
+  overlap: Overlap
+
+  @EnumField(MISSED, texts.missed)
+  missed: Missed
+
+  @IntField(texts.jitterSeconds)
+  jitterSeconds: number
+
+  @DateField({ description: 'When it last started a play.', example: '2026-03-02T02:00:00.120Z', nullable: true })
+  lastRunAt: string | null
+
+  @DateField({
+    description: 'The slot that comes next; null while it is paused, and when none comes any more.',
+    example: '2026-03-03T02:00:00Z',
+    nullable: true,
+  })
+  nextRunAt: string | null
+
+  @DateField({ description: 'When it was made.', example: '2026-03-01T12:00:00Z' })
+  createdAt: string
+
+  @DateField({ description: 'When somebody last changed it.', example: '2026-03-01T12:00:00Z' })
+  updatedAt: string
+}
+
+/** One page of schedules. */
+export class Flow8ScheduleList extends Flow8Page {
+  @ArrayField({ of: () => Flow8Schedule, description: 'This page, oldest first.' })
+  data: Flow8Schedule[]
+}
+
+export function toNewSchedule({ flowId, args, ...rest }: Flow8NewSchedule): NewSchedule {
+  return { ...rest, target: { type: 'flow', id: flowId }, payload: args ?? {} }
+}
+
+export function toScheduleChange({ flowId, args, ...rest }: Flow8ScheduleChange): ScheduleChange {
+  return { ...rest, payload: args, target: flowId === undefined ? undefined : { type: 'flow', id: flowId } }
+}
+
+export function toSchedule(schedule: Schedule): Flow8Schedule {
+  return {
+    id: schedule.id,
+    name: schedule.name,
+    flowId: schedule.flowId,
+    cron: schedule.cron,
+    every: schedule.every,
+    timezone: schedule.timezone ?? 'UTC',
+    args: toArgs(schedule.payload as Json),
+    enabled: schedule.enabled,
+    overlap: schedule.overlap,
+    missed: schedule.missed,
+    jitterSeconds: schedule.jitterMs / 1_000,
+    lastRunAt: schedule.lastRunAt?.toISOString() ?? null,
+    nextRunAt: schedule.nextRunAt?.toISOString() ?? null,
+    createdAt: schedule.createdAt.toISOString(),
+    updatedAt: schedule.updatedAt.toISOString(),
+  }
+}
+
+export function toScheduleList({ schedules, total }: SchedulePage, query: Flow8PageQuery): Flow8ScheduleList {
+  return pageOf(schedules.map(toSchedule), total, query)
+}
+
+function toArgs(payload: Json): JsonObject {
+  if (payload === null) return {}
+  return typeof payload === 'object' && !Array.isArray(payload) ? payload : { input: payload }
+}
