@@ -1,3 +1,4 @@
+import { formatDuration } from '../platform/duration.js'
 import type { Json, JsonObject } from '../platform/json.js'
 import { HookRun } from './hooks.js'
 import type { StepOutcome, Timer } from './host.js'
@@ -15,7 +16,7 @@ import {
   type Transaction,
 } from './step.js'
 import { stepClassOf } from './step-class.js'
-import { withGrace } from './stopping.js'
+import { Stop, withGrace } from './stopping.js'
 import { UserCode } from './user-code.js'
 import type { Workbench } from './workbench.js'
 
@@ -128,7 +129,30 @@ export class Attempt {
     signal.throwIfAborted()
     // What was awaited since may have lasted longer than the claim: a process that was frozen finds its old answers first of all.
     if (this.stepClass !== 'pure') this.checkClaim()
-    return await withGrace(type.run(params, this.context(transaction)), signal, this.bench.host.clock)
+    return await this.inTime(() =>
+      withGrace(type.run(params, this.context(transaction)), this.of.signal, this.bench.host.clock),
+    )
+  }
+
+  /** Waits of the step count: one that is unloaded and taken up again has its whole time anew. */
+  private async inTime<T>(work: () => Promise<T>): Promise<T> {
+    const { timeoutMs } = this.of.node
+    if (timeoutMs === undefined) return await work()
+    const { clock } = this.bench.host
+    const { signal } = this.of
+    const limit = new Stop(signal)
+    const late = new StepError(`the step took longer than ${formatDuration(timeoutMs)}`, { code: 'timeout' })
+    const cancel = clock.at(new Date(clock.now().getTime() + timeoutMs), () => limit.now(late))
+    this.of.signal = limit.signal
+    try {
+      return await work()
+    } catch (error) {
+      throw limit.signal.reason === late && !signal.aborted && !(error instanceof Interruption) ? late : error
+    } finally {
+      this.of.signal = signal
+      cancel()
+      limit.unlink()
+    }
   }
 
   private context(transaction: Transaction | undefined): StepContext {

@@ -1,21 +1,16 @@
-import { isDeepStrictEqual } from 'node:util'
-import { isJsonObject, type Json, type JsonObject } from '../platform/json.js'
+import type { Json } from '../platform/json.js'
 import { BatchTally } from './batch-tally.js'
 import type { GraphNode } from './graph.js'
 import { Parked, type StepOutcome } from './host.js'
 import { Interruption } from './interruption.js'
+import { itemsFor } from './item-list.js'
 import { type Begun, errorOf, failed, flowError, succeeded } from './outcomes.js'
-import { parametersOf } from './parameters.js'
-import { itemPath, itemsPath } from './path.js'
-import { plainJson } from './plain.js'
+import { itemPath } from './path.js'
 import { attempts, lostAttempt } from './retrying.js'
-import { StepError, type StepType } from './step.js'
+import type { StepType } from './step.js'
 import { Breath, Stop } from './stopping.js'
-import { UserCode } from './user-code.js'
 import type { Workbench } from './workbench.js'
 
-/** Items of one batch. Each leaves an outcome in the journal: 100,000 small ones take some 5 s and 20 MB. */
-const MOST_ITEMS = 100_000
 /** Items at the same time, whatever the flow's author asks for: what each holds on to is taken from everybody. */
 const MOST_AT_ONCE = 1_000
 /** How often a batch that takes its time says how far it is. */
@@ -57,12 +52,7 @@ export class BatchVisit {
     const { host } = this.bench
     const begun = { node: this.node, path: this.path, attempt: 1, startedAt: host.clock.now() }
     try {
-      const items = await this.items(begun)
-      if (items.length > MOST_ITEMS)
-        throw new StepError(`a batch may have at most ${MOST_ITEMS} items, not ${items.length}`, {
-          code: 'batch_items',
-          retryable: false,
-        })
+      const items = await itemsFor(this.bench, this.type, begun, this.signal)
       this.tally = new BatchTally(items.length, this.collected)
       await this.settle(items)
       return this.outcome(begun)
@@ -72,34 +62,6 @@ export class BatchVisit {
     } finally {
       this.siblings.unlink()
     }
-  }
-
-  /**
-   * The list to work on. One that had to be computed is recorded before the first item starts, since its code might answer differently
-   * after a crash, and outcomes of one list must not be taken for those of another. A list that holds secrets is not kept as it is, so
-   * it is computed again and has to come out the same.
-   */
-  private async items(begun: Begun): Promise<Json[]> {
-    const { bench, node, signal } = this
-    const { items: template } = parametersOf(node, this.type, bench.language)
-    if (!template) return itemsOf(bench.memory.input)
-    const path = itemsPath(this.path)
-    const kept = bench.history.take(path)?.output as KeptItems | undefined
-    if (kept?.exact) return itemsOf(kept.items)
-    const { value, computed } = await new UserCode(bench, { node, signal }).render(template)
-    const items = itemsOf(plainJson(value.items))
-    if (!computed) return items
-    const masked = bench.host.mask(items)
-    if (kept && !isDeepStrictEqual(masked, kept.items))
-      throw new StepError('the list of this batch holds secrets and came out differently after an interruption', {
-        code: 'batch_items',
-        retryable: false,
-      })
-    const output: KeptItems = { items: masked, exact: isDeepStrictEqual(masked, items) }
-    if (kept) return items
-    bench.budget.spend(output)
-    bench.ledger.record(succeeded({ ...begun, path }, { output }, bench.host.clock.now()))
-    return items
   }
 
   private async settle(items: readonly Json[]): Promise<void> {
@@ -213,24 +175,4 @@ export class BatchVisit {
   private get now(): number {
     return this.bench.host.clock.now().getTime()
   }
-}
-
-/** A computed list as it is recorded: masked, and whether that changed anything. */
-interface KeptItems extends JsonObject {
-  items: Json[]
-  exact: boolean
-}
-
-/** The items of a batch: a list, or the list under `items` or `body` of an object. */
-function itemsOf(source: Json): Json[] {
-  if (Array.isArray(source)) return source
-  if (isJsonObject(source)) {
-    if (Array.isArray(source.items)) return source.items
-    if (Array.isArray(source.body)) return source.body
-    if (isJsonObject(source.body) && Array.isArray(source.body.items)) return source.body.items
-  }
-  throw new StepError('a batch needs a list: set params.items, or let the previous node return one', {
-    code: 'batch_items',
-    retryable: false,
-  })
 }

@@ -38,6 +38,23 @@ export interface GraphNode {
 /** The type of a node that is nothing but its branches. */
 export const STAGE = 'stage'
 
+/** The node of this name, wherever in the graph it is. */
+export function nodeNamed(graph: Graph, name: string): GraphNode | undefined {
+  const own = graph.nodes.get(name)
+  if (own) return own
+  for (const node of nodesOf(graph)) if (node.name === name) return node
+  return undefined
+}
+
+/** Every node that does work: those side by side and those in the bodies of loops, too. */
+export function* nodesOf(graph: Graph): Generator<GraphNode> {
+  for (const node of graph.nodes.values())
+    for (const one of node.branches ?? [node]) {
+      yield one
+      if (one.loop) yield* nodesOf(one.loop.body)
+    }
+}
+
 /**
  * Walks `body` once for each item of the list under the node's parameter `items`, or for each `batchSize` of them. In the body the node's
  * own output is `{item, index, total, isLast}`; behind the loop it is `{total, outputs}`, where `outputs` has, for each node that `collect`

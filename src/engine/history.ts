@@ -1,5 +1,5 @@
 import type { OpenedStep, StepOutcome } from './host.js'
-import { visitOf } from './path.js'
+import { surroundingsOf } from './path.js'
 
 /**
  * What a run has already done, by path: what the journal held when the run was taken up. The walk comes by each path once, so what is
@@ -44,12 +44,15 @@ export class History {
     return opened && opened.attempt > (this.retrying.get(path)?.attempt ?? 0) ? opened : undefined
   }
 
-  /** The outcome of a batch holds what its items came to. */
+  /** The outcome of a batch or a loop holds what its items came to, and that of a round what is kept of it. */
   private dropItemsOfSettledBatches(): void {
     for (const outcomes of [this.final, this.retrying])
       for (const path of outcomes.keys()) {
-        const visit = visitOf(path)
-        if (visit !== path && this.final.has(visit)) outcomes.delete(path)
+        for (const around of surroundingsOf(path))
+          if (this.final.has(around)) {
+            outcomes.delete(path)
+            break
+          }
       }
   }
 }

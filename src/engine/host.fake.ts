@@ -2,8 +2,10 @@ import { FakeClock } from '../platform/clock/clock.fake.js'
 import type { Json, JsonObject } from '../platform/json.js'
 import { isJsonObject } from '../platform/json.js'
 import {
+  type ApprovalWait,
   type ChildWait,
   type ConsoleLine,
+  type Decision,
   type Evaluation,
   type EvaluationResult,
   type Host,
@@ -79,6 +81,10 @@ export class FakeHost implements Host {
   refuse: (outcome: StepOutcome) => Error | undefined = () => undefined
   /** What the host throws instead of answering, by method. */
   readonly broken: { secrets?: Error; sleep?: Error; afterCommit?: Error; checkClaim?: Error } = {}
+  /** Paths that approvals were asked for, and what is decided on them. */
+  readonly askedApprovals: string[] = []
+  readonly decisions = new Map<string, Decision>()
+  readonly keyValues = new Map<string, Json>()
   /** Transactions that come to nothing and are begun again. */
   lostTransactions = 0
   private gate: Promise<void> = Promise.resolve()
@@ -190,6 +196,20 @@ export class FakeHost implements Host {
 
   mask<T extends Json>(value: T): T {
     return this.masked(value) as T
+  }
+
+  async approval({ path, mayPark }: ApprovalWait): Promise<Decision> {
+    this.askedApprovals.push(path)
+    for (;;) {
+      const decision = this.decisions.get(path)
+      if (decision) return decision
+      if (this.parks && mayPark) throw new Parked()
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+
+  async keyValue(key: string): Promise<Json | undefined> {
+    return this.keyValues.get(key)
   }
 
   checkClaim(): void {

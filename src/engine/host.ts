@@ -1,6 +1,7 @@
 import type { Clock } from '../platform/clock/clock.js'
 import type { Json, JsonObject } from '../platform/json.js'
 import type { Evaluation, EvaluationResult } from '../platform/sandbox/evaluation.js'
+import type { Approval } from './graph.js'
 import type { ChildEnd, ChildRequest, ChildStart, LogLevel, Transaction } from './step.js'
 
 /**
@@ -32,6 +33,10 @@ export interface Host {
   sleep(timer: Timer, signal: AbortSignal): Promise<void>
   /** As `sleep`, ended early by a signal with this key. */
   waitForSignal(wait: SignalWait, signal: AbortSignal): Promise<{ data: Json } | undefined>
+  /** Resolves with what was decided on the work of a node. May throw `Parked` when `wait.mayPark`. */
+  approval(wait: ApprovalWait, signal: AbortSignal): Promise<Decision>
+  /** A key-value entry as the run's flow sees it, or of the widest scope alone. */
+  keyValue(key: string, scope: 'flow' | 'global'): Promise<Json | undefined>
   /** Starts a run below this one, once per path and attempt; what cannot be started is refused, not thrown. */
   startChild(child: ChildRequest & StepPlace): Promise<ChildStart>
   /** Resolves once a child has ended, or its time is over. May throw `Parked` when `wait.mayPark`. */
@@ -94,6 +99,21 @@ export interface SignalWait {
   mayPark: boolean
 }
 
+export interface ApprovalWait {
+  path: string
+  node: string
+  nodeType: string
+  approval: Approval
+  mayPark: boolean
+}
+
+/** What came of a wait for an approval; nobody is named where the time was over. */
+export interface Decision {
+  approved: boolean
+  by?: string
+  note?: string
+}
+
 export type { ConsoleLine, Evaluation, EvaluationResult, Script } from '../platform/sandbox/evaluation.js'
 export { ScriptError } from '../platform/sandbox/evaluation.js'
 
@@ -136,7 +156,19 @@ export interface FlowError {
 /** What a watcher hears while a run goes on. The end of the run is told by the host, once it is durable. */
 export type RunEvent =
   | { type: 'node_started'; node: string; nodeType: string; at: Date }
-  | { type: 'node_completed'; node: string; nodeType: string; path: string; attempt: number; result: Json; at: Date }
+  | {
+      type: 'node_completed'
+      node: string
+      nodeType: string
+      path: string
+      attempt: number
+      result: Json
+      /** Where it was not worked on, or its failure counts for nothing. */
+      state?: 'filtered' | 'skipped'
+      at: Date
+    }
+  | { type: 'node_failed'; node: string; nodeType: string; path: string; attempt: number; message: string; at: Date }
+  | { type: 'node_waiting'; node: string; nodeType: string; path: string; at: Date }
   | {
       type: 'log'
       level: LogLevel

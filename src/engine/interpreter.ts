@@ -1,17 +1,13 @@
-import { isJsonObject, type Json } from '../platform/json.js'
-import { BatchVisit } from './batch.js'
-import type { Graph, GraphNode } from './graph.js'
+import type { Json, JsonObject } from '../platform/json.js'
+import type { Graph } from './graph.js'
 import { History } from './history.js'
-import { type Host, type OpenedStep, Parked, type RunEnding, type StepOutcome } from './host.js'
+import { type FlowError, type Host, type OpenedStep, Parked, type RunEnding, type StepOutcome } from './host.js'
 import { Interruption } from './interruption.js'
 import { ItemPlaces } from './item-places.js'
 import type { Language } from './language.js'
 import { Ledger } from './ledger.js'
-import { errorOf, failed } from './outcomes.js'
 import { OutputBudget } from './output-budget.js'
-import { visitPath } from './path.js'
-import { attempts } from './retrying.js'
-import { successor } from './routing.js'
+import { type Journey, Passage } from './passage.js'
 import { RunMemory } from './run-memory.js'
 import type { RunIdentity, StepRegistry } from './step.js'
 import { Breath, Stop } from './stopping.js'
@@ -29,6 +25,8 @@ export interface RunSpec {
   history?: Iterable<StepOutcome>
   /** The steps that were started and must not be repeated, whether or not they left an outcome. */
   opened?: Iterable<OpenedStep>
+  /** When the run has to have ended; then it fails. */
+  deadline?: Date
   /** True when earlier work of this run may exist, so that its beginning is not announced twice. */
   resumed?: boolean
 }
@@ -44,6 +42,9 @@ export interface EngineOptions {
   maxItems?: number
 }
 
+/** The place of the run that a failure starts: no node can have this name. */
+const ON_FAIL = '#failed'
+const TOO_LATE: FlowError = { message: 'the run took longer than its flow allows', code: 'run_timeout' }
 const MAX_STEPS = 10_000
 const MAX_OUTPUT_CHARS = 128 * 1024 * 1024
 
@@ -73,12 +74,12 @@ class Interpretation {
   /** Comes with the caller's signal, or when the journal refuses an outcome. */
   private readonly stop: Stop
   private readonly bench: Workbench
-  private readonly breath = new Breath()
-  private readonly visits = new Map<string, number>()
-  private readonly maxSteps: number
+  /** Comes with `stop`, or when the run's time is over. */
+  private readonly limit: Stop
+  private readonly passage: Passage
 
   constructor(
-    private readonly options: EngineOptions,
+    options: EngineOptions,
     places: ItemPlaces,
     private readonly spec: Omit<RunSpec, 'history' | 'opened'>,
     history: History,
@@ -86,7 +87,6 @@ class Interpretation {
     private readonly signal: AbortSignal,
   ) {
     this.stop = new Stop(signal)
-    this.maxSteps = options.maxSteps ?? MAX_STEPS
     this.bench = {
       host,
       language: spec.language,
@@ -98,6 +98,17 @@ class Interpretation {
       voice: new Voice(host, this.stop.signal),
       places,
     }
+    const journey: Journey = {
+      registry: options.registry,
+      breath: new Breath(),
+      steps: 0,
+      maxSteps: options.maxSteps ?? MAX_STEPS,
+      onStart: (node) => {
+        if (!spec.resumed) this.bench.voice.log(node, 'info', spec.language.words.started)
+      },
+    }
+    this.limit = new Stop(this.stop.signal)
+    this.passage = new Passage(journey, this.bench, spec.graph, this.limit.signal)
   }
 
   async run(): Promise<RunEnding> {
@@ -112,75 +123,41 @@ class Interpretation {
       throw ledger.refusal ? ledger.refusal.reason : error
     } finally {
       voice.silence()
+      this.limit.unlink()
       this.stop.unlink()
     }
   }
 
   private async walk(): Promise<RunEnding> {
+    const { deadline } = this.spec
+    const isLate = () => this.limit.signal.aborted && !this.stop.signal.aborted
+    const cancel = deadline && this.bench.host.clock.at(deadline, () => this.limit.now())
     try {
-      return await this.visitAll()
+      const ending = await this.passage.walk(this.spec.startNode)
+      return ending.state === 'failed' ? await this.fail(ending.error) : ending
     } catch (error) {
+      if (isLate()) return await this.fail(TOO_LATE)
       const cause = error instanceof Interruption ? error.cause : error
       if (cause instanceof Parked) return { state: 'parked' }
       throw cause
+    } finally {
+      cancel?.()
     }
   }
 
-  private async visitAll(): Promise<RunEnding> {
-    const { graph, language } = this.spec
-    const { memory, voice } = this.bench
-    let name = this.spec.startNode ?? graph.start
-    for (let steps = 0; ; steps++) {
-      await this.breath.take()
-      this.stop.signal.throwIfAborted()
-      const node = graph.nodes.get(name)
-      if (!node) return lost(name)
-      if (steps === 0 && !this.spec.resumed) voice.log(node, 'info', language.words.started)
-      if (steps >= this.maxSteps) return endless(node, this.maxSteps)
-      const outcome = await this.settle(node)
-      const next = successor(node, outcome)
-      if (outcome.state === 'succeeded') {
-        memory.remember(outcome, this.options.registry.get(node.type)?.sharedAs)
-        if (next === undefined) return completed(node, outcome)
-      } else {
-        const error = errorOf(outcome)
-        if (next === undefined) return { state: 'failed', error }
-        memory.rememberFailure(outcome, error, language.failure(error))
-      }
-      name = next
-    }
-  }
-
-  /** The outcome of visiting a node: from the journal when it is there, else by doing the work. */
-  private async settle(node: GraphNode): Promise<StepOutcome> {
-    const { history, ledger, voice } = this.bench
-    const path = this.visit(node)
-    const known = history.take(path)
-    if (known) return known
-    voice.started(node)
-    const outcome = await this.work(node, path)
-    ledger.record(outcome)
-    if (outcome.state === 'succeeded') voice.completed(outcome)
-    else voice.log(node, 'error', errorOf(outcome).message)
-    return outcome
-  }
-
-  private async work(node: GraphNode, path: string): Promise<StepOutcome> {
-    const { signal } = this.stop
-    const type = this.options.registry.get(node.type)
-    if (type && node.batch) return await new BatchVisit(this.bench, node, type, path, signal).run()
-    if (type) return await attempts(this.bench, { node, type, path, signal })
-    // A revision may be older than this process, and speak of a type that has gone.
-    const now = this.bench.host.clock.now()
-    const message = `unknown node type '${node.type}' in node '${node.name}'`
-    const error = { message, code: 'unknown_type', node: node.name, nodeType: node.type }
-    return failed({ node, path, attempt: 1, startedAt: now }, error, undefined, now)
-  }
-
-  private visit(node: GraphNode): string {
-    const visit = (this.visits.get(node.name) ?? 0) + 1
-    this.visits.set(node.name, visit)
-    return visitPath(node.name, visit)
+  /** What a flow does once it has failed, also where its time was over, is part of it. */
+  private async fail(error: FlowError): Promise<RunEnding> {
+    const flowId = this.spec.graph.settings?.onFailFlowId
+    if (flowId === undefined) return { state: 'failed', error }
+    const { memory, host, ledger } = this.bench
+    await ledger.durable()
+    const { id: runId, flowId: failedFlowId } = memory.run
+    const { output: _, ...words } = error
+    const input = { args: memory.runInput, error: words as JsonObject, playId: runId, flowId: failedFlowId }
+    const started = await host.startChild({ path: ON_FAIL, attempt: 1, flowId, input, awaited: false })
+    if ('refusal' in started)
+      this.bench.voice.log(undefined, 'warn', `the flow for failures was not started: ${started.refusal.message}`)
+    return { state: 'failed', error }
   }
 
   /** The last words of a run, once everything before them is durable. */
@@ -193,19 +170,4 @@ class Interpretation {
     const speaker = node === undefined ? undefined : { name: node, type: nodeType ?? '' }
     voice.log(speaker, 'error', words.failed, { error: message })
   }
-}
-
-function completed(node: GraphNode, outcome: StepOutcome): RunEnding {
-  const output = outcome.output ?? null
-  const result = isJsonObject(output) ? output : { result: output }
-  return { state: 'completed', result, node: node.name, nodeType: node.type }
-}
-
-function lost(name: string): RunEnding {
-  return { state: 'failed', error: { message: `node '${name}' does not exist in this revision`, code: 'unknown_node' } }
-}
-
-function endless(node: GraphNode, maxSteps: number): RunEnding {
-  const message = `exceeded maximum number of steps (${maxSteps})`
-  return { state: 'failed', error: { message, code: 'step_limit', node: node.name, nodeType: node.type } }
 }

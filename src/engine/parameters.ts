@@ -1,7 +1,7 @@
 import type { Json, JsonObject } from '../platform/json.js'
 import type { GraphNode } from './graph.js'
 import type { Script } from './host.js'
-import type { Language, Template } from './language.js'
+import type { Language, LookUps, Template } from './language.js'
 import type { StepType } from './step.js'
 
 /** A node's parameters, taken apart once. */
@@ -10,8 +10,10 @@ export interface Parameters {
   readonly step: Template
   /** Code for the step itself to evaluate, passed on as written. */
   readonly verbatim: Readonly<JsonObject>
-  /** The list of a batch, where the node names one. */
+  /** The list of a batch or a loop, where the node names one. */
   readonly items?: Template
+  /** What the node's condition is decided by. */
+  readonly condition?: Template
 }
 
 const known = new WeakMap<GraphNode, Parameters>()
@@ -21,21 +23,27 @@ export function parametersOf(node: GraphNode, type: StepType, language: Language
   let parameters = known.get(node)
   if (!parameters) {
     const verbatim = new Set(type.codeParams)
-    const list = node.batch && Object.hasOwn(node.params, 'items') ? node.params.items : undefined
+    const hasList = node.batch !== undefined || node.loop !== undefined
+    const list = hasList && Object.hasOwn(node.params, 'items') ? node.params.items : undefined
     parameters = {
-      step: language.template(only(node, (name) => !verbatim.has(name) && !(node.batch && name === 'items'))),
+      step: language.template(only(node, (name) => !verbatim.has(name) && !(hasList && name === 'items'))),
       verbatim: only(node, (name) => verbatim.has(name)),
       items: list === undefined ? undefined : language.template({ items: list }),
+      condition: node.condition && language.template(node.condition.params),
     }
     known.set(node, parameters)
   }
   return parameters
 }
 
-/** Renders a template. Property paths are answered at once; everything else goes to the sandbox in one evaluation. */
+/**
+ * Renders a template. Property paths are answered at once; everything else goes to the sandbox in one evaluation, unless the language has
+ * an evaluation of its own.
+ */
 export async function render(
   template: Template,
   variables: Readonly<Record<string, Json>>,
+  lookUps: LookUps,
   sandbox: (scripts: readonly Script[]) => Promise<Json[]>,
 ): Promise<{ value: JsonObject; computed: boolean }> {
   const values: Json[] = new Array(template.scripts.length).fill(null)
@@ -45,7 +53,9 @@ export async function render(
     if (local) values[index] = local.value
     else left.push(index)
   }
-  if (left.length > 0) {
+  if (template.resolve) {
+    for (const index of left) values[index] = await template.resolve(index, variables, lookUps)
+  } else if (left.length > 0) {
     const evaluated = await sandbox(left.map((index) => template.scripts[index] as Script))
     for (const [position, index] of left.entries()) values[index] = evaluated[position] ?? null
   }

@@ -23,8 +23,7 @@ export function idempotencyKey(run: { id: string; keyBase?: string }, path: stri
   return `${run.keyBase ?? run.id}:${path.toWellFormed().replace(NOT_PRINTABLE_ASCII, encodeURIComponent)}`
 }
 
-/** The path of the visit that an item, or a computed list, belongs to; of a visit itself its own. */
-export function visitOf(path: string): string {
-  const item = path.indexOf('[')
-  return item < 0 ? path : path.slice(0, item)
+/** The visits and rounds that a path lies in, the outermost first: `each` and `each[3]` for `each[3].fetch`. */
+export function* surroundingsOf(path: string): Generator<string> {
+  for (const { index, 0: mark } of path.matchAll(/\[|\]\./g)) yield path.slice(0, mark === '[' ? index : index + 1)
 }

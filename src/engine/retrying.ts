@@ -35,7 +35,7 @@ export async function attempts(bench: Workbench, of: AttemptsOf): Promise<StepOu
       const carried = isLast && bench.budget.affords(output) ? output : undefined
       const outcome = failed(begun, { ...words, output: carried }, actionOf(error, host), now)
       if (isLast && !noMore.aborted) return outcome
-      const dueAt = new Date(now.getTime() + (node.retry?.waitMs ?? 0))
+      const dueAt = new Date(now.getTime() + waitOf(node, attempt))
       // Also where none follows any more: what is known to have failed shall not be unknown to a run that starts again from here.
       ledger.record({ ...outcome, state: 'retrying', dueAt })
       noMore.throwIfAborted()
@@ -55,6 +55,16 @@ export function lostAttempt({ history, host }: Workbench, node: GraphNode, path:
 function mayRetry(node: GraphNode, attempt: number, error: unknown): boolean {
   if (error instanceof StepError && !error.retryable) return false
   return attempt < (node.retry?.maxAttempts ?? 1)
+}
+
+/** A day: what grows with every attempt ends there. */
+const LONGEST_WAIT_MS = 86_400_000
+
+function waitOf({ retry }: GraphNode, attempt: number): number {
+  if (!retry) return 0
+  const { waitMs, backoff = 1, jitter: [least, most] = [1, 1] } = retry
+  const wait = waitMs * backoff ** (attempt - 1) * (least + Math.random() * (most - least))
+  return Math.round(Math.min(wait, LONGEST_WAIT_MS))
 }
 
 function untilRetry(

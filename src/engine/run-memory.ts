@@ -24,16 +24,43 @@ export class RunMemory {
     this.shared = Object.assign(Object.create(null), isJsonObject(runInput) ? runInput : {})
   }
 
-  /** Takes in a success. */
-  remember(outcome: StepOutcome, sharedAs: string | undefined): void {
+  /** The same, for a round of a loop: what it comes to know is its own. */
+  round(): RunMemory {
+    const round = new RunMemory(this.run, this.runInput)
+    Object.assign(round.shared, this.shared)
+    Object.assign(round.results, this.results)
+    Object.assign(round.states, this.states)
+    Object.assign(round, { input: this.input, result: this.result, error: this.error })
+    return round
+  }
+
+  /** Takes in what the way goes on from. */
+  remember(outcome: StepOutcome, state: NodeState, sharedAs?: string): void {
     const output = outcome.output ?? null
     this.results[outcome.node] = output
-    this.states[outcome.node] = 'succeeded'
+    this.states[outcome.node] = state
+    if (outcome.error) this.error = outcome.error
+    this.put(output)
+    if (sharedAs) this.shared[sharedAs] = output
+    this.share(outcome.shared)
+  }
+
+  /** The outputs of these nodes; null for one that was not reached. */
+  outputsOf(names: readonly string[]): JsonObject {
+    return Object.fromEntries(names.map((name) => [name, this.results[name] ?? null]))
+  }
+
+  /** What a node shows while it is not settled, as a loop does to its body. */
+  show(node: string, output: Json): void {
+    this.results[node] = output
+    this.put(output)
+  }
+
+  /** What the next node receives, and the last output. */
+  put(output: Json): void {
     this.result = output
     this.input = output
     this.shared.result = output
-    if (sharedAs) this.shared[sharedAs] = output
-    this.share(outcome.shared)
   }
 
   /** Takes in a failure that an edge leads on from; `input` is how the flow's language shows it. */

@@ -7,6 +7,10 @@ export interface RunSettings {
   /** The workers that may take its runs. */
   readonly tag?: string
   readonly concurrency?: Concurrency
+  /** How long a run may take from its acceptance to its end; then it fails. */
+  readonly timeoutMs?: number
+  /** The flow that is started with what is known of a run that failed. */
+  readonly onFailFlowId?: string
 }
 
 /** At most `limit` runs of the flow go on at the same time among those with the same key. */

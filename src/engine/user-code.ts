@@ -2,7 +2,7 @@ import type { Json, JsonObject } from '../platform/json.js'
 import type { GraphNode } from './graph.js'
 import { type EvaluationResult, type Script, ScriptError } from './host.js'
 import { fromHost } from './interruption.js'
-import type { Template } from './language.js'
+import type { LookUps, Template } from './language.js'
 import { render } from './parameters.js'
 import { orAborted } from './stopping.js'
 import type { Workbench } from './workbench.js'
@@ -28,7 +28,11 @@ export class UserCode {
   /** A template's value, and whether any of it had to be computed in the sandbox. */
   async render(template: Template): Promise<{ value: JsonObject; computed: boolean }> {
     if (template.scripts.length === 0) return { value: template.render([]), computed: false }
-    return await render(template, await this.variables(), async (scripts) => (await this.evaluate(scripts)).values)
+    const lookUps: LookUps = {
+      keyValue: (key, scope) => fromHost(orAborted(this.bench.host.keyValue(key, scope), this.of.signal)),
+    }
+    const sandbox = async (scripts: readonly Script[]) => (await this.evaluate(scripts)).values
+    return await render(template, await this.variables(), lookUps, sandbox)
   }
 
   async script(code: string, extra?: Readonly<Record<string, Json>>): Promise<Json> {

@@ -1,6 +1,8 @@
 import type { JsonObject } from '../platform/json.js'
 import type { GraphNode } from './graph.js'
 import type { Host, StepOutcome } from './host.js'
+import type { NodeState } from './language.js'
+import { errorOf } from './outcomes.js'
 import { plainJson, plainText } from './plain.js'
 import type { LogLevel } from './step.js'
 
@@ -24,7 +26,11 @@ export class Voice {
     if (this.heard) this.host.emit({ type: 'node_started', node: node.name, nodeType: node.type, at: this.now() })
   }
 
-  completed(outcome: StepOutcome): void {
+  waiting(node: Speaker, path: string): void {
+    if (this.heard) this.host.emit({ type: 'node_waiting', node: node.name, nodeType: node.type, path, at: this.now() })
+  }
+
+  completed(outcome: StepOutcome, state: NodeState): void {
     if (!this.heard) return
     this.host.emit({
       type: 'node_completed',
@@ -33,8 +39,16 @@ export class Voice {
       path: outcome.path,
       attempt: outcome.attempt,
       result: outcome.output ?? null,
+      ...((state === 'filtered' || state === 'skipped') && { state }),
       at: outcome.finishedAt,
     })
+  }
+
+  failed(outcome: StepOutcome, level: LogLevel): void {
+    const { node, nodeType, path, attempt, finishedAt: at } = outcome
+    const { message } = errorOf(outcome)
+    if (this.heard) this.host.emit({ type: 'node_failed', node, nodeType, path, attempt, message, at })
+    this.log({ name: node, type: nodeType }, level, message)
   }
 
   log(speaker: Speaker | undefined, level: LogLevel, message: string, data?: JsonObject): void {

@@ -8,8 +8,11 @@ export function standingMessage(run: Run, now: Date): JsonObject {
   return { type: 'execution_update', execution_id: run.id, status: toStatus[run.state], timestamp: now.toISOString() }
 }
 
-/** An event in FlowRunner's words. A cancelled execution has no message type of its own: its last update says so. */
-export function eventMessage(runId: string, event: WatchedEvent): JsonObject {
+/**
+ * An event in FlowRunner's words; undefined where it has none: a failure shows in the log. A cancelled execution has no message type of its
+ * own: its last update says so.
+ */
+export function eventMessage(runId: string, event: WatchedEvent): JsonObject | undefined {
   const at = { timestamp: event.at }
   if (event.type === 'ended') return { ...endMessage(runId, event), ...at }
   const node = compact({ node_id: event.node, node_type: event.nodeType })
@@ -18,6 +21,9 @@ export function eventMessage(runId: string, event: WatchedEvent): JsonObject {
       return { type: 'execution_update', execution_id: runId, status: 'running', ...node, ...at }
     case 'node_completed':
       return { type: 'node_completed', execution_id: runId, ...node, result: event.result ?? null, ...at }
+    case 'node_failed':
+    case 'node_waiting':
+      return undefined
     case 'log':
       return {
         type: 'log',

@@ -56,13 +56,15 @@ export interface TimerRecord {
 /** An entry of a run's event sequence as it is stored. `result` of a completed node is in its outcome, not here. */
 export interface StoredEvent {
   seq: number
-  type: 'node_started' | 'node_completed' | 'log'
+  type: 'node_started' | 'node_completed' | 'node_failed' | 'node_waiting' | 'log'
   at: string
   node?: string
   nodeType?: string
   level?: string
   message?: string
   data?: JsonObject
+  /** Of a completed node that was not worked on, or whose failure counts for nothing. */
+  state?: 'filtered' | 'skipped'
   /** The path and attempt of the outcome that holds a completed node's result. */
   path?: string
   attempt?: number

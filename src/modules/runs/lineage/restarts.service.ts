@@ -1,6 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common'
 import { InjectDataSource } from '@nestjs/typeorm'
 import { DataSource, type EntityManager } from 'typeorm'
+import { nodeNamed } from '../../../engine/graph.js'
 import type { Visit } from '../../../engine/walk.js'
 import type { Principal } from '../../../platform/auth/principal.js'
 import { CLOCK, type Clock } from '../../../platform/clock/clock.js'
@@ -181,7 +182,7 @@ export class RestartsService {
   ): Promise<void> {
     const graph = await this.usable(() => this.flows.graph(earlier.flowId, revision))
     const faults = walk.flatMap(({ path, node, nodeType }) => {
-      const type = graph.nodes.get(node)?.type
+      const type = nodeNamed(graph, node)?.type
       if (type === undefined) return [`'${path}' cannot be carried over: version '${version}' has no node '${node}'`]
       if (type === nodeType) return []
       return [`'${path}' cannot be carried over: node '${node}' was ${nodeType} and is ${type} in version '${version}'`]

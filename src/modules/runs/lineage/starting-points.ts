@@ -75,10 +75,9 @@ export class StartingPoints {
    */
   async ofFailure(run: EarlierRun): Promise<StartingPoint> {
     const walk = await this.walk(run)
-    const last = walk.at(-1)
-    const isOpen = last !== undefined && last.outcome?.state !== 'succeeded'
-    const visits = (isOpen ? walk.slice(0, -1) : walk).map(({ path }) => path)
-    return isOpen ? { visits, goesOnAt: last.path } : { visits }
+    const isOpen = ({ leadsOn, outcome }: Visit) => !leadsOn && outcome?.state !== 'succeeded'
+    const visits = walk.filter((visit) => !isOpen(visit)).map(({ path }) => path)
+    return { visits, goesOnAt: walk.find(isOpen)?.path }
   }
 }
 
