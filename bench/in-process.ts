@@ -112,6 +112,8 @@ export class InProcess {
           secrets: {},
           masker,
           signals: undefined as never,
+          approvals: undefined as never,
+          keyValue: async () => undefined,
           evaluate: () => Promise.reject(new Error('light steps have no scripts')),
         }),
       },

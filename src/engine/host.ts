@@ -181,9 +181,10 @@ export type RunEvent =
       at: Date
     }
 
-/** How a run came to rest. */
-export type RunEnding =
+/** How a way through a graph ended. */
+export type PassageEnding =
   | { state: 'completed'; result: JsonObject; node: string; nodeType: string }
   | { state: 'failed'; error: FlowError }
-  | { state: 'cancelled' }
-  | { state: 'parked' }
+
+/** How a run came to rest. */
+export type RunEnding = PassageEnding | { state: 'cancelled' } | { state: 'parked' }

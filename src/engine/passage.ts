@@ -1,7 +1,7 @@
 import { isJsonObject, type Json, type JsonObject } from '../platform/json.js'
 import { BatchVisit } from './batch.js'
 import { type Graph, type GraphNode, STAGE } from './graph.js'
-import { type FlowError, Parked, type StepOutcome } from './host.js'
+import { Parked, type PassageEnding, type StepOutcome } from './host.js'
 import { fromHost, Interruption } from './interruption.js'
 import { LoopVisit } from './loop.js'
 import { type Begun, errorOf, failed, flowError, succeeded } from './outcomes.js'
@@ -13,11 +13,6 @@ import { StepError, type StepRegistry, type StepType } from './step.js'
 import type { Breath } from './stopping.js'
 import { UserCode } from './user-code.js'
 import type { Workbench } from './workbench.js'
-
-/** How the way through a graph ended. */
-export type PassageEnding =
-  | { state: 'completed'; result: JsonObject; node: string; nodeType: string }
-  | { state: 'failed'; error: FlowError }
 
 /** What all passages of one interpretation have in common. */
 export interface Journey {
@@ -57,9 +52,9 @@ export class Passage {
       const outcome = node.branches ? await this.stage(node, node.branches) : await this.settle(node, this.visit(node))
       const next = successor(node, outcome)
       if (passed(node, outcome)) {
-        if (next === undefined) return completed(node, outcome)
         if (node.branches) this.bench.memory.put(outcome.output ?? null)
         else this.remember(node, outcome)
+        if (next === undefined) return completed(node, outcome)
       } else {
         const error = errorOf(outcome)
         if (next === undefined) return { state: 'failed', error }

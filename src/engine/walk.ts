@@ -35,7 +35,11 @@ export function walkOf(graph: Graph, startNode: string | undefined, settled: Rea
     if (!node) break
     const made = (node.branches ?? [node]).map(visitTo)
     const next: string | undefined = nextOf(node, made)
-    for (const { node: { name, type }, path, outcome } of made)
+    for (const {
+      node: { name, type },
+      path,
+      outcome,
+    } of made)
       walk.push({ path, node: name, nodeType: type, outcome, leadsOn: next !== undefined })
     name = next
   }

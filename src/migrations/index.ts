@@ -9,6 +9,8 @@ import { Journal0000000000007 } from './0007-journal.js'
 import { RunClaims0000000000008 } from './0008-run-claims.js'
 import { RunTally0000000000009 } from './0009-run-tally.js'
 import { Schedules0000000000010 } from './0010-schedules.js'
+import { LayeredFlows0000000000014 } from './0014-layered-flows.js'
+import { Approvals0000000000015 } from './0015-approvals.js'
 
 /**
  * The one ordered history of the schema. Append only: a migration that has been published is never edited, renamed or moved.
@@ -27,4 +29,6 @@ export const migrations: (new () => MigrationInterface)[] = [
   RunClaims0000000000008,
   RunTally0000000000009,
   Schedules0000000000010,
+  LayeredFlows0000000000014,
+  Approvals0000000000015,
 ]

@@ -9,6 +9,7 @@ const next = monotonicFactory(random)
 
 /** The kinds of rows that carry an id of their own; the word is the id's prefix on every surface. */
 export type IdPrefix =
+  | 'approval'
   | 'tenant'
   | 'account'
   | 'token'

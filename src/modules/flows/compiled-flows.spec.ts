@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import type { Compilation } from '../../definitions/flowrunner/compile.js'
+import { flowRunnerLanguage as language, toDomainError } from '../../definitions/flowrunner/index.js'
 import type { Sql } from '../../platform/database/sql.js'
 import { CompiledFlows } from './compiled-flows.js'
+import type { Reading } from './flow-languages.js'
 import { RevisionUnusable } from './flows.errors.js'
 
 const compiled: string[] = []
@@ -18,19 +19,20 @@ const definitions = new Map([
 const sql = {
   query: async (_: unknown, [flowId]: unknown[]) => {
     const definition = definitions.get(flowId as string)
-    return definition === undefined ? [] : [{ definition }]
+    return definition === undefined ? [] : [{ language: 'flowrunner', definition }]
   },
 } as unknown as Sql
 
-function compile(definition: string): Compilation {
+function read(_: unknown, definition: string): Reading {
   compiled.push(definition.charAt(0))
-  if (definition === 'bad') return { ok: false, faults: [{ detail: 'no', code: 'x', path: '', line: 1, column: 1 }] }
-  return { ok: true, metadata: { name: 'x' }, graph: { start: definition, nodes: new Map() }, warnings: [] }
+  if (definition === 'bad')
+    return { ok: false, error: toDomainError([{ detail: 'no', code: 'x', path: '', line: 1, column: 1 }]) }
+  return { ok: true, graph: { start: definition, nodes: new Map() } }
 }
 
 beforeEach(() => {
   compiled.length = 0
-  flows = new CompiledFlows(sql, compile, 100)
+  flows = new CompiledFlows(sql, read, 100)
 })
 
 describe('compiled flows', () => {
@@ -42,9 +44,9 @@ describe('compiled flows', () => {
   })
 
   it('are not compiled at all when they were handed in', async () => {
-    const graph = { start: 'a', nodes: new Map() }
-    flows.put('small', 1, 'aaa', graph)
-    expect(await flows.get('small', 1)).toBe(graph)
+    const flow = { graph: { start: 'a', nodes: new Map() }, language }
+    flows.put('small', 1, 'aaa', flow)
+    expect(await flows.get('small', 1)).toBe(flow)
     expect(compiled).toEqual([])
   })
 
@@ -55,7 +57,7 @@ describe('compiled flows', () => {
     await flows.get('large', 1)
     await flows.get('large', 1)
     expect(compiled).toEqual(['s', 'o', 'l'])
-    flows.put('large', 2, 'x'.repeat(200), { start: 'x', nodes: new Map() })
+    flows.put('large', 2, 'x'.repeat(200), { graph: { start: 'x', nodes: new Map() }, language })
     await flows.get('large', 1)
     expect(compiled).toEqual(['s', 'o', 'l', 'l'])
     await flows.get('small', 1)

@@ -1,6 +1,8 @@
-import type { Compilation } from '../../definitions/flowrunner/compile.js'
 import type { Graph } from '../../engine/graph.js'
+import type { Language } from '../../engine/language.js'
 import type { Sql, Statement } from '../../platform/database/sql.js'
+import { LANGUAGES, type Reading } from './flow-languages.js'
+import type { FlowLanguage } from './flow-revision.entity.js'
 import { RevisionUnusable } from './flows.errors.js'
 
 /** Characters of the definitions whose graphs stay in memory, where they take some twenty times as many bytes. */
@@ -8,11 +10,17 @@ const KEPT_CHARS = 8 * 1024 * 1024
 
 const FIND: Statement = {
   name: 'flow_revision_definition',
-  text: 'select definition from flow_revision where flow_id = $1 and number = $2',
+  text: 'select language, definition from flow_revision where flow_id = $1 and number = $2',
+}
+
+/** A revision as the engine runs it. */
+export interface CompiledFlow {
+  graph: Graph
+  language: Language
 }
 
 interface Kept {
-  graph: Promise<Graph>
+  flow: Promise<CompiledFlow>
   chars: number
 }
 
@@ -24,43 +32,45 @@ export class CompiledFlows {
 
   constructor(
     private readonly sql: Sql,
-    private readonly compile: (definition: string) => Compilation,
+    private readonly read: (language: FlowLanguage, definition: string) => Reading,
     private readonly keptChars = KEPT_CHARS,
   ) {}
 
   /** Throws when the revision does not exist, or no longer compiles because a step type has gone. */
-  get(flowId: string, revision: number): Promise<Graph> {
+  get(flowId: string, revision: number): Promise<CompiledFlow> {
     const key = `${flowId} ${revision}`
     const known = this.kept.get(key)
     if (!known) return this.load(key, flowId, revision)
     this.kept.delete(key)
     this.kept.set(key, known)
-    return known.graph
+    return known.flow
   }
 
   /** Spares the first run the compiling of what has just been checked. */
-  put(flowId: string, revision: number, definition: string, graph: Graph): void {
+  put(flowId: string, revision: number, definition: string, flow: CompiledFlow): void {
     const key = `${flowId} ${revision}`
     this.forget(key)
-    this.kept.set(key, { graph: Promise.resolve(graph), chars: 0 })
+    this.kept.set(key, { flow: Promise.resolve(flow), chars: 0 })
     this.weigh(key, definition)
   }
 
-  private load(key: string, flowId: string, revision: number): Promise<Graph> {
-    const graph = this.read(flowId, revision, (definition) => this.weigh(key, definition))
-    this.kept.set(key, { graph, chars: 0 })
-    graph.catch(() => this.forget(key))
-    return graph
+  private load(key: string, flowId: string, revision: number): Promise<CompiledFlow> {
+    const flow = this.fetch(flowId, revision, (definition) => this.weigh(key, definition))
+    this.kept.set(key, { flow, chars: 0 })
+    flow.catch(() => this.forget(key))
+    return flow
   }
 
-  private async read(flowId: string, revision: number, onRead: (definition: string) => void): Promise<Graph> {
-    const [row] = await this.sql.query<{ definition: string }>(FIND, [flowId, revision])
+  private async fetch(flowId: string, revision: number, onRead: (definition: string) => void): Promise<CompiledFlow> {
+    const [row] = await this.sql.query<{ language: FlowLanguage; definition: string }>(FIND, [flowId, revision])
     if (!row) throw new RevisionUnusable(`flow ${flowId} has no revision ${revision}`)
-    const compilation = this.compile(row.definition)
-    if (!compilation.ok)
-      throw new RevisionUnusable(`the definition is not valid any more: ${compilation.faults[0]?.detail}`)
+    const reading = this.read(row.language, row.definition)
+    if (!reading.ok) {
+      const [fault] = reading.error.faults ?? []
+      throw new RevisionUnusable(`the definition is not valid any more: ${fault?.detail ?? reading.error.message}`)
+    }
     onRead(row.definition)
-    return compilation.graph
+    return { graph: reading.graph, language: LANGUAGES[row.language].engine }
   }
 
   /** Counts what is kept now, and lets go of what was not asked for longest. */

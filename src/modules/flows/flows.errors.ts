@@ -13,6 +13,20 @@ export class FlowVersionNotFound extends ValidationFailed {
   }
 }
 
+/** Nothing starts a flow that is disabled, unless it is told to. */
+export class FlowDisabled extends DomainError {
+  constructor(id: string) {
+    super('conflict', 'flow-disabled', 'Flow disabled', `Flow ${id} is disabled`)
+  }
+}
+
+/** The name for programs is another flow's. */
+export class PermanentIdTaken extends DomainError {
+  constructor(permanentId: string) {
+    super('conflict', 'permanent-id-taken', 'Permanent ID taken', `Another flow has the permanent ID '${permanentId}'`)
+  }
+}
+
 /** A revision that can never be run: it does not exist, or a step type that it needs has gone. */
 export class RevisionUnusable extends Error {
   constructor(message: string) {

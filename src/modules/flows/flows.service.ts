@@ -1,14 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common'
 import { InjectDataSource } from '@nestjs/typeorm'
 import { DataSource, type EntityManager } from 'typeorm'
-import {
-  type Compilation,
-  compile,
-  type Metadata,
-  type StepTypes,
-  stepTypesOf,
-  toDomainError,
-} from '../../definitions/flowrunner/index.js'
+import { type StepTypes, stepTypesOf } from '../../definitions/flowrunner/index.js'
 import type { Graph } from '../../engine/graph.js'
 import { StepRegistry } from '../../engine/step.js'
 import type { Principal } from '../../platform/auth/principal.js'
@@ -18,19 +11,41 @@ import { Sql, type Statement } from '../../platform/database/sql.js'
 import { type Expected, requireMatch } from '../../platform/http/headers.js'
 import { newId } from '../../platform/ids.js'
 import { AuditTrail } from '../audit/audit-trail.js'
-import { CompiledFlows } from './compiled-flows.js'
+import { type CompiledFlow, CompiledFlows } from './compiled-flows.js'
 import { Flow } from './flow.entity.js'
-import { FlowRevision } from './flow-revision.entity.js'
-import { FlowNotFound, FlowVersionNotFound } from './flows.errors.js'
+import { LANGUAGES } from './flow-languages.js'
+import { type FlowLanguage, FlowRevision } from './flow-revision.entity.js'
+import { FlowDisabled, FlowNotFound, FlowVersionNotFound, PermanentIdTaken } from './flows.errors.js'
+import { permanentIdOf } from './permanent-id.js'
 
-export interface NewFlow {
+export interface NewFlow extends Partial<FlowTraits> {
   name: string
   description?: string
   definition: string
+  /** FlowRunner's YAML unless said. */
+  language?: FlowLanguage
   tags?: string[]
+  permanentId?: string
 }
 
+/** What is known of a flow beside its definition. */
+export type FlowTraits = Pick<Flow, 'enabled' | 'category' | 'groupId' | 'kvInherit' | 'kvConflict'>
+
 export type FlowChange = Partial<NewFlow>
+
+/** A flow with its current definition. */
+export interface FlowWithDefinition {
+  flow: Flow
+  definition: string
+  language: FlowLanguage
+}
+
+export interface FlowFilter {
+  tag?: string
+  category?: string
+  enabled?: boolean
+  groupId?: string
+}
 
 export interface FlowPage {
   flows: Flow[]
@@ -43,9 +58,25 @@ export interface RunnableFlow {
   revision: number
 }
 
+export interface RunnableOptions {
+  /** The label of a revision; the current one where absent. */
+  version?: string
+  /** Whether a flow that is disabled will do. */
+  force?: boolean
+}
+
+/** A definition that can be run, and what it says of itself. */
+interface CheckedDefinition {
+  definition: string
+  language: FlowLanguage
+  compiled: CompiledFlow
+  description?: string
+  version?: string
+}
+
 const RUNNABLE: Statement = {
   name: 'flow_runnable',
-  text: 'select id as key, account_id as "accountId", revision from flow where id = any ($1::text[]) and deleted_at is null',
+  text: 'select id as key, account_id as "accountId", revision, enabled from flow where id = any ($1::text[]) and deleted_at is null',
 }
 
 const LABELLED: Statement = {
@@ -58,7 +89,7 @@ const LABELLED: Statement = {
 export class FlowsService {
   private readonly types: StepTypes
   private readonly compiled: CompiledFlows
-  private readonly runnables: BatchedReads<{ key: string; accountId: string; revision: number }>
+  private readonly runnables: BatchedReads<{ key: string; accountId: string; revision: number; enabled: boolean }>
 
   constructor(
     @InjectDataSource() private readonly database: DataSource,
@@ -68,11 +99,11 @@ export class FlowsService {
     @Inject(CLOCK) private readonly clock: Clock,
   ) {
     this.types = stepTypesOf(registry)
-    this.compiled = new CompiledFlows(sql, (definition) => this.compile(definition))
+    this.compiled = new CompiledFlows(sql, (language, definition) => LANGUAGES[language].read(definition, this.types))
     this.runnables = new BatchedReads(sql, RUNNABLE)
   }
 
-  async page(caller: Principal, query: { tag?: string; limit: number; offset: number }): Promise<FlowPage> {
+  async page(caller: Principal, query: FlowFilter & { limit: number; offset: number }): Promise<FlowPage> {
     const select = this.database
       .getRepository(Flow)
       .createQueryBuilder('flow')
@@ -80,39 +111,47 @@ export class FlowsService {
       .orderBy('flow.id')
       .offset(query.offset)
       .limit(query.limit)
-    if (query.tag !== undefined) select.andWhere('flow.tags @> array[:tag]', { tag: query.tag })
+    const { tag, category, enabled, groupId } = query
+    if (tag !== undefined) select.andWhere('flow.tags @> array[:tag]', { tag })
+    if (category !== undefined) select.andWhere('flow.category = :category', { category })
+    if (enabled !== undefined) select.andWhere('flow.enabled = :enabled', { enabled })
+    if (groupId !== undefined) select.andWhere('flow.groupId = :groupId', { groupId })
     const [flows, total] = await select.getManyAndCount()
     return { flows, total }
   }
 
-  async getWithDefinition(caller: Principal, id: string): Promise<{ flow: Flow; definition: string }> {
-    const flow = await this.find(this.database.manager, caller, id)
-    const { definition } = await this.database.manager.findOneByOrFail(FlowRevision, {
-      flowId: id,
-      number: flow.revision,
-    })
-    return { flow, definition }
+  getWithDefinition(caller: Principal, id: string): Promise<FlowWithDefinition> {
+    return this.findWithDefinition(this.database.manager, caller, id)
   }
 
   async create(caller: Principal, input: NewFlow): Promise<Flow> {
-    const { metadata, graph } = this.check(input.definition)
+    const { definition, language = 'flowrunner' } = input
+    const read = this.check(definition, language)
     const now = this.clock.now()
+    const id = newId('flow')
     const flow: Flow = {
-      id: newId('flow'),
+      id,
       tenantId: caller.tenantId,
       accountId: caller.accountId,
       name: input.name,
-      description: input.description ?? metadata.description ?? '',
-      version: metadata.version ?? 'v1',
+      description: input.description ?? read.description ?? '',
+      version: read.version ?? 'v1',
       tags: input.tags ?? [],
       revision: 1,
+      changes: 1,
+      enabled: input.enabled ?? true,
+      category: input.category ?? '',
+      groupId: input.groupId ?? null,
+      permanentId: input.permanentId ?? permanentIdOf(input.name, id),
+      kvInherit: input.kvInherit ?? true,
+      kvConflict: input.kvConflict ?? 'child',
       createdAt: now,
       updatedAt: now,
       deletedAt: null,
     }
     await this.database.transaction(async (tx) => {
-      await tx.insert(Flow, flow)
-      await this.addRevision(tx, caller, flow, input.definition)
+      await unlessTaken(flow, tx.insert(Flow, flow))
+      await this.addRevision(tx, caller, flow, { definition, language })
       await this.audit.record(tx, {
         actor: caller,
         action: 'flow.create',
@@ -120,29 +159,46 @@ export class FlowsService {
         after: audited(flow),
       })
     })
-    this.compiled.put(flow.id, flow.revision, input.definition, graph)
+    this.compiled.put(flow.id, flow.revision, definition, read.compiled)
     return flow
   }
 
-  /** Members left out stay. A definition that differs from the current one becomes the next revision. */
-  async update(caller: Principal, id: string, change: FlowChange, expected?: Expected): Promise<Flow> {
-    const checked = change.definition === undefined ? undefined : this.check(change.definition)
-    const flow = await this.database.transaction(async (tx) => {
+  /**
+   * Members left out stay. A definition that differs from the current one becomes the next revision. A change may be made of what the flow is
+   * at that moment, which nobody else changes meanwhile.
+   */
+  async update(
+    caller: Principal,
+    id: string,
+    asked: FlowChange | ((current: FlowWithDefinition) => FlowChange),
+    expected?: Expected,
+  ): Promise<Flow> {
+    const early = typeof asked === 'function' ? undefined : this.checkChange(asked)
+    const { flow, read } = await this.database.transaction(async (tx) => {
       const flow = await this.find(tx, caller, id, 'lock')
       requireMatch(expected, flow.updatedAt)
+      const change = typeof asked === 'function' ? asked(await this.withDefinition(tx, flow)) : asked
+      const read = early ?? this.checkChange(change)
       const before = audited(flow)
       Object.assign(flow, {
         name: change.name ?? flow.name,
-        description: change.description ?? checked?.metadata.description ?? flow.description,
+        description: change.description ?? read?.description ?? flow.description,
         tags: change.tags ?? flow.tags,
+        enabled: change.enabled ?? flow.enabled,
+        category: change.category ?? flow.category,
+        groupId: change.groupId === undefined ? flow.groupId : change.groupId,
+        permanentId: change.permanentId ?? flow.permanentId,
+        kvInherit: change.kvInherit ?? flow.kvInherit,
+        kvConflict: change.kvConflict ?? flow.kvConflict,
+        changes: flow.changes + 1,
         updatedAt: changeTime(this.clock.now(), flow.updatedAt),
       })
-      if (checked) {
+      if (read) {
         flow.revision += 1
-        flow.version = checked.metadata.version ?? `v${flow.revision}`
-        await this.addRevision(tx, caller, flow, checked.definition)
+        flow.version = read.version ?? `v${flow.revision}`
+        await this.addRevision(tx, caller, flow, read)
       }
-      await tx.save(Flow, flow)
+      await unlessTaken(flow, tx.save(Flow, flow))
       await this.audit.record(tx, {
         actor: caller,
         action: 'flow.update',
@@ -150,9 +206,9 @@ export class FlowsService {
         before,
         after: audited(flow),
       })
-      return flow
+      return { flow, read }
     })
-    if (checked) this.compiled.put(id, flow.revision, checked.definition, checked.graph)
+    if (read) this.compiled.put(id, flow.revision, read.definition, read.compiled)
     return flow
   }
 
@@ -170,27 +226,47 @@ export class FlowsService {
   }
 
   /** The flow and the revision that a run started now is pinned to: the current one, or the one with this label. */
-  async runnable(caller: { accountId: string }, id: string, version = 'latest'): Promise<RunnableFlow> {
+  async runnable(
+    caller: { accountId: string },
+    id: string,
+    { version = 'latest', force = false }: RunnableOptions = {},
+  ): Promise<RunnableFlow> {
     const [flow] = await this.runnables.rowsOf(id)
     if (flow?.accountId !== caller.accountId) throw new FlowNotFound(id)
+    if (!flow.enabled && !force) throw new FlowDisabled(id)
     if (version === 'latest') return { id, revision: flow.revision }
     const [labelled] = await this.sql.query<{ number: number }>(LABELLED, [id, version])
     if (!labelled) throw new FlowVersionNotFound(id, version)
     return { id, revision: labelled.number }
   }
 
-  graph(flowId: string, revision: number): Promise<Graph> {
+  /** A revision as the engine runs it. Throws `RevisionUnusable` when it can never be run. */
+  compiledFlow(flowId: string, revision: number): Promise<CompiledFlow> {
     return this.compiled.get(flowId, revision)
   }
 
-  private compile(definition: string): Compilation {
-    return compile(definition, this.types)
+  async graph(flowId: string, revision: number): Promise<Graph> {
+    return (await this.compiled.get(flowId, revision)).graph
   }
 
-  private check(definition: string): { definition: string; metadata: Metadata; graph: Graph } {
-    const compilation = this.compile(definition)
-    if (!compilation.ok) throw toDomainError(compilation.faults)
-    return { definition, ...compilation }
+  private checkChange({ definition, language = 'flowrunner' }: FlowChange): CheckedDefinition | undefined {
+    return definition === undefined ? undefined : this.check(definition, language)
+  }
+
+  private check(definition: string, language: FlowLanguage): CheckedDefinition {
+    const reading = LANGUAGES[language].read(definition, this.types)
+    if (!reading.ok) throw reading.error
+    const { graph, description, version } = reading
+    return { definition, language, compiled: { graph, language: LANGUAGES[language].engine }, description, version }
+  }
+
+  private async findWithDefinition(tx: EntityManager, caller: Principal, id: string): Promise<FlowWithDefinition> {
+    return await this.withDefinition(tx, await this.find(tx, caller, id))
+  }
+
+  private async withDefinition(tx: EntityManager, flow: Flow): Promise<FlowWithDefinition> {
+    const { definition, language } = await tx.findOneByOrFail(FlowRevision, { flowId: flow.id, number: flow.revision })
+    return { flow, definition, language }
   }
 
   private async find(tx: EntityManager, caller: Principal, id: string, lock?: 'lock'): Promise<Flow> {
@@ -205,12 +281,17 @@ export class FlowsService {
     return flow
   }
 
-  private async addRevision(tx: EntityManager, caller: Principal, flow: Flow, definition: string): Promise<void> {
+  private async addRevision(
+    tx: EntityManager,
+    caller: Principal,
+    flow: Flow,
+    { definition, language }: { definition: string; language: FlowLanguage },
+  ): Promise<void> {
     await tx.insert(FlowRevision, {
       flowId: flow.id,
       number: flow.revision,
       version: flow.version,
-      language: 'flowrunner',
+      language,
       definition,
       createdAt: flow.updatedAt,
       createdBy: caller.accountId,
@@ -218,7 +299,18 @@ export class FlowsService {
   }
 }
 
+async function unlessTaken({ permanentId }: Flow, write: Promise<unknown>): Promise<void> {
+  try {
+    await write
+  } catch (error) {
+    const { code, constraint } = (error as { driverError?: { code?: string; constraint?: string } }).driverError ?? {}
+    throw code === '23505' && constraint === 'flow_permanent_id' ? new PermanentIdTaken(permanentId) : error
+  }
+}
+
 /** A flow as the audit trail keeps it. */
-function audited({ name, description, version, tags, revision }: Flow) {
-  return { name, description, version, tags, revision }
+function audited(flow: Flow) {
+  const { name, description, version, tags, revision, enabled, category, groupId, permanentId } = flow
+  const { kvInherit, kvConflict } = flow
+  return { name, description, version, tags, revision, enabled, category, groupId, permanentId, kvInherit, kvConflict }
 }

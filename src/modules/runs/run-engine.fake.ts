@@ -11,6 +11,7 @@ import { newId } from '../../platform/ids.js'
 import { SecretMasker } from '../../platform/masking/secret-masker.js'
 import { FlowNotFound, RevisionUnusable } from '../flows/flows.errors.js'
 import type { FlowsService } from '../flows/flows.service.js'
+import type { ApprovalsService } from './approvals/approvals.service.js'
 import type { RunQueues } from './dispatch/run-queues.js'
 import { RunEvents } from './events/run-events.js'
 import type { NewRun } from './journal/records.js'
@@ -37,6 +38,7 @@ export interface EngineProcessOptions {
   maxActiveRuns?: number
   queues?: RunQueues
   signals?: SignalsService
+  approvals?: ApprovalsService
   /** Called as a run begins; what it throws the run meets. */
   onTaken?(): void
 }
@@ -52,6 +54,7 @@ export async function engineProcess({
   queues,
   // Absent where the flows wait for none.
   signals = undefined as never,
+  approvals = undefined as never,
   onTaken = () => {},
 }: EngineProcessOptions): Promise<EngineProcess> {
   const hints = new Hints([...(redisUrl ? [new RedisHints(redisUrl)] : []), new PostgresHints(sql)])
@@ -66,6 +69,8 @@ export async function engineProcess({
       onTaken()
       return {
         signals,
+        approvals,
+        keyValue: async () => undefined,
         secrets: {},
         masker: new SecretMasker([]),
         evaluate: () => Promise.reject(new Error('these flows have no scripts')),

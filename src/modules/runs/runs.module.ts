@@ -8,9 +8,11 @@ import { AccountDependents } from '../accounts/account-dependents.js'
 import { AccountsModule } from '../accounts/accounts.module.js'
 import { AuditModule } from '../audit/audit.module.js'
 import { FlowsModule } from '../flows/flows.module.js'
+import { KvModule } from '../kv/kv.module.js'
 import { SchedulesModule } from '../schedules/schedules.module.js'
 import { SecretsModule } from '../secrets/secrets.module.js'
 import { StepsModule } from '../steps/steps.module.js'
+import { ApprovalsService } from './approvals/approvals.service.js'
 import { QueuesModule } from './dispatch/queues.module.js'
 import { RunEvents } from './events/run-events.js'
 import { ChildRuns } from './lineage/child-runs.js'
@@ -37,6 +39,7 @@ import { RunSuppliesFromModules } from './worker/supplies.js'
     AuditModule,
     FlowsModule,
     HintsModule,
+    KvModule,
     QueuesModule,
     SchedulesModule,
     SandboxModule,
@@ -48,6 +51,7 @@ import { RunSuppliesFromModules } from './worker/supplies.js'
     RunsQueries,
     RunValues,
     SignalsService,
+    ApprovalsService,
     StartingPoints,
     ChildRuns,
     LineageQueries,

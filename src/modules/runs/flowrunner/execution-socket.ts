@@ -50,7 +50,8 @@ export class ExecutionSocket implements OnModuleInit {
           await this.caller(opening)
           checkedAt = now
         }
-        await socket.send(eventMessage(run.id, event))
+        const message = eventMessage(run.id, event)
+        if (message) await socket.send(message)
       }
       socket.close(CLOSE.done, 'the execution has ended')
     } catch (error) {

@@ -1,4 +1,6 @@
 import type {
+  ApprovalWait,
+  Decision,
   ChildWait,
   Evaluation,
   EvaluationResult,
@@ -11,12 +13,14 @@ import type {
   TracedStep,
   TraceHeaders,
 } from '../../../engine/host.js'
+
 import { Parked, type StepPlace } from '../../../engine/host.js'
 import type { ChildEnd, ChildRequest, ChildStart, Transaction } from '../../../engine/step.js'
 import type { Clock } from '../../../platform/clock/clock.js'
 import { crashPoint } from '../../../platform/crash-point/crash-point.js'
 import type { Json } from '../../../platform/json.js'
 import type { SecretMasker } from '../../../platform/masking/secret-masker.js'
+import type { ApprovalsService } from '../approvals/approvals.service.js'
 import type { RunEvents } from '../events/run-events.js'
 import type { Journal } from '../journal/journal.js'
 import type { StoredEvent } from '../journal/records.js'
@@ -38,7 +42,12 @@ export interface RunHostParts {
   journal: Journal
   transactions: StepTransactions
   events: RunEvents
-  signals: SignalsService
+  signals: Pick<SignalsService, 'await'>
+  approvals: Pick<ApprovalsService, 'await'>
+  /** An entry as the run's flow sees it, or of the widest scope alone. */
+  keyValue(key: string, scope: 'flow' | 'global'): Promise<Json | undefined>
+  /** When the run has to have ended. */
+  deadline?: Date
   children: RunChildren
   evaluate(evaluation: Evaluation, signal: AbortSignal): Promise<EvaluationResult>
   secrets: Readonly<Record<string, string>>
@@ -52,8 +61,8 @@ export interface RunHostParts {
 /** What the engine asks of its surroundings, for one run that this process owns. */
 export class RunHost implements Host {
   readonly clock: Clock
-  /** When the parked run is to be taken up again; null means when its signal comes. */
-  wakeAt: Date | null = null
+  /** The earliest time that anything which was parked waits for. */
+  private parkedUntil?: Date
   private readonly events: EventWriter
   /** Settles when the last outcome is durable. */
   private recorded = Promise.resolve()
@@ -70,6 +79,11 @@ export class RunHost implements Host {
     })
     for (const timer of run.timers) this.due.set(timerKey(timer), timer.dueAt)
     for (const outcome of run.untold) this.tell(outcome)
+  }
+
+  /** When the parked run is to be taken up again; null means when what it waits for comes. */
+  get wakeAt(): Date | null {
+    return earlier(this.parkedUntil, this.parts.deadline) ?? null
   }
 
   evaluate(evaluation: Evaluation, signal: AbortSignal): Promise<EvaluationResult> {
@@ -145,13 +159,21 @@ export class RunHost implements Host {
       const state = await this.parts.signals.await(this.run, wait, this.clock.now(), signal)
       if (state.delivered) return { data: state.data }
       if (state.deadline && state.deadline <= this.clock.now()) return undefined
-      if (wait.mayPark) {
-        this.wakeAt = state.deadline ?? null
-        throw new Parked()
-      }
+      if (wait.mayPark) this.park(state.deadline)
       const look = new Date(this.clock.now().getTime() + SIGNAL_POLL_MS)
       await this.until(state.deadline && state.deadline < look ? state.deadline : look, false, signal)
     }
+  }
+
+  async approval(wait: ApprovalWait, signal: AbortSignal): Promise<Decision> {
+    const state = await this.parts.approvals.await(this.run, wait, signal)
+    if ('approved' in state) return state
+    // Watchers shall see what it waits for, and an approval is given by a person: it never waits in memory.
+    this.park(state.deadline)
+  }
+
+  keyValue(key: string, scope: 'flow' | 'global'): Promise<Json | undefined> {
+    return this.parts.keyValue(key, scope)
   }
 
   checkClaim(): void {
@@ -178,13 +200,16 @@ export class RunHost implements Host {
     this.emit({ type: 'node_completed', node, nodeType, path, attempt, result: output, at: finishedAt })
   }
 
+  /** Several of a run's waits may be parked one after another: it is taken up for the first that is over. */
+  private park(until: Date | undefined): never {
+    this.parkedUntil = earlier(this.parkedUntil, until)
+    throw new Parked()
+  }
+
   private async until(dueAt: Date, mayPark: boolean, signal: AbortSignal): Promise<void> {
     const left = dueAt.getTime() - this.clock.now().getTime()
     if (left <= 0) return
-    if (mayPark && left > PARK_AFTER_MS) {
-      this.wakeAt = dueAt
-      throw new Parked()
-    }
+    if (mayPark && left > PARK_AFTER_MS) this.park(dueAt)
     signal.throwIfAborted()
     await new Promise<void>((resolve, reject) => {
       const cancel = this.clock.at(dueAt, () => {
@@ -204,4 +229,9 @@ export class RunHost implements Host {
 
 function timerKey(timer: { path: string; attempt: number; ordinal: number }): string {
   return `${timer.path} ${timer.attempt} ${timer.ordinal}`
+}
+
+function earlier(one: Date | undefined, other: Date | undefined): Date | undefined {
+  if (!one || !other) return one ?? other
+  return one < other ? one : other
 }

@@ -105,6 +105,8 @@ async function interpret(
     events: { watched: () => false, published() {} } as unknown as RunHostParts['events'],
     children: { settled: async () => {} } as unknown as RunHostParts['children'],
     signals: unused as RunHostParts['signals'],
+    approvals: unused as RunHostParts['approvals'],
+    keyValue: () => Promise.reject(unused),
     evaluate: () => Promise.reject(unused),
     secrets: {},
     masker: new SecretMasker([]),

@@ -169,7 +169,7 @@ export class ChildRuns {
   }
 
   private async current(parent: TakenRun, { flowId, version, input }: ChildRequest) {
-    const { revision } = await this.flows.runnable(parent, flowId, version)
+    const { revision } = await this.flows.runnable(parent, flowId, { version })
     const { settings } = await this.flows.graph(flowId, revision)
     const whole: ValueTexts = { input: JSON.stringify(input) }
     const texts = (await this.values?.spilled(parent.tenantId, whole)) ?? whole

@@ -166,7 +166,7 @@ export class RestartsService {
   /** The revision to run. A flow that was deleted is started no more, not even at a revision of before. */
   private async revision(caller: Principal, { flowId, revision, id }: EarlierRun, version?: string): Promise<number> {
     try {
-      const asked = await this.flows.runnable(caller, flowId, version)
+      const asked = await this.flows.runnable(caller, flowId, { version, force: true })
       return version === undefined ? revision : asked.revision
     } catch (error) {
       throw error instanceof FlowNotFound ? new CannotStartAgain(`Run ${id} is of a flow that was deleted`) : error

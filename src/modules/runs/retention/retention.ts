@@ -20,6 +20,7 @@ const REMOVE_RUNS: Statement = {
           and not exists (select from run p where p.id = r.parent_run_id and p.finished_at is null)
         order by id limit ${BATCH} for update skip locked),
     opens as (delete from step_open using gone where step_open.run_id = gone.id),
+    approvals as (delete from approval using gone where approval.run_id = gone.id),
     removed as (delete from run using gone where run.id = gone.id)
     select max(id) as last, count(*)::integer as count from gone`,
 }

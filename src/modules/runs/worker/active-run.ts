@@ -29,7 +29,9 @@ export interface RunSupplies {
   readonly values?: RunValues
   /** Throws `RevisionUnusable` when that revision can never be run. */
   compiled(flowId: string, revision: number): Promise<{ graph: Graph; language: Language }>
-  hostParts(run: TakenRun): Promise<Pick<RunHostParts, 'evaluate' | 'secrets' | 'masker' | 'signals'>>
+  hostParts(
+    run: TakenRun,
+  ): Promise<Pick<RunHostParts, 'evaluate' | 'secrets' | 'masker' | 'signals' | 'approvals' | 'keyValue'>>
   /** The runs that steps start. */
   readonly children: ChildRuns
 }
@@ -108,6 +110,8 @@ export class ActiveRun {
       this.parts.memory.hold(weight)
     }
     hold({ output: run.input }, ...run.history)
+    const { timeoutMs } = compiled.graph.settings ?? {}
+    const deadline = timeoutMs === undefined ? undefined : new Date(run.createdAt.getTime() + timeoutMs)
     const host = new RunHost(run, {
       hold,
       clock,
@@ -117,6 +121,7 @@ export class ActiveRun {
       watch,
       children: this.children(),
       onError,
+      deadline,
       ...parts,
     })
     this.host = host
@@ -126,6 +131,7 @@ export class ActiveRun {
         ...compiled,
         input: run.input,
         startNode: run.startNode,
+        deadline,
         // Handed over: outputs of a large run shall not be held here as well.
         history: run.history.splice(0),
         opened: run.opens,

@@ -136,6 +136,8 @@ async function started(): Promise<RunEngine> {
     },
     hostParts: async () => ({
       signals: undefined as never,
+      approvals: undefined as never,
+      keyValue: async () => undefined,
       secrets: {},
       masker: new SecretMasker([]),
       evaluate: () => Promise.reject(new Error('these flows have no scripts')),

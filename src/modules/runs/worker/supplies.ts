@@ -1,10 +1,11 @@
 import { Injectable } from '@nestjs/common'
-import { flowRunnerLanguage } from '../../../definitions/flowrunner/index.js'
 import type { Evaluation, EvaluationResult } from '../../../engine/host.js'
 import { SecretMasker } from '../../../platform/masking/secret-masker.js'
 import { Sandbox } from '../../../platform/sandbox/sandbox.js'
 import { FlowsService } from '../../flows/flows.service.js'
+import { KvStore } from '../../kv/kv-store.js'
 import { SecretsService } from '../../secrets/secrets.service.js'
+import { ApprovalsService } from '../approvals/approvals.service.js'
 import { ChildRuns } from '../lineage/child-runs.js'
 import { SignalsService } from '../signals.service.js'
 import { RunValues } from '../values/run-values.js'
@@ -24,12 +25,14 @@ export class RunSuppliesFromModules implements RunSupplies {
     private readonly secrets: SecretsService,
     private readonly sandbox: Sandbox,
     private readonly signals: SignalsService,
+    private readonly approvals: ApprovalsService,
+    private readonly keyValues: KvStore,
     readonly children: ChildRuns,
     readonly values: RunValues,
   ) {}
 
-  async compiled(flowId: string, revision: number) {
-    return { graph: await this.flows.graph(flowId, revision), language: flowRunnerLanguage }
+  compiled(flowId: string, revision: number) {
+    return this.flows.compiledFlow(flowId, revision)
   }
 
   /** The secrets are those of this moment; the run keeps them until it is parked. */
@@ -37,6 +40,8 @@ export class RunSuppliesFromModules implements RunSupplies {
     const secrets = await this.secrets.reveal(run.tenantId, run.accountId)
     return {
       signals: this.signals,
+      approvals: this.approvals,
+      keyValue: (key: string) => this.keyValues.get({ ...run }, key),
       secrets,
       masker: this.maskerFor(run.accountId, Object.values(secrets)),
       evaluate: (evaluation: Evaluation, signal: AbortSignal): Promise<EvaluationResult> =>
