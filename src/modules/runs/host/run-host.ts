@@ -1,7 +1,7 @@
 import type {
   ApprovalWait,
-  Decision,
   ChildWait,
+  Decision,
   Evaluation,
   EvaluationResult,
   Host,
@@ -118,7 +118,7 @@ export class RunHost implements Host {
 
   childEnd(wait: ChildWait, signal: AbortSignal): Promise<ChildEnd> {
     return this.parts.children.end(wait, signal, (deadline) => {
-      if (this.wakeAt === null || deadline < this.wakeAt) this.wakeAt = deadline
+      this.parkedUntil = earlier(this.parkedUntil, deadline)
     })
   }
 
