@@ -1,7 +1,7 @@
 import { isJsonObject, type Json } from '../../json.js'
 
-/** What one evaluation may cost. Two million steps take some 200 ms. */
-const MOST_STEPS = 2_000_000
+/** What one evaluation may cost. A million steps take some 200 ms. */
+const MOST_STEPS = 1_000_000
 /** Characters that all functions and the output together may produce. */
 const MOST_TEXT = 16_777_216
 /** Values inside a list or object that an expression makes; what is shared counts as often as it is found. */

@@ -21,20 +21,22 @@ const MONTHS = [
 const DAYS = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday']
 
 /** Layouts that Go has names for. */
-export const LAYOUTS: Readonly<Record<string, string>> = {
-  ANSIC: 'Mon Jan _2 15:04:05 2006',
-  UnixDate: 'Mon Jan _2 15:04:05 MST 2006',
-  RFC822: '02 Jan 06 15:04 MST',
-  RFC850: 'Monday, 02-Jan-06 15:04:05 MST',
-  RFC1123: 'Mon, 02 Jan 2006 15:04:05 MST',
-  RFC1123Z: 'Mon, 02 Jan 2006 15:04:05 -0700',
-  RFC3339: '2006-01-02T15:04:05Z07:00',
-  RFC3339Nano: '2006-01-02T15:04:05.999999999Z07:00',
-  Kitchen: '3:04PM',
-  DateTime: '2006-01-02 15:04:05',
-  DateOnly: '2006-01-02',
-  TimeOnly: '15:04:05',
-}
+const LAYOUTS = new Map(
+  Object.entries({
+    ANSIC: 'Mon Jan _2 15:04:05 2006',
+    UnixDate: 'Mon Jan _2 15:04:05 MST 2006',
+    RFC822: '02 Jan 06 15:04 MST',
+    RFC850: 'Monday, 02-Jan-06 15:04:05 MST',
+    RFC1123: 'Mon, 02 Jan 2006 15:04:05 MST',
+    RFC1123Z: 'Mon, 02 Jan 2006 15:04:05 -0700',
+    RFC3339: '2006-01-02T15:04:05Z07:00',
+    RFC3339Nano: '2006-01-02T15:04:05.999999999Z07:00',
+    Kitchen: '3:04PM',
+    DateTime: '2006-01-02 15:04:05',
+    DateOnly: '2006-01-02',
+    TimeOnly: '15:04:05',
+  }),
+)
 
 interface Wall {
   year: number
@@ -54,7 +56,7 @@ interface Wall {
 export function formatDate(at: Date, layout: string, zone: string): string {
   const wall = wallOf(at, zone)
   const yearDay = Math.floor((Date.UTC(wall.year, wall.month, wall.day) - Date.UTC(wall.year, 0, 1)) / 86_400_000) + 1
-  return (LAYOUTS[layout] ?? layout).replace(ELEMENT, (element) => {
+  return (LAYOUTS.get(layout) ?? layout).replace(ELEMENT, (element) => {
     switch (element) {
       case 'January':
         return MONTHS[wall.month] as string
@@ -182,8 +184,9 @@ function clock(zone: string): Intl.DateTimeFormat {
 /** Reads what a layout describes; without a zone in it, as UTC. Undefined where the text is not of that form. */
 export function parseDate(text: string, layout: string): Date | undefined {
   const elements: string[] = []
-  const source = (LAYOUTS[layout] ?? layout).split(ELEMENT).map((part) => part.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'))
-  const found = (LAYOUTS[layout] ?? layout).match(ELEMENT) ?? []
+  const written = LAYOUTS.get(layout) ?? layout
+  const source = written.split(ELEMENT).map((part) => part.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'))
+  const found = written.match(ELEMENT) ?? []
   const pattern = source.reduce((sum, part, index) => {
     const element = found[index - 1] as string
     elements.push(element)

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import type { Json } from '../../../json.js'
-import { linearRegex, UnusableRegex } from '../../regex.js'
+import { type LinearRegex, linearRegex, UnusableRegex } from '../../regex.js'
 import { type Call, Fault, type GoFunction } from '../call.js'
 import { format } from '../format.js'
 import { textOf } from '../values.js'
@@ -65,11 +65,16 @@ export const texts: Readonly<Record<string, GoFunction>> = {
   b64dec: one((text) => Buffer.from(text, 'base64').toString('utf8')),
 
   /** Patterns as RE2 knows them: every search takes time in proportion to the text. */
-  regexMatch: { least: 2, most: 2, run: (call) => regex(call).test(call.text(1)) },
-  regexFind: { least: 2, most: 2, run: (call) => regex(call).find(call.text(1)) ?? '' },
-  regexFindAll: { least: 2, most: 3, run: (call) => call.budget.made(regex(call).findAll(call.text(call.count - 1))) },
-  regexReplaceAll: { least: 3, most: 3, run: (call) => call.made(regex(call).replaceAll(call.text(1), call.text(2))) },
-  regexSplit: { least: 2, most: 3, run: (call) => call.budget.made(regex(call).split(call.text(call.count - 1))) },
+  regexMatch: { least: 2, most: 2, run: (call) => searched(call, (regex, text) => regex.test(text)) },
+  regexFind: { least: 2, most: 2, run: (call) => searched(call, (regex, text) => regex.find(text) ?? '') },
+  regexFindAll: { least: 2, most: 3, run: (call) => searched(call, (regex, text) => some(call, regex.findAll(text))) },
+  regexSplit: { least: 2, most: 3, run: (call) => searched(call, (regex, text) => some(call, regex.split(text))) },
+  /** The pattern, the text, and what is put in the place of matches. */
+  regexReplaceAll: {
+    least: 3,
+    most: 3,
+    run: (call) => searched(call, (regex, text) => call.made(regex.replaceAll(text, call.text(2)))),
+  },
 }
 
 const HTML: Readonly<Record<string, string>> = {
@@ -153,14 +158,19 @@ function indented(call: Call): string {
   return margin + text.replaceAll('\n', `\n${margin}`)
 }
 
-function regex(call: Call) {
+function searched(call: Call, search: (regex: LinearRegex, text: string) => Json): Json {
   try {
-    const found = linearRegex(call.text(0))
-    const text = call.text(call.name === 'regexReplaceAll' ? 1 : call.count - 1)
-    call.budget.step(1 + ((found.size * text.length) >> 6))
-    return found
+    const [regex, text] = [linearRegex(call.text(0)), call.text(1)]
+    call.budget.step(1 + ((regex.size * text.length) >> 4))
+    return search(regex, text)
   } catch (error) {
     if (error instanceof UnusableRegex) throw new Fault(error.message)
     throw error
   }
+}
+
+/** As many as the third argument says; all where it is negative or missing. */
+function some(call: Call, found: string[]): Json {
+  const most = call.has(2) ? call.whole(2) : -1
+  return call.budget.made(most < 0 ? found : found.slice(0, most))
 }

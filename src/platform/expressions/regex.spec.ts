@@ -1,0 +1,31 @@
+import { describe, expect, test } from 'vitest'
+import { linearRegex, UnusableRegex } from './regex.js'
+
+test('what patterns are asked for', () => {
+  const regex = linearRegex('(\\w+)@(?P<host>\\w+)')
+  expect(regex.test('to me@here')).toBe(true)
+  expect(regex.find('to me@here')).toBe('me@here')
+  expect(regex.find('nobody')).toBeUndefined()
+  expect(regex.findAll('a@b, c@d')).toEqual(['a@b', 'c@d'])
+  expect(regex.replaceAll('a@b', '$1 at ${host}')).toBe('a at b')
+  expect(linearRegex(',\\s*').split('a, b,c')).toEqual(['a', 'b', 'c'])
+})
+
+describe('what would cost too much is refused before it begins', () => {
+  test.each(['(?=x)', '(a)\\1', '(', 'a{1001}', 'x'.repeat(1_001)])('the pattern %.20s', (pattern) => {
+    expect(() => linearRegex(pattern)).toThrow(UnusableRegex)
+  })
+
+  test('a large pattern on a long text', () => {
+    const regex = linearRegex('(.*)(.*)x{900}')
+    expect(() => regex.test('x'.repeat(1_000_000))).toThrow('the text is too long for this pattern')
+  })
+})
+
+test('what takes exponential time elsewhere takes linear time', () => {
+  const began = performance.now()
+  for (const pattern of ['^(a+)+$', '^(a|a)*$', '^(a*)*b', '(.*a){12}b', '^(([a-z])+.)+[A-Z]([a-z])+$']) {
+    linearRegex(pattern).test(`${'a'.repeat(20_000)}!`)
+  }
+  expect(performance.now() - began).toBeLessThan(5_000)
+})
