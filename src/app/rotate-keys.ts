@@ -1,5 +1,6 @@
 import 'reflect-metadata'
 import { DataSource } from 'typeorm'
+import { sealedAuditKey } from '../modules/audit/audit-key.js'
 import { sealedSecrets } from '../modules/secrets/sealed-secrets.js'
 import { configOrExit } from '../platform/config/config.js'
 import { rotateKeys } from '../platform/crypto/rotate-keys.js'
@@ -19,7 +20,7 @@ async function rotate(): Promise<void> {
   try {
     await database.initialize()
     const sealer = new Sealer(config)
-    for await (const { table, resealed } of rotateKeys(database, sealer, [sealedSecrets])) {
+    for await (const { table, resealed } of rotateKeys(database, sealer, [sealedSecrets, sealedAuditKey])) {
       console.log(`${table}: ${resealed} sealed anew under the key ${sealer.currentKeyId}`)
     }
   } finally {

@@ -9,6 +9,7 @@ import { Journal0000000000007 } from './0007-journal.js'
 import { RunClaims0000000000008 } from './0008-run-claims.js'
 import { RunTally0000000000009 } from './0009-run-tally.js'
 import { Schedules0000000000010 } from './0010-schedules.js'
+import { AuditChain0000000000011 } from './0011-audit-chain.js'
 import { LayeredFlows0000000000014 } from './0014-layered-flows.js'
 import { Approvals0000000000015 } from './0015-approvals.js'
 
@@ -29,6 +30,7 @@ export const migrations: (new () => MigrationInterface)[] = [
   RunClaims0000000000008,
   RunTally0000000000009,
   Schedules0000000000010,
+  AuditChain0000000000011,
   LayeredFlows0000000000014,
   Approvals0000000000015,
 ]

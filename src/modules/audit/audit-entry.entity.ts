@@ -1,7 +1,7 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm'
 import type { JsonObject } from '../../platform/json.js'
 
-/** One thing that was done or tried, by whom and from where. Rows are only ever added; the database refuses anything else. */
+/** One thing that was done or tried, by whom and from where. Rows are only ever added; the database refuses anything else, and their seals tell (`audit-sealer.ts`). */
 @Entity()
 export class AuditEntry {
   /** The order of the trail. A bigint, which the driver gives as text. */
@@ -49,9 +49,6 @@ export class AuditEntry {
 
   @Column('json', { nullable: true })
   after: JsonObject | null
-
-  @Column('bytea', { nullable: true })
-  hash: Buffer | null
 }
 
 export type AuditOutcome = 'success' | 'failure'

@@ -13,6 +13,7 @@ import { crashPoint } from '../../platform/crash-point/crash-point.js'
 import { isDatabaseGone } from '../../platform/database/database-is-gone.js'
 import { Sql } from '../../platform/database/sql.js'
 import { Hints } from '../../platform/hints/hints.js'
+import { AuditTrail } from '../audit/audit-trail.js'
 import { Admissions } from './dispatch/admissions.js'
 import { HandOver } from './dispatch/hand-over.js'
 import { RUN_QUEUES, type RunQueues } from './dispatch/run-queues.js'
@@ -76,6 +77,7 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
     @Inject(Config) private readonly config: Pick<Config, 'shutdownGraceMs' | 'workerTags' | 'maxActiveRuns'>,
     @Optional() @Inject(RUN_TELEMETRY) private readonly telemetry: RunTelemetry = UNMEASURED,
     @Optional() @Inject(RUN_QUEUES) private readonly queues?: RunQueues,
+    @Optional() private readonly audit?: AuditTrail,
   ) {
     hints.on(RUN_HINT.due, (tag) => {
       if (tag === '' || config.workerTags.includes(tag)) this.lookForWork()
@@ -233,7 +235,8 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
       values: this.supplies.values,
     })
     const onError = (error: unknown) => this.report(error)
-    const reaper = new Reaper(this.sql, ownership.writer.id, { onTakeover: (taken) => this.tookOver(taken), onError })
+    const takeovers = { onTakeover: (taken: TakenOver) => this.tookOver(taken), onError }
+    const reaper = new Reaper(this.sql, ownership.writer.id, takeovers, this.audit)
     const handOver = new HandOver({
       sql: this.sql,
       clock: this.clock,

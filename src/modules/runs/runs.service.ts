@@ -5,7 +5,6 @@ import type { LogLevel } from '../../engine/step.js'
 import type { Principal } from '../../platform/auth/principal.js'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
 import { crashPoint } from '../../platform/crash-point/crash-point.js'
-import { requestContext } from '../../platform/http/request-context.js'
 import { newId } from '../../platform/ids.js'
 import type { Json } from '../../platform/json.js'
 import { AuditTrail } from '../audit/audit-trail.js'
@@ -45,9 +44,9 @@ export class RunsService {
   async accept(caller: Principal, flowId: string, input: Json, idempotencyKey?: string): Promise<AcceptedRun> {
     const flow = await this.flows.runnable(caller, flowId)
     const requestHash = idempotencyKey === undefined ? undefined : requestHashOf(input)
-    const context = requestContext()
+    const id = newId('run')
     const accepted = await this.engine.accept({
-      id: newId('run'),
+      id,
       tenantId: caller.tenantId,
       accountId: caller.accountId,
       flowId,
@@ -58,13 +57,11 @@ export class RunsService {
       idempotencyKey,
       requestHash,
       createdAt: this.clock.now(),
-      audit: {
-        id: newId('audit'),
-        actorId: caller.accountId,
-        actorEmail: caller.email,
-        ip: context?.ip,
-        requestId: context?.requestId,
-      },
+      audit: this.audit.note(caller, {
+        action: 'run.start',
+        resource: ['run', id],
+        after: { flowId, revision: flow.revision },
+      }),
     })
     if (accepted.state) return { id: accepted.id, flowId, state: accepted.state, createdAt: accepted.createdAt }
     if (accepted.requestHash !== requestHash) throw new IdempotencyKeyReused()

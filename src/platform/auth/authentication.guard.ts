@@ -40,11 +40,11 @@ export class AuthenticationGuard implements CanActivate {
     const response = context.switchToHttp().getResponse<Response>()
     if (this.isMachine(request, handler)) return true
     const principal = await this.authenticate(request, response, this.acceptedBy(controller))
+    const known = requestContext()
+    if (known) known.principal = principal
     const roles = rolesOf(handler, controller)
     if (roles && !roles.includes(principal.role)) throw new Forbidden()
     request.user = principal
-    const known = requestContext()
-    if (known) known.principal = principal
     return true
   }
 

@@ -49,6 +49,8 @@ export class Config {
   readonly spillBytes: number
   /** Days that a finished run is kept. 0 = for ever. */
   readonly retentionDays: number
+  /** Days that an entry of the audit trail is kept. 0 = for ever. */
+  readonly auditRetentionDays: number
   /** How long running work may take to end on SIGTERM. */
   readonly shutdownGraceMs: number
   /** Reads /metrics without an account. */
@@ -90,6 +92,7 @@ export class Config {
     this.bodyLimitBytes = set.BODY_LIMIT_BYTES
     this.spillBytes = set.SPILL_BYTES
     this.retentionDays = set.RETENTION_DAYS
+    this.auditRetentionDays = set.AUDIT_RETENTION_DAYS
     this.shutdownGraceMs = set.SHUTDOWN_GRACE_MS
     this.metricsToken = set.METRICS_TOKEN
     this.metricsPort = set.METRICS_PORT

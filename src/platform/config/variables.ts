@@ -45,6 +45,7 @@ export const variables = z.object({
     .default(16_384)
     .describe('values of runs above this size are kept as objects, not in rows; 0 = all in rows'),
   RETENTION_DAYS: whole(0, 36_500).default(30).describe('days that a finished run is kept; 0 = for ever'),
+  AUDIT_RETENTION_DAYS: whole(0, 36_500).default(0).describe('days that an audit entry is kept; 0 = for ever'),
   SHUTDOWN_GRACE_MS: whole(0, 600_000).default(15_000).describe('how long running work may take to end on SIGTERM'),
   METRICS_TOKEN: z
     .string()

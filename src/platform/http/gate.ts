@@ -6,6 +6,7 @@ import { MethodNotAllowed, UnknownPath, UnsupportedMediaType } from './refusals.
 import { type RequestContext, runInContext } from './request-context.js'
 import type { Route, RouteTable } from './route-table.js'
 
+const READS = new Set(['GET', 'HEAD', 'OPTIONS'])
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/
 
 /**
@@ -22,6 +23,7 @@ export function gate(routes: () => RouteTable, readJson: RequestHandler): Reques
       requestId: requestIdOf(request),
       ip: request.ip ?? '',
       path,
+      ...(route && !READS.has(request.method) && { action: route.action }),
       surface: route?.surface ?? methods?.values().next().value?.surface,
       trace: (response.locals as RequestLocals).span?.spanContext(),
     }

@@ -1,10 +1,11 @@
-import { type ArgumentsHost, Catch, type ExceptionFilter, Injectable, Logger } from '@nestjs/common'
+import { type ArgumentsHost, Catch, type ExceptionFilter, Injectable, Logger, Optional } from '@nestjs/common'
 import type { Request, Response } from 'express'
 import type { DomainError } from '../errors/domain-error.js'
 import { Dialects } from './dialects.js'
 import { plainProblem } from './problem.js'
 import { RateLimitGuard } from './rate-limit.guard.js'
 import { MethodNotAllowed } from './refusals.js'
+import { RefusedCalls } from './refused-calls.js'
 import { requestContext } from './request-context.js'
 import { statusOfKind } from './statuses.js'
 import { asDomainError } from './translate.js'
@@ -18,6 +19,7 @@ export class ProblemFilter implements ExceptionFilter {
   constructor(
     private readonly dialects: Dialects,
     private readonly limits: RateLimitGuard,
+    @Optional() private readonly refused?: RefusedCalls,
   ) {}
 
   async catch(thrown: unknown, host: ArgumentsHost): Promise<void> {
@@ -34,6 +36,7 @@ export class ProblemFilter implements ExceptionFilter {
     if (status >= 500) this.logger.error({ err: error.cause ?? error, requestId }, error.title)
     // The stream's own error spelling failed, or the answer broke off: nothing sane can be added to it.
     if (response.headersSent) return void response.destroy()
+    await this.tell(error, status, request)
     // RFC 9110 wants a challenge with every 401. The guard has set the one that fits; a login that failed has none of its own.
     if (status === 401 && !response.hasHeader('WWW-Authenticate')) {
       response.setHeader('WWW-Authenticate', 'Bearer realm="millrace"')
@@ -43,6 +46,14 @@ export class ProblemFilter implements ExceptionFilter {
     const problem = (dialect?.problem ?? plainProblem)(error, { status, instance, requestId })
     response.status(status).setHeader('Content-Type', 'application/problem+json')
     response.end(JSON.stringify(problem))
+  }
+
+  /** Those that were sent too often are counted, not noted: they would fill the trail. Without a database nothing can be. */
+  private async tell({ kind, slug }: DomainError, status: number, request: Request): Promise<void> {
+    const { principal: caller, action } = requestContext() ?? {}
+    if (!caller || !action || kind === 'rate_limited' || kind === 'unavailable') return
+    const resourceId = Object.values(request.params ?? {}).join('/') || undefined
+    await this.refused?.note({ caller, action, resourceId, status, problem: slug })
   }
 
   /** An error that came up before the request was counted counts against its address, and may be one too many. */

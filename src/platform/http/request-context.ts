@@ -11,10 +11,12 @@ export interface RequestContext {
   readonly path: string
   /** The API whose controller answers; undefined for paths that belong to none. */
   readonly surface?: SurfaceName
+  /** What the call would change, as the audit trail says it; undefined for one that only reads. */
+  readonly action?: string
   /** The request's span, where tracing is on. */
   readonly trace?: SpanContext
   /** Who asks, once the guard knows. */
-  principal?: { readonly accountId: string; readonly tenantId: string }
+  principal?: { readonly accountId: string; readonly tenantId: string; readonly email?: string }
 }
 
 const storage = new AsyncLocalStorage<RequestContext>()

@@ -4,6 +4,7 @@ import { RouteParamtypes } from '@nestjs/common/enums/route-paramtypes.enum.js'
 import type { DiscoveryService } from '@nestjs/core'
 import { surfaceOf } from '../openapi/operations.js'
 import type { SurfaceName } from '../openapi/surface.js'
+import { actionOf } from './refused-calls.js'
 
 /** One method of one path. */
 export interface Route {
@@ -11,6 +12,8 @@ export interface Route {
   /** The path with its parameters in braces, such as `/api/v1/flows/{id}`. */
   readonly template: string
   readonly surface?: SurfaceName
+  /** What the audit trail calls it. */
+  readonly action?: string
   /** Media types of its body; undefined where it takes none. */
   readonly consumes?: readonly string[]
 }
@@ -57,6 +60,7 @@ export class RouteTable {
       const route = {
         method: RequestMethod[method] as string,
         surface: surfaceOf(controller)?.surface,
+        action: actionOf(handler, name, surfaceOf(controller)),
         consumes: consumesOf(controller, name, handler),
       }
       for (const prefix of prefixes) {

@@ -21,6 +21,13 @@ export function IsRfc3339(): PropertyDecorator {
   })
 }
 
+export function IsDayOrRfc3339(): PropertyDecorator {
+  return constraint('isDayOrRfc3339', (value) => isRfc3339(value) || isRfc3339(`${value}T00:00:00Z`), {
+    message: 'must be a date such as 2026-01-31, or a date and time such as 2026-01-31T12:00:00Z',
+    context: { code: 'date_time' },
+  })
+}
+
 export function IsTimeOfDay(): PropertyDecorator {
   return constraint('isTimeOfDay', (value) => typeof value === 'string' && TIME_OF_DAY.test(value), {
     message: 'must be a time of day such as 23:30',

@@ -132,8 +132,9 @@ function complete(operation: Operation, path: string, found: Handler, schemas: R
   faults.push(...completeParameters(operation, handler, controller))
   const success = operation.responses[answer.status] as Response
   success.headers = headerRefs(...(answer.location ? ['Location'] : []), ...(answer.version ? ['ETag'] : []))
-  for (const media of Object.values(success.content ?? {})) {
-    faults.push(...addExample(media, schemas, 'its answer', answer.exampleName ?? 'answer', answer.example))
+  for (const [type, media] of Object.entries(success.content ?? {})) {
+    const example = answer.examples?.[type] ?? answer.example
+    faults.push(...addExample(media, schemas, 'its answer', answer.exampleName ?? 'answer', example))
   }
   const body = operation.requestBody
   for (const media of Object.values(body?.content ?? {})) {

@@ -22,7 +22,7 @@ import {
   ValidateIf,
   ValidateNested,
 } from 'class-validator'
-import { HoldsNoNul, HoldsTextOnly, IsRfc3339, IsTimeOfDay } from './constraints.js'
+import { HoldsNoNul, HoldsTextOnly, IsDayOrRfc3339, IsRfc3339, IsTimeOfDay } from './constraints.js'
 
 /**
  * One decorator per field: what class-validator checks on the way in and what the document says, together. A field is required
@@ -105,6 +105,12 @@ export function UrlField(options: FieldOptions): PropertyDecorator {
 /** A moment, as RFC 3339 spells it. Responses may hold a Date, which JSON spells so. */
 export function DateField(options: FieldOptions): PropertyDecorator {
   return field(options, { type: 'string', format: 'date-time', maxLength: 64 }, [IsRfc3339()])
+}
+
+/** A moment as RFC 3339 spells it, or a whole day, such as `2026-01-31`. */
+export function DayOrDateField(options: FieldOptions): PropertyDecorator {
+  const schema = { type: 'string', anyOf: [{ format: 'date-time' }, { format: 'date' }], maxLength: 64 }
+  return field(options, schema as never, [IsDayOrRfc3339()])
 }
 
 /** `HH:MM`, 24 hours. */

@@ -57,6 +57,8 @@ export interface AnswerOptions {
   also?: { status: 200 | 201 | 202; description: string }
   /** The body, as the server would send it. Without it the fields' own examples make one up. */
   example?: unknown
+  /** The body in each of its media types, where they differ. */
+  examples?: Readonly<Record<string, string>>
   /** The example's name. */
   exampleName?: string
   /** Where the thing made can be read: a path with members of the answer in braces, such as `/api/v1/flows/{id}`. Sent as `Location`. */
@@ -91,7 +93,7 @@ export function Answers(type: Type<unknown> | [Type<unknown>] | null, options: A
 /** A success that is text, in whichever of these media types the caller prefers. */
 export function AnswersText(
   contentTypes: readonly string[],
-  options: Pick<AnswerOptions, 'description'> & { example: string },
+  options: Pick<AnswerOptions, 'description'> & ({ example: string } | { examples: Record<string, string> }),
 ): MethodDecorator {
   const schema = { type: 'string', maxLength: 10_000_000 }
   const content = Object.fromEntries(contentTypes.map((type) => [type, { schema }]))

@@ -2,6 +2,7 @@ import { Delete, Get, Param, Query } from '@nestjs/common'
 import { Caller } from '../../../platform/auth/caller.js'
 import { type Principal, WRITERS } from '../../../platform/auth/principal.js'
 import { Roles } from '../../../platform/auth/roles.js'
+import { Audited } from '../../../platform/http/refused-calls.js'
 import { Answers, PathParam, Problems, Summary, SurfaceController } from '../../../platform/openapi/operations.js'
 import { RunsService } from '../runs.service.js'
 import {
@@ -38,6 +39,7 @@ export class FlowRunnerExecutionsController {
   }
 
   @Delete(':id')
+  @Audited('run.cancel')
   @Roles(...WRITERS)
   @Summary(
     'Cancel an execution',

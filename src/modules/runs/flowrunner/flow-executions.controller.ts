@@ -3,6 +3,7 @@ import { Caller } from '../../../platform/auth/caller.js'
 import { type Principal, WRITERS } from '../../../platform/auth/principal.js'
 import { Roles } from '../../../platform/auth/roles.js'
 import { IdempotencyKey } from '../../../platform/http/headers.js'
+import { Audited } from '../../../platform/http/refused-calls.js'
 import { Answers, PathParam, Summary, SurfaceController } from '../../../platform/openapi/operations.js'
 import { RunsService } from '../runs.service.js'
 import { FlowRunnerAcceptedExecution, FlowRunnerRunRequest, toAccepted } from './executions.dto.js'
@@ -14,6 +15,7 @@ export class FlowRunnerFlowExecutionsController {
   constructor(private readonly runs: RunsService) {}
 
   @Post(':id/run')
+  @Audited('run.start')
   @Roles(...WRITERS)
   @Summary(
     'Run a flow',

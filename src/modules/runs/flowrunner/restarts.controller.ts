@@ -3,6 +3,7 @@ import { Caller } from '../../../platform/auth/caller.js'
 import { type Principal, WRITERS } from '../../../platform/auth/principal.js'
 import { Roles } from '../../../platform/auth/roles.js'
 import { IdempotencyKey } from '../../../platform/http/headers.js'
+import { Audited } from '../../../platform/http/refused-calls.js'
 import { Answers, PathParam, Problems, Summary, SurfaceController } from '../../../platform/openapi/operations.js'
 import { RestartsService } from '../lineage/restarts.service.js'
 import { FlowRunnerAcceptedExecution, toAccepted } from './executions.dto.js'
@@ -22,6 +23,7 @@ export class FlowRunnerRestartsController {
   constructor(private readonly restarts: RestartsService) {}
 
   @Post('redrive')
+  @Audited('run.redrive')
   @Roles(...WRITERS)
   @Summary(
     'Redrive dead letters',
@@ -34,6 +36,7 @@ export class FlowRunnerRestartsController {
   }
 
   @Post(':id/resume')
+  @Audited('run.resume')
   @Roles(...WRITERS)
   @Summary(
     'Resume an execution',
@@ -55,6 +58,7 @@ export class FlowRunnerRestartsController {
   }
 
   @Post(':id/replay')
+  @Audited('run.replay')
   @Roles(...WRITERS)
   @Summary(
     'Replay an execution',

@@ -1,5 +1,6 @@
 import type { OpenedStep, StepOutcome } from '../../../engine/host.js'
 import type { Json, JsonObject } from '../../../platform/json.js'
+import type { AuditNote } from '../../audit/audit-trail.js'
 import type { FinalState } from '../run-state.js'
 
 /** A run to accept. `running` is taken by the accepting process at once; `queued` waits for whoever has room. */
@@ -23,19 +24,11 @@ export interface NewRun {
   /** Tells whether a repeated key came with the same request. */
   requestHash?: string
   createdAt: Date
-  /** Who asked, for the audit trail; absent where nobody did (a schedule). */
+  /** Who asked, for the audit trail: `run.start`, after it `flowId` and `revision`. Absent where nobody did (a schedule). */
   audit?: AuditNote
 }
 
 export type RunTrigger = 'api' | 'schedule'
-
-export interface AuditNote {
-  id: string
-  actorId: string
-  actorEmail: string
-  ip?: string
-  requestId?: string
-}
 
 /** The run that an accept stands for: the new one, or the earlier one with the same idempotency key. */
 export interface Accepted {

@@ -115,6 +115,16 @@ export class RestartsService {
         outcome.skipped.push({ id, reason: error.message })
       }
     }
+    // Each that was has its own entry; that nothing came of the call is told as well.
+    if (outcome.redriven.length === 0) {
+      const skipped = outcome.skipped.length
+      await this.audit.record(this.database.manager, {
+        actor: caller,
+        action: 'run.redrive',
+        resource: ['run'],
+        after: { redriven: 0, skipped },
+      })
+    }
     return outcome
   }
 

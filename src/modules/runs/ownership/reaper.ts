@@ -1,8 +1,7 @@
 import { crashPoint } from '../../../platform/crash-point/crash-point.js'
 import { LOCKS } from '../../../platform/database/advisory-locks.js'
 import type { Sql, SqlSession, Statement } from '../../../platform/database/sql.js'
-import { newId } from '../../../platform/ids.js'
-import type { JsonObject } from '../../../platform/json.js'
+import { AuditTrail } from '../../audit/audit-trail.js'
 
 /** How often each process looks whether another is lost. */
 const LOOK_MS = 1_000
@@ -72,6 +71,7 @@ export class Reaper {
     /** The instance that looks: it never takes itself for lost. */
     private readonly self: string,
     private readonly events: ReaperEvents,
+    private readonly audit = new AuditTrail(),
   ) {}
 
   /** Looks at once and then every second. */
@@ -126,30 +126,36 @@ export class Reaper {
   private async requeue(instance: LostInstance): Promise<TakenOver> {
     for (let attempt = 1; ; attempt++)
       try {
-        return await this.sql.transaction((tx) => requeue(tx, instance))
+        return await this.sql.transaction((tx) => requeue(tx, instance, this.audit))
       } catch (error) {
         if (attempt === ATTEMPTS) throw error
       }
   }
 }
 
-async function requeue(tx: SqlSession, instance: LostInstance): Promise<TakenOver> {
+async function requeue(tx: SqlSession, instance: LostInstance, audit: AuditTrail): Promise<TakenOver> {
   const rows = await tx.query<RequeuedRow & object>(REQUEUE, [instance.id])
   const dead = rows.filter((row) => row.dead)
-  const cancelled = dead.length === 0 ? [] : await bury(tx, dead)
+  const cancelled = dead.length === 0 ? [] : await bury(tx, dead, audit)
   return { queued: rows.length - dead.length, dead, cancelled }
 }
 
 /** Answers the runs that are cancelled with them. */
-async function bury(tx: SqlSession, dead: readonly RequeuedRow[]): Promise<string[]> {
+async function bury(tx: SqlSession, dead: readonly RequeuedRow[], audit: AuditTrail): Promise<string[]> {
   await tx.query(AUDIT, [
     JSON.stringify(
-      dead.map((run) => ({
-        audit_id: newId('audit'),
-        tenant_id: run.tenant_id,
-        id: run.id,
-        after: { stalls: run.stalls, recoveries: run.recoveries } satisfies JsonObject,
-      })),
+      dead.map(({ id, tenant_id, stalls, recoveries }) => {
+        const actor = { tenantId: tenant_id }
+        const after = { stalls, recoveries }
+        const audit_id = audit.sign({
+          actor,
+          action: 'run.dead_letter',
+          resource: ['run', id],
+          outcome: 'failure',
+          after,
+        })
+        return { audit_id, tenant_id, id, after }
+      }),
     ),
   ])
   const [ended] = await tx.query<{ cancelled: string[] | null }>(ENDED, [dead.map(({ id }) => id)])
