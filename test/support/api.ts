@@ -5,6 +5,7 @@ import { createApp } from '../../src/app/create-app.js'
 import { dialects } from '../../src/dialects/index.js'
 import { createLog } from '../../src/platform/log/log.js'
 import { masterDocument } from '../../src/platform/openapi/documents.js'
+import { AuditWitness } from './audit-witness.js'
 import { testConfig } from './config.js'
 import { testDatabase } from './database.js'
 import { type Answer, mediaType, PublishedSpec } from './published.js'
@@ -20,10 +21,12 @@ type Method = 'get' | 'put' | 'post' | 'delete' | 'patch' | 'head' | 'options'
 
 /**
  * The whole application on a database of its own, asked as supertest does: `api.get('/api/health').expect(200)`. Whatever is asked,
- * the answer is held against the published document, and what was reached is noted in `coverage/api`.
+ * the answer is held against the published document, and what was reached is noted in `coverage/api`. When it closes, every call that
+ * changed something must have left its entry in the audit trail.
  */
 export class ApiUnderTest {
   private readonly reached = new Set<string>()
+  private readonly audit = new AuditWitness()
   private token?: string
 
   constructor(
@@ -65,8 +68,10 @@ export class ApiUnderTest {
   async close(): Promise<void> {
     mkdirSync(COVERAGE, { recursive: true })
     appendFileSync(new URL(`${process.pid}.tsv`, COVERAGE), [...this.reached].map((line) => `${line}\n`).join(''))
+    const unaudited = await this.audit.missing(this.databaseUrl)
     await this.app.close()
     await this.dropDatabase()
+    if (unaudited.length > 0) throw new Error(`not in the audit trail:\n${unaudited.join('\n')}`)
   }
 
   private check(method: Method, path: string, response: Response): void {
@@ -81,7 +86,10 @@ export class ApiUnderTest {
         ? []
         : this.spec.faults(published, answer)
       : unpublishedFaults(method, path, answer)
-    if (published) this.reached.add(`${published.operation.operationId}\t${response.status}`)
+    if (published) {
+      this.reached.add(`${published.operation.operationId}\t${response.status}`)
+      this.audit.saw(published, response)
+    }
     if (faults.length > 0) {
       throw new Error(
         `${method.toUpperCase()} ${path} answered ${response.status} against the document:\n${faults.join('\n')}\n${response.text}`,
@@ -115,5 +123,5 @@ function unpublishedFaults(method: Method, path: string, answer: Answer): string
 }
 
 function parsed(response: Response): unknown {
-  return /json/.test(response.headers['content-type'] ?? '') ? JSON.parse(response.text) : response.text
+  return /json$/.test(mediaType(response)) ? JSON.parse(response.text) : response.text
 }

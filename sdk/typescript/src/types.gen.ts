@@ -4,6 +4,116 @@ export type ClientOptions = {
     baseUrl: `${string}://${string}` | (string & {});
 };
 
+export type FacilFlowAuditBreak = {
+    /**
+     * What happened: an entry was `changed`, `removed`, or `inserted` by somebody else than this program; or the record of where the trail ends, or begins, is not its own.
+     */
+    kind: FacilFlowAuditBreakKind;
+    /**
+     * The place in the chain, counted from 1.
+     */
+    position?: number;
+    /**
+     * The entry, where it is still there.
+     */
+    entryId?: string;
+    /**
+     * The same in words.
+     */
+    detail: string;
+};
+
+/**
+ * What happened: an entry was `changed`, `removed`, or `inserted` by somebody else than this program; or the record of where the trail ends, or begins, is not its own.
+ */
+export type FacilFlowAuditBreakKind = 'changed' | 'removed' | 'inserted' | 'end_changed' | 'beginning_changed';
+
+export type FacilFlowAuditLog = {
+    /**
+     * The id.
+     */
+    id: string;
+    /**
+     * When.
+     */
+    createdAt: string;
+    /**
+     * Who; null where nobody was known, as in a failed login.
+     */
+    userId: string | null;
+    /**
+     * Their e-mail address at that time.
+     */
+    userEmail: string | null;
+    /**
+     * Noun and verb.
+     */
+    action: string;
+    /**
+     * The kind of thing.
+     */
+    resourceType: string;
+    /**
+     * Which one; null where it has no id.
+     */
+    resourceId: string | null;
+    /**
+     * Whether it was done, or refused or failed.
+     */
+    outcome: FacilFlowAuditOutcome;
+    /**
+     * The caller's address.
+     */
+    ip: string | null;
+    /**
+     * The request, as its `X-Request-Id` says.
+     */
+    requestId: string | null;
+    /**
+     * How the thing was. Secrets are left out.
+     */
+    before: {
+        [key: string]: unknown;
+    } | null;
+    /**
+     * How it is since; of what was refused, the `problem` and the `status`.
+     */
+    after: {
+        [key: string]: unknown;
+    } | null;
+};
+
+export type FacilFlowAuditLogList = {
+    /**
+     * This page.
+     */
+    logs: Array<FacilFlowAuditLog>;
+    /**
+     * How many there are on all pages. More than 100000 count as 100000.
+     */
+    total: number;
+};
+
+/**
+ * Whether it was done, or refused or failed.
+ */
+export type FacilFlowAuditOutcome = 'success' | 'failure';
+
+export type FacilFlowAuditVerification = {
+    /**
+     * Whether every entry is there as it was written, and no other.
+     */
+    valid: boolean;
+    /**
+     * Entries that were found as they were written: all, or those before the first break.
+     */
+    checked: number;
+    /**
+     * The first break; absent where there is none.
+     */
+    firstBreak?: FacilFlowAuditBreak;
+};
+
 export type FacilFlowComingSlot = {
     /**
      * The slot.
@@ -133,6 +243,11 @@ export type FacilFlowProblem = {
      */
     statusCode: number;
 };
+
+/**
+ * What they may do.
+ */
+export type FacilFlowRole = 'admin' | 'editor' | 'user' | 'viewer';
 
 export type FacilFlowSchedule = {
     /**
@@ -320,6 +435,44 @@ export type FacilFlowScheduleTarget = {
      * Its id.
      */
     id: string;
+};
+
+export type FacilFlowUser = {
+    /**
+     * The id.
+     */
+    id: string;
+    /**
+     * The e-mail address.
+     */
+    email: string;
+    /**
+     * What people call them.
+     */
+    name: string;
+    /**
+     * What they may do.
+     */
+    role: FacilFlowRole;
+    /**
+     * When they were added.
+     */
+    createdAt: string;
+    /**
+     * When they were last changed.
+     */
+    updatedAt: string;
+};
+
+export type FacilFlowUserList = {
+    /**
+     * This page.
+     */
+    users: Array<FacilFlowUser>;
+    /**
+     * How many there are on all pages.
+     */
+    total: number;
 };
 
 export type Flow8NewSchedule = {
@@ -1379,6 +1532,276 @@ export type IdempotencyKey = string;
  */
 export type IfMatch = string;
 
+export type FacilflowAuditExportData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Only this action.
+         */
+        action?: string;
+        /**
+         * Only things of this kind.
+         */
+        resourceType?: string;
+        /**
+         * Only the thing with this id.
+         */
+        resourceId?: string;
+        /**
+         * Whether it was done, or refused or failed.
+         */
+        outcome?: FacilFlowAuditOutcome;
+        startDate?: unknown;
+        endDate?: unknown;
+        /**
+         * Only what this user did.
+         */
+        userId?: string;
+        /**
+         * JSON lines, or CSV as RFC 4180 describes it.
+         */
+        format?: 'jsonl' | 'csv';
+    };
+    url: '/api/audit/export';
+};
+
+export type FacilflowAuditExportErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowAuditExportError = FacilflowAuditExportErrors[keyof FacilflowAuditExportErrors];
+
+export type FacilflowAuditExportResponses = {
+    /**
+     * The entries, newest first
+     */
+    200: string;
+};
+
+export type FacilflowAuditExportResponse = FacilflowAuditExportResponses[keyof FacilflowAuditExportResponses];
+
+export type FacilflowAuditLogsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Only this action.
+         */
+        action?: string;
+        /**
+         * Only things of this kind.
+         */
+        resourceType?: string;
+        /**
+         * Only the thing with this id.
+         */
+        resourceId?: string;
+        /**
+         * Whether it was done, or refused or failed.
+         */
+        outcome?: FacilFlowAuditOutcome;
+        startDate?: unknown;
+        endDate?: unknown;
+        /**
+         * Only entries from before the one with this id: the last of a page, to go on from there at any depth.
+         */
+        before?: string;
+        /**
+         * How many to answer at most. More than 200 counts as 200.
+         */
+        limit?: number;
+        /**
+         * How many to skip.
+         */
+        offset?: number;
+        /**
+         * Only what this user did.
+         */
+        userId?: string;
+    };
+    url: '/api/audit/logs';
+};
+
+export type FacilflowAuditLogsErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowAuditLogsError = FacilflowAuditLogsErrors[keyof FacilflowAuditLogsErrors];
+
+export type FacilflowAuditLogsResponses = {
+    /**
+     * One page of the trail
+     */
+    200: FacilFlowAuditLogList;
+};
+
+export type FacilflowAuditLogsResponse = FacilflowAuditLogsResponses[keyof FacilflowAuditLogsResponses];
+
+export type FacilflowAuditActivityData = {
+    body?: never;
+    path: {
+        /**
+         * The user's id.
+         */
+        id: string;
+    };
+    query?: {
+        /**
+         * Only this action.
+         */
+        action?: string;
+        /**
+         * Only things of this kind.
+         */
+        resourceType?: string;
+        /**
+         * Only the thing with this id.
+         */
+        resourceId?: string;
+        /**
+         * Whether it was done, or refused or failed.
+         */
+        outcome?: FacilFlowAuditOutcome;
+        startDate?: unknown;
+        endDate?: unknown;
+        /**
+         * Only entries from before the one with this id: the last of a page, to go on from there at any depth.
+         */
+        before?: string;
+        /**
+         * How many to answer at most. More than 200 counts as 200.
+         */
+        limit?: number;
+        /**
+         * How many to skip.
+         */
+        offset?: number;
+    };
+    url: '/api/audit/users/{id}/activity';
+};
+
+export type FacilflowAuditActivityErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowAuditActivityError = FacilflowAuditActivityErrors[keyof FacilflowAuditActivityErrors];
+
+export type FacilflowAuditActivityResponses = {
+    /**
+     * One page of what the user did
+     */
+    200: FacilFlowAuditLogList;
+};
+
+export type FacilflowAuditActivityResponse = FacilflowAuditActivityResponses[keyof FacilflowAuditActivityResponses];
+
+export type FacilflowAuditVerifyData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/audit/verify';
+};
+
+export type FacilflowAuditVerifyErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowAuditVerifyError = FacilflowAuditVerifyErrors[keyof FacilflowAuditVerifyErrors];
+
+export type FacilflowAuditVerifyResponses = {
+    /**
+     * What was found
+     */
+    200: FacilFlowAuditVerification;
+};
+
+export type FacilflowAuditVerifyResponse = FacilflowAuditVerifyResponses[keyof FacilflowAuditVerifyResponses];
+
 export type FacilflowHealthGetData = {
     body?: never;
     path?: never;
@@ -2123,6 +2546,60 @@ export type Flow8SchedulesUpdateResponses = {
 };
 
 export type Flow8SchedulesUpdateResponse = Flow8SchedulesUpdateResponses[keyof Flow8SchedulesUpdateResponses];
+
+export type FacilflowUsersListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Only users with this role.
+         */
+        role?: 'admin' | 'editor' | 'user' | 'viewer';
+        /**
+         * How many to answer at most. More than 200 counts as 200.
+         */
+        limit?: number;
+        /**
+         * How many to skip.
+         */
+        offset?: number;
+    };
+    url: '/api/users';
+};
+
+export type FacilflowUsersListErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowUsersListError = FacilflowUsersListErrors[keyof FacilflowUsersListErrors];
+
+export type FacilflowUsersListResponses = {
+    /**
+     * One page of users
+     */
+    200: FacilFlowUserList;
+};
+
+export type FacilflowUsersListResponse = FacilflowUsersListResponses[keyof FacilflowUsersListResponses];
 
 export type FlowRunnerAccountsListData = {
     body?: never;

@@ -1,3 +1,4 @@
+import { Logger } from '@nestjs/common'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type TestDatabase, testDatabase } from '../../../test/support/database.js'
 import { AuditEntry } from './audit-entry.entity.js'
@@ -11,6 +12,7 @@ let tenant: string
 
 /** Each story has a database of its own, where one tenant has five entries. */
 beforeEach(async () => {
+  Logger.overrideLogger(false)
   database = await testDatabase([AuditEntry])
   trail = await trailUnderTest(database)
   tenant = 'tenant_1'
