@@ -18,6 +18,7 @@ const codes: Record<ErrorKind, string> = {
   rate_limited: 'RATE_LIMITED',
   internal: 'INTERNAL_ERROR',
   not_supported: 'NOT_SUPPORTED',
+  bad_gateway: 'BAD_GATEWAY',
   unavailable: 'UNAVAILABLE',
 }
 

@@ -18,6 +18,7 @@ const codes: Record<ErrorKind, string> = {
   rate_limited: 'rate_limited',
   internal: 'internal_error',
   not_supported: 'not_supported',
+  bad_gateway: 'bad_gateway',
   unavailable: 'unavailable',
 }
 

@@ -12,6 +12,7 @@ import { Schedules0000000000010 } from './0010-schedules.js'
 import { AuditChain0000000000011 } from './0011-audit-chain.js'
 import { LayeredFlows0000000000014 } from './0014-layered-flows.js'
 import { Approvals0000000000015 } from './0015-approvals.js'
+import { Channels0000000000016 } from './0016-channels.js'
 
 /**
  * The one ordered history of the schema. Append only: a migration that has been published is never edited, renamed or moved.
@@ -33,4 +34,5 @@ export const migrations: (new () => MigrationInterface)[] = [
   AuditChain0000000000011,
   LayeredFlows0000000000014,
   Approvals0000000000015,
+  Channels0000000000016,
 ]

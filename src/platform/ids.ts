@@ -17,6 +17,8 @@ export type IdPrefix =
   | 'run'
   | 'engine'
   | 'schedule'
+  | 'channel'
+  | 'route'
   | 'signal'
   | 'audit'
   | 'req'

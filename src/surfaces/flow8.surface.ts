@@ -1,10 +1,21 @@
 import { Module } from '@nestjs/common'
+import { Flow8ChannelRoutesController } from '../modules/channels/channel-routes.controller.js'
+import { Flow8ChannelsController } from '../modules/channels/channels.controller.js'
+import { ChannelsModule } from '../modules/channels/channels.module.js'
+import { Flow8ChannelRequestsController } from '../modules/channels/serving/channel-requests.controller.js'
+import { ChannelSocket } from '../modules/channels/serving/channel-socket.js'
 import { Flow8SchedulesController } from '../modules/schedules/flow8/schedules.controller.js'
 import { SchedulesModule } from '../modules/schedules/schedules.module.js'
 
 /** flow8: flows of layers; plays and their approvals; groups, KV entries, channels, schedules. */
 @Module({
-  imports: [SchedulesModule],
-  controllers: [Flow8SchedulesController],
+  imports: [ChannelsModule, SchedulesModule],
+  controllers: [
+    Flow8ChannelsController,
+    Flow8ChannelRoutesController,
+    Flow8ChannelRequestsController,
+    Flow8SchedulesController,
+  ],
+  providers: [ChannelSocket],
 })
 export class Flow8Surface {}

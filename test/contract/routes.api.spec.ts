@@ -8,6 +8,8 @@ import { type ApiUnderTest, apiUnderTest } from '../support/api.js'
 const PUBLIC = [
   'DocsController.*',
   'FacilFlowHealthController.*',
+  // Channels ask for tokens of their own.
+  'Flow8ChannelRequestsController.*',
   'FlowRunnerAuthController.login',
   'FlwdHealthController.*',
   'ProblemsController.*',

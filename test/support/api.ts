@@ -12,8 +12,8 @@ import { type Answer, mediaType, PublishedSpec } from './published.js'
 
 export const ADMIN = { email: 'admin@example.com', password: 'correct horse battery' }
 
-/** Pages for people, which no document describes. */
-const UNPUBLISHED = /^\/(docs|openapi|problems)(\/|$)/
+/** Pages for people, and paths of channels' own making, which no document describes. */
+const UNPUBLISHED = /^\/(docs|openapi|problems|channels)(\/|$)/
 
 const COVERAGE = new URL('../../coverage/api/', import.meta.url)
 

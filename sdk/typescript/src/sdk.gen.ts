@@ -2,7 +2,7 @@
 
 import { client } from './client.gen.js';
 import type { Client, ClientMeta, Options as Options2, RequestResult, TDataShape } from './client/index.js';
-import type { FacilflowAuditActivityData, FacilflowAuditActivityErrors, FacilflowAuditActivityResponses, FacilflowAuditExportData, FacilflowAuditExportErrors, FacilflowAuditExportResponses, FacilflowAuditLogsData, FacilflowAuditLogsErrors, FacilflowAuditLogsResponses, FacilflowAuditVerifyData, FacilflowAuditVerifyErrors, FacilflowAuditVerifyResponses, FacilflowHealthGetData, FacilflowHealthGetErrors, FacilflowHealthGetResponses, FacilflowSchedulerCreateData, FacilflowSchedulerCreateErrors, FacilflowSchedulerCreateResponses, FacilflowSchedulerDeleteData, FacilflowSchedulerDeleteErrors, FacilflowSchedulerDeleteResponses, FacilflowSchedulerGetData, FacilflowSchedulerGetErrors, FacilflowSchedulerGetResponses, FacilflowSchedulerHistoryData, FacilflowSchedulerHistoryErrors, FacilflowSchedulerHistoryResponses, FacilflowSchedulerListData, FacilflowSchedulerListErrors, FacilflowSchedulerListResponses, FacilflowSchedulerNextData, FacilflowSchedulerNextErrors, FacilflowSchedulerNextResponses, FacilflowSchedulerUpdateData, FacilflowSchedulerUpdateErrors, FacilflowSchedulerUpdateResponses, FacilflowUsersListData, FacilflowUsersListErrors, FacilflowUsersListResponses, Flow8SchedulesCreateData, Flow8SchedulesCreateErrors, Flow8SchedulesCreateResponses, Flow8SchedulesDeleteData, Flow8SchedulesDeleteErrors, Flow8SchedulesDeleteResponses, Flow8SchedulesGetData, Flow8SchedulesGetErrors, Flow8SchedulesGetResponses, Flow8SchedulesListData, Flow8SchedulesListErrors, Flow8SchedulesListResponses, Flow8SchedulesUpdateData, Flow8SchedulesUpdateErrors, Flow8SchedulesUpdateResponses, FlowRunnerAccountsCreateData, FlowRunnerAccountsCreateErrors, FlowRunnerAccountsCreateResponses, FlowRunnerAccountsDeleteData, FlowRunnerAccountsDeleteErrors, FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsGetData, FlowRunnerAccountsGetErrors, FlowRunnerAccountsGetResponses, FlowRunnerAccountsListData, FlowRunnerAccountsListErrors, FlowRunnerAccountsListResponses, FlowRunnerAccountsUpdateData, FlowRunnerAccountsUpdateErrors, FlowRunnerAccountsUpdateResponses, FlowRunnerAuthLoginData, FlowRunnerAuthLoginErrors, FlowRunnerAuthLoginResponses, FlowRunnerAuthLogoutData, FlowRunnerAuthLogoutErrors, FlowRunnerAuthLogoutResponses, FlowRunnerAuthRefreshData, FlowRunnerAuthRefreshErrors, FlowRunnerAuthRefreshResponses, FlowRunnerExecutionsCancelData, FlowRunnerExecutionsCancelErrors, FlowRunnerExecutionsCancelResponses, FlowRunnerExecutionsGetData, FlowRunnerExecutionsGetErrors, FlowRunnerExecutionsGetResponses, FlowRunnerExecutionsListData, FlowRunnerExecutionsListErrors, FlowRunnerExecutionsListResponses, FlowRunnerExecutionsLogsData, FlowRunnerExecutionsLogsErrors, FlowRunnerExecutionsLogsResponses, FlowRunnerExecutionsRedriveData, FlowRunnerExecutionsRedriveErrors, FlowRunnerExecutionsRedriveResponses, FlowRunnerExecutionsReplayData, FlowRunnerExecutionsReplayErrors, FlowRunnerExecutionsReplayResponses, FlowRunnerExecutionsResumeData, FlowRunnerExecutionsResumeErrors, FlowRunnerExecutionsResumeResponses, FlowRunnerFlowsCreateData, FlowRunnerFlowsCreateErrors, FlowRunnerFlowsCreateResponses, FlowRunnerFlowsDeleteData, FlowRunnerFlowsDeleteErrors, FlowRunnerFlowsDeleteResponses, FlowRunnerFlowsGetData, FlowRunnerFlowsGetErrors, FlowRunnerFlowsGetResponses, FlowRunnerFlowsListData, FlowRunnerFlowsListErrors, FlowRunnerFlowsListResponses, FlowRunnerFlowsRunData, FlowRunnerFlowsRunErrors, FlowRunnerFlowsRunResponses, FlowRunnerFlowsUpdateData, FlowRunnerFlowsUpdateErrors, FlowRunnerFlowsUpdateResponses, FlowRunnerSecretsCreateData, FlowRunnerSecretsCreateErrors, FlowRunnerSecretsCreateResponses, FlowRunnerSecretsDeleteData, FlowRunnerSecretsDeleteErrors, FlowRunnerSecretsDeleteResponses, FlowRunnerSecretsListData, FlowRunnerSecretsListErrors, FlowRunnerSecretsListResponses, FlowRunnerSignalsSendData, FlowRunnerSignalsSendErrors, FlowRunnerSignalsSendResponses, FlwdHealthGetData, FlwdHealthGetErrors, FlwdHealthGetResponses, OperationsMetricsGetData, OperationsMetricsGetErrors, OperationsMetricsGetResponses } from './types.gen.js';
+import type { FacilflowAuditActivityData, FacilflowAuditActivityErrors, FacilflowAuditActivityResponses, FacilflowAuditExportData, FacilflowAuditExportErrors, FacilflowAuditExportResponses, FacilflowAuditLogsData, FacilflowAuditLogsErrors, FacilflowAuditLogsResponses, FacilflowAuditVerifyData, FacilflowAuditVerifyErrors, FacilflowAuditVerifyResponses, FacilflowHealthGetData, FacilflowHealthGetErrors, FacilflowHealthGetResponses, FacilflowSchedulerCreateData, FacilflowSchedulerCreateErrors, FacilflowSchedulerCreateResponses, FacilflowSchedulerDeleteData, FacilflowSchedulerDeleteErrors, FacilflowSchedulerDeleteResponses, FacilflowSchedulerGetData, FacilflowSchedulerGetErrors, FacilflowSchedulerGetResponses, FacilflowSchedulerHistoryData, FacilflowSchedulerHistoryErrors, FacilflowSchedulerHistoryResponses, FacilflowSchedulerListData, FacilflowSchedulerListErrors, FacilflowSchedulerListResponses, FacilflowSchedulerNextData, FacilflowSchedulerNextErrors, FacilflowSchedulerNextResponses, FacilflowSchedulerUpdateData, FacilflowSchedulerUpdateErrors, FacilflowSchedulerUpdateResponses, FacilflowUsersListData, FacilflowUsersListErrors, FacilflowUsersListResponses, Flow8ChannelRoutesCreateData, Flow8ChannelRoutesCreateErrors, Flow8ChannelRoutesCreateResponses, Flow8ChannelRoutesDeleteData, Flow8ChannelRoutesDeleteErrors, Flow8ChannelRoutesDeleteResponses, Flow8ChannelRoutesGetData, Flow8ChannelRoutesGetErrors, Flow8ChannelRoutesGetResponses, Flow8ChannelRoutesListData, Flow8ChannelRoutesListErrors, Flow8ChannelRoutesListResponses, Flow8ChannelRoutesUpdateData, Flow8ChannelRoutesUpdateErrors, Flow8ChannelRoutesUpdateResponses, Flow8ChannelsCreateData, Flow8ChannelsCreateErrors, Flow8ChannelsCreateResponses, Flow8ChannelsDeleteData, Flow8ChannelsDeleteErrors, Flow8ChannelsDeleteResponses, Flow8ChannelsGetData, Flow8ChannelsGetErrors, Flow8ChannelsGetResponses, Flow8ChannelsListData, Flow8ChannelsListErrors, Flow8ChannelsListResponses, Flow8ChannelsUpdateData, Flow8ChannelsUpdateErrors, Flow8ChannelsUpdateResponses, Flow8SchedulesCreateData, Flow8SchedulesCreateErrors, Flow8SchedulesCreateResponses, Flow8SchedulesDeleteData, Flow8SchedulesDeleteErrors, Flow8SchedulesDeleteResponses, Flow8SchedulesGetData, Flow8SchedulesGetErrors, Flow8SchedulesGetResponses, Flow8SchedulesListData, Flow8SchedulesListErrors, Flow8SchedulesListResponses, Flow8SchedulesUpdateData, Flow8SchedulesUpdateErrors, Flow8SchedulesUpdateResponses, FlowRunnerAccountsCreateData, FlowRunnerAccountsCreateErrors, FlowRunnerAccountsCreateResponses, FlowRunnerAccountsDeleteData, FlowRunnerAccountsDeleteErrors, FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsGetData, FlowRunnerAccountsGetErrors, FlowRunnerAccountsGetResponses, FlowRunnerAccountsListData, FlowRunnerAccountsListErrors, FlowRunnerAccountsListResponses, FlowRunnerAccountsUpdateData, FlowRunnerAccountsUpdateErrors, FlowRunnerAccountsUpdateResponses, FlowRunnerAuthLoginData, FlowRunnerAuthLoginErrors, FlowRunnerAuthLoginResponses, FlowRunnerAuthLogoutData, FlowRunnerAuthLogoutErrors, FlowRunnerAuthLogoutResponses, FlowRunnerAuthRefreshData, FlowRunnerAuthRefreshErrors, FlowRunnerAuthRefreshResponses, FlowRunnerExecutionsCancelData, FlowRunnerExecutionsCancelErrors, FlowRunnerExecutionsCancelResponses, FlowRunnerExecutionsGetData, FlowRunnerExecutionsGetErrors, FlowRunnerExecutionsGetResponses, FlowRunnerExecutionsListData, FlowRunnerExecutionsListErrors, FlowRunnerExecutionsListResponses, FlowRunnerExecutionsLogsData, FlowRunnerExecutionsLogsErrors, FlowRunnerExecutionsLogsResponses, FlowRunnerExecutionsRedriveData, FlowRunnerExecutionsRedriveErrors, FlowRunnerExecutionsRedriveResponses, FlowRunnerExecutionsReplayData, FlowRunnerExecutionsReplayErrors, FlowRunnerExecutionsReplayResponses, FlowRunnerExecutionsResumeData, FlowRunnerExecutionsResumeErrors, FlowRunnerExecutionsResumeResponses, FlowRunnerFlowsCreateData, FlowRunnerFlowsCreateErrors, FlowRunnerFlowsCreateResponses, FlowRunnerFlowsDeleteData, FlowRunnerFlowsDeleteErrors, FlowRunnerFlowsDeleteResponses, FlowRunnerFlowsGetData, FlowRunnerFlowsGetErrors, FlowRunnerFlowsGetResponses, FlowRunnerFlowsListData, FlowRunnerFlowsListErrors, FlowRunnerFlowsListResponses, FlowRunnerFlowsRunData, FlowRunnerFlowsRunErrors, FlowRunnerFlowsRunResponses, FlowRunnerFlowsUpdateData, FlowRunnerFlowsUpdateErrors, FlowRunnerFlowsUpdateResponses, FlowRunnerSecretsCreateData, FlowRunnerSecretsCreateErrors, FlowRunnerSecretsCreateResponses, FlowRunnerSecretsDeleteData, FlowRunnerSecretsDeleteErrors, FlowRunnerSecretsDeleteResponses, FlowRunnerSecretsListData, FlowRunnerSecretsListErrors, FlowRunnerSecretsListResponses, FlowRunnerSignalsSendData, FlowRunnerSignalsSendErrors, FlowRunnerSignalsSendResponses, FlwdHealthGetData, FlwdHealthGetErrors, FlwdHealthGetResponses, OperationsMetricsGetData, OperationsMetricsGetErrors, OperationsMetricsGetResponses } from './types.gen.js';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -249,6 +249,156 @@ export class Facilflow extends HeyApiClient {
     }
 }
 
+export class Channels extends HeyApiClient {
+    /**
+     * List channels
+     *
+     * The caller's channels with their routes, oldest first.
+     */
+    public list<ThrowOnError extends boolean = false>(options?: Options<Flow8ChannelsListData, ThrowOnError>): RequestResult<Flow8ChannelsListResponses, Flow8ChannelsListErrors, ThrowOnError> {
+        return (options?.client ?? this.client).get<Flow8ChannelsListResponses, Flow8ChannelsListErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/channels',
+            ...options
+        });
+    }
+    
+    /**
+     * Create a channel
+     *
+     * From then on requests to it start the flows of its routes, in the name of the account. A token that is made up is in this answer and in no other.
+     */
+    public create<ThrowOnError extends boolean = false>(options: Options<Flow8ChannelsCreateData, ThrowOnError>): RequestResult<Flow8ChannelsCreateResponses, Flow8ChannelsCreateErrors, ThrowOnError> {
+        return (options.client ?? this.client).post<Flow8ChannelsCreateResponses, Flow8ChannelsCreateErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/channels',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
+     * Delete a channel
+     *
+     * With its routes. Plays that it started go on.
+     */
+    public delete<ThrowOnError extends boolean = false>(options: Options<Flow8ChannelsDeleteData, ThrowOnError>): RequestResult<Flow8ChannelsDeleteResponses, Flow8ChannelsDeleteErrors, ThrowOnError> {
+        return (options.client ?? this.client).delete<Flow8ChannelsDeleteResponses, Flow8ChannelsDeleteErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/channels/{id}',
+            ...options
+        });
+    }
+    
+    /**
+     * Get a channel
+     *
+     * The channel with its routes. Its token is not told.
+     */
+    public get<ThrowOnError extends boolean = false>(options: Options<Flow8ChannelsGetData, ThrowOnError>): RequestResult<Flow8ChannelsGetResponses, Flow8ChannelsGetErrors, ThrowOnError> {
+        return (options.client ?? this.client).get<Flow8ChannelsGetResponses, Flow8ChannelsGetErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/channels/{id}',
+            ...options
+        });
+    }
+    
+    /**
+     * Update a channel
+     *
+     * What is left out stays as it is. A new token ends the old one at once.
+     */
+    public update<ThrowOnError extends boolean = false>(options: Options<Flow8ChannelsUpdateData, ThrowOnError>): RequestResult<Flow8ChannelsUpdateResponses, Flow8ChannelsUpdateErrors, ThrowOnError> {
+        return (options.client ?? this.client).put<Flow8ChannelsUpdateResponses, Flow8ChannelsUpdateErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/channels/{id}',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+}
+
+export class ChannelRoutes extends HeyApiClient {
+    /**
+     * List a channel's routes
+     *
+     * Oldest first.
+     */
+    public list<ThrowOnError extends boolean = false>(options: Options<Flow8ChannelRoutesListData, ThrowOnError>): RequestResult<Flow8ChannelRoutesListResponses, Flow8ChannelRoutesListErrors, ThrowOnError> {
+        return (options.client ?? this.client).get<Flow8ChannelRoutesListResponses, Flow8ChannelRoutesListErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/channels/{id}/routes',
+            ...options
+        });
+    }
+    
+    /**
+     * Add a route
+     *
+     * Refused where the channel has a route of this name, this method and path, or this tool name.
+     */
+    public create<ThrowOnError extends boolean = false>(options: Options<Flow8ChannelRoutesCreateData, ThrowOnError>): RequestResult<Flow8ChannelRoutesCreateResponses, Flow8ChannelRoutesCreateErrors, ThrowOnError> {
+        return (options.client ?? this.client).post<Flow8ChannelRoutesCreateResponses, Flow8ChannelRoutesCreateErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/channels/{id}/routes',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
+     * Delete a route
+     *
+     * Requests to it are answered 404 from then on.
+     */
+    public delete<ThrowOnError extends boolean = false>(options: Options<Flow8ChannelRoutesDeleteData, ThrowOnError>): RequestResult<Flow8ChannelRoutesDeleteResponses, Flow8ChannelRoutesDeleteErrors, ThrowOnError> {
+        return (options.client ?? this.client).delete<Flow8ChannelRoutesDeleteResponses, Flow8ChannelRoutesDeleteErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/channels/{id}/routes/{routeId}',
+            ...options
+        });
+    }
+    
+    /**
+     * Get a route
+     *
+     * One route of the channel.
+     */
+    public get<ThrowOnError extends boolean = false>(options: Options<Flow8ChannelRoutesGetData, ThrowOnError>): RequestResult<Flow8ChannelRoutesGetResponses, Flow8ChannelRoutesGetErrors, ThrowOnError> {
+        return (options.client ?? this.client).get<Flow8ChannelRoutesGetResponses, Flow8ChannelRoutesGetErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/channels/{id}/routes/{routeId}',
+            ...options
+        });
+    }
+    
+    /**
+     * Update a route
+     *
+     * What is left out stays as it is.
+     */
+    public update<ThrowOnError extends boolean = false>(options: Options<Flow8ChannelRoutesUpdateData, ThrowOnError>): RequestResult<Flow8ChannelRoutesUpdateResponses, Flow8ChannelRoutesUpdateErrors, ThrowOnError> {
+        return (options.client ?? this.client).put<Flow8ChannelRoutesUpdateResponses, Flow8ChannelRoutesUpdateErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/channels/{id}/routes/{routeId}',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+}
+
 export class Schedules extends HeyApiClient {
     /**
      * List schedules
@@ -325,6 +475,16 @@ export class Schedules extends HeyApiClient {
 }
 
 export class Flow8 extends HeyApiClient {
+    private _channels?: Channels;
+    get channels(): Channels {
+        return this._channels ??= new Channels({ client: this.client });
+    }
+    
+    private _channelRoutes?: ChannelRoutes;
+    get channelRoutes(): ChannelRoutes {
+        return this._channelRoutes ??= new ChannelRoutes({ client: this.client });
+    }
+    
     private _schedules?: Schedules;
     get schedules(): Schedules {
         return this._schedules ??= new Schedules({ client: this.client });

@@ -475,6 +475,285 @@ export type FacilFlowUserList = {
     total: number;
 };
 
+export type Flow8Channel = {
+    /**
+     * The id.
+     */
+    id: string;
+    /**
+     * The name people know it by.
+     */
+    name: string;
+    /**
+     * What it is spoken to by: requests to `/channels/{id}/…`, a WebSocket at `/channels/{id}`, or MCP over streamable HTTP at `/channels/{id}/mcp`.
+     */
+    kind: 'http' | 'websocket' | 'mcp';
+    /**
+     * `public` is open to everybody; `header_token` asks for the token as `Authorization: Bearer` or `X-Channel-Token`.
+     */
+    authMode: 'public' | 'header_token';
+    /**
+     * A channel that is not enabled answers as if it did not exist.
+     */
+    enabled: boolean;
+    /**
+     * Where it is served.
+     */
+    servedAt: string;
+    /**
+     * Its routes, oldest first.
+     */
+    routes: Array<Flow8ChannelRoute>;
+    /**
+     * The token that was just made up. It is in no other answer.
+     */
+    authToken?: string;
+    /**
+     * When it was made.
+     */
+    createdAt: string;
+    /**
+     * When it, or one of its routes, was changed last.
+     */
+    updatedAt: string;
+};
+
+export type Flow8ChannelChange = {
+    /**
+     * The name people know it by.
+     */
+    name?: string;
+    /**
+     * What it is spoken to by: requests to `/channels/{id}/…`, a WebSocket at `/channels/{id}`, or MCP over streamable HTTP at `/channels/{id}/mcp`.
+     */
+    kind?: 'http' | 'websocket' | 'mcp';
+    /**
+     * `public` is open to everybody; `header_token` asks for the token as `Authorization: Bearer` or `X-Channel-Token`.
+     */
+    authMode?: 'public' | 'header_token';
+    /**
+     * A channel that is not enabled answers as if it did not exist.
+     */
+    enabled?: boolean;
+    /**
+     * All routes that it is to have. Those that are not named are deleted.
+     */
+    routes?: Array<Flow8ListedChannelRoute>;
+};
+
+export type Flow8ChannelPage = {
+    /**
+     * How many there are in all.
+     */
+    total: number;
+    /**
+     * Which page this is, counted from 0.
+     */
+    page: number;
+    /**
+     * How many a page has at most.
+     */
+    size: number;
+    /**
+     * How many pages there are.
+     */
+    pages: number;
+    /**
+     * This page, oldest first.
+     */
+    data: Array<Flow8Channel>;
+};
+
+export type Flow8ChannelRoute = {
+    /**
+     * The id.
+     */
+    id: string;
+    /**
+     * The channel that it belongs to.
+     */
+    channelId: string;
+    /**
+     * The name people know it by, unique in its channel. A WebSocket message names its route by it.
+     */
+    name: string;
+    /**
+     * The HTTP method that it answers. A route of an `http` channel needs one.
+     */
+    httpMethod: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | null;
+    /**
+     * The path below the channel's own, such as `/orders/{id}` or `/orders/:id`. A route of an `http` channel needs one. What is literal wins over a parameter.
+     */
+    path: string | null;
+    /**
+     * The flows that a request starts, each once. Several answer with the list of their results, in this order.
+     */
+    targetFlowIds: Array<string>;
+    /**
+     * `sync` answers with what the flow comes to, `async` at once with the play.
+     */
+    responseMode: 'sync' | 'async';
+    /**
+     * How long a caller waits at most. After that it is answered 202 with the play, which goes on.
+     */
+    timeoutSeconds: number;
+    /**
+     * What MCP clients call it by; made of `name` where it is null.
+     */
+    toolName: string | null;
+    /**
+     * When it was made.
+     */
+    createdAt: string;
+    /**
+     * When it was changed last.
+     */
+    updatedAt: string;
+};
+
+export type Flow8ChannelRouteChange = {
+    /**
+     * The name people know it by, unique in its channel. A WebSocket message names its route by it.
+     */
+    name?: string;
+    /**
+     * The HTTP method that it answers. A route of an `http` channel needs one.
+     */
+    httpMethod?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | null;
+    /**
+     * The path below the channel's own, such as `/orders/{id}` or `/orders/:id`. A route of an `http` channel needs one. What is literal wins over a parameter.
+     */
+    path?: string | null;
+    /**
+     * The flows that a request starts, each once. Several answer with the list of their results, in this order.
+     */
+    targetFlowIds?: Array<string>;
+    /**
+     * `sync` answers with what the flow comes to, `async` at once with the play.
+     */
+    responseMode?: 'sync' | 'async';
+    /**
+     * How long a caller waits at most. After that it is answered 202 with the play, which goes on.
+     */
+    timeoutSeconds?: number;
+    /**
+     * What MCP clients call it by; made of `name` where it is null.
+     */
+    toolName?: string | null;
+};
+
+export type Flow8ChannelRoutePage = {
+    /**
+     * How many there are in all.
+     */
+    total: number;
+    /**
+     * Which page this is, counted from 0.
+     */
+    page: number;
+    /**
+     * How many a page has at most.
+     */
+    size: number;
+    /**
+     * How many pages there are.
+     */
+    pages: number;
+    /**
+     * This page, oldest first.
+     */
+    data: Array<Flow8ChannelRoute>;
+};
+
+export type Flow8ListedChannelRoute = {
+    /**
+     * The name people know it by, unique in its channel. A WebSocket message names its route by it.
+     */
+    name: string;
+    /**
+     * The HTTP method that it answers. A route of an `http` channel needs one.
+     */
+    httpMethod?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | null;
+    /**
+     * The path below the channel's own, such as `/orders/{id}` or `/orders/:id`. A route of an `http` channel needs one. What is literal wins over a parameter.
+     */
+    path?: string | null;
+    /**
+     * The flows that a request starts, each once. Several answer with the list of their results, in this order.
+     */
+    targetFlowIds: Array<string>;
+    /**
+     * `sync` answers with what the flow comes to, `async` at once with the play.
+     */
+    responseMode?: 'sync' | 'async';
+    /**
+     * How long a caller waits at most. After that it is answered 202 with the play, which goes on.
+     */
+    timeoutSeconds?: number;
+    /**
+     * What MCP clients call it by; made of `name` where it is null.
+     */
+    toolName?: string | null;
+    /**
+     * Which of the routes that are there already it takes the place of; without it, it is new.
+     */
+    id?: string;
+};
+
+export type Flow8NewChannel = {
+    /**
+     * The name people know it by.
+     */
+    name: string;
+    /**
+     * What it is spoken to by: requests to `/channels/{id}/…`, a WebSocket at `/channels/{id}`, or MCP over streamable HTTP at `/channels/{id}/mcp`.
+     */
+    kind: 'http' | 'websocket' | 'mcp';
+    /**
+     * `public` is open to everybody; `header_token` asks for the token as `Authorization: Bearer` or `X-Channel-Token`.
+     */
+    authMode?: 'public' | 'header_token';
+    /**
+     * A channel that is not enabled answers as if it did not exist.
+     */
+    enabled?: boolean;
+    /**
+     * Its routes.
+     */
+    routes?: Array<Flow8NewChannelRoute>;
+};
+
+export type Flow8NewChannelRoute = {
+    /**
+     * The name people know it by, unique in its channel. A WebSocket message names its route by it.
+     */
+    name: string;
+    /**
+     * The HTTP method that it answers. A route of an `http` channel needs one.
+     */
+    httpMethod?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | null;
+    /**
+     * The path below the channel's own, such as `/orders/{id}` or `/orders/:id`. A route of an `http` channel needs one. What is literal wins over a parameter.
+     */
+    path?: string | null;
+    /**
+     * The flows that a request starts, each once. Several answer with the list of their results, in this order.
+     */
+    targetFlowIds: Array<string>;
+    /**
+     * `sync` answers with what the flow comes to, `async` at once with the play.
+     */
+    responseMode?: 'sync' | 'async';
+    /**
+     * How long a caller waits at most. After that it is answered 202 with the play, which goes on.
+     */
+    timeoutSeconds?: number;
+    /**
+     * What MCP clients call it by; made of `name` where it is null.
+     */
+    toolName?: string | null;
+};
+
 export type Flow8NewSchedule = {
     /**
      * The name people know it by. Left out, how often it comes.
@@ -1175,7 +1454,7 @@ export type FlowRunnerProblem = {
         /**
          * The kind of error.
          */
-        code: 'invalid_request' | 'unauthorized' | 'forbidden' | 'not_found' | 'method_not_allowed' | 'conflict' | 'gone' | 'precondition_failed' | 'too_large' | 'unsupported_media_type' | 'validation_error' | 'rate_limited' | 'internal_error' | 'not_supported' | 'unavailable';
+        code: 'invalid_request' | 'unauthorized' | 'forbidden' | 'not_found' | 'method_not_allowed' | 'conflict' | 'gone' | 'precondition_failed' | 'too_large' | 'unsupported_media_type' | 'validation_error' | 'rate_limited' | 'internal_error' | 'not_supported' | 'bad_gateway' | 'unavailable';
         /**
          * What went wrong this time.
          */
@@ -1460,6 +1739,60 @@ export type ProblemFault = {
      * The column in that line, from 1.
      */
     column?: number;
+};
+
+export type Flow8ChannelChangeWritable = {
+    /**
+     * The name people know it by.
+     */
+    name?: string;
+    /**
+     * What it is spoken to by: requests to `/channels/{id}/…`, a WebSocket at `/channels/{id}`, or MCP over streamable HTTP at `/channels/{id}/mcp`.
+     */
+    kind?: 'http' | 'websocket' | 'mcp';
+    /**
+     * `public` is open to everybody; `header_token` asks for the token as `Authorization: Bearer` or `X-Channel-Token`.
+     */
+    authMode?: 'public' | 'header_token';
+    /**
+     * A new token; the old one ends at once. Null asks for one that is made up and shown in this answer only.
+     */
+    authToken?: string | null;
+    /**
+     * A channel that is not enabled answers as if it did not exist.
+     */
+    enabled?: boolean;
+    /**
+     * All routes that it is to have. Those that are not named are deleted.
+     */
+    routes?: Array<Flow8ListedChannelRoute>;
+};
+
+export type Flow8NewChannelWritable = {
+    /**
+     * The name people know it by.
+     */
+    name: string;
+    /**
+     * What it is spoken to by: requests to `/channels/{id}/…`, a WebSocket at `/channels/{id}`, or MCP over streamable HTTP at `/channels/{id}/mcp`.
+     */
+    kind: 'http' | 'websocket' | 'mcp';
+    /**
+     * `public` is open to everybody; `header_token` asks for the token as `Authorization: Bearer` or `X-Channel-Token`.
+     */
+    authMode?: 'public' | 'header_token';
+    /**
+     * The token of a `header_token` channel. Left out, one is made up and shown in this answer only.
+     */
+    authToken?: string;
+    /**
+     * A channel that is not enabled answers as if it did not exist.
+     */
+    enabled?: boolean;
+    /**
+     * Its routes.
+     */
+    routes?: Array<Flow8NewChannelRoute>;
 };
 
 export type FlowRunnerAccountChangeWritable = {
@@ -1801,6 +2134,636 @@ export type FacilflowAuditVerifyResponses = {
 };
 
 export type FacilflowAuditVerifyResponse = FacilflowAuditVerifyResponses[keyof FacilflowAuditVerifyResponses];
+
+export type Flow8ChannelsListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Which page, counted from 0.
+         */
+        page?: number;
+        /**
+         * How many to answer at most. More than 100 counts as 100.
+         */
+        size?: number;
+    };
+    url: '/api/channels';
+};
+
+export type Flow8ChannelsListErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8ChannelsListError = Flow8ChannelsListErrors[keyof Flow8ChannelsListErrors];
+
+export type Flow8ChannelsListResponses = {
+    /**
+     * One page of channels
+     */
+    200: Flow8ChannelPage;
+};
+
+export type Flow8ChannelsListResponse = Flow8ChannelsListResponses[keyof Flow8ChannelsListResponses];
+
+export type Flow8ChannelsCreateData = {
+    body: Flow8NewChannelWritable;
+    path?: never;
+    query?: never;
+    url: '/api/channels';
+};
+
+export type Flow8ChannelsCreateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Conflict with the present state.
+     */
+    409: Flow8Problem;
+    /**
+     * The body is too large.
+     */
+    413: Flow8Problem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: Flow8Problem;
+    /**
+     * The request failed validation.
+     */
+    422: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8ChannelsCreateError = Flow8ChannelsCreateErrors[keyof Flow8ChannelsCreateErrors];
+
+export type Flow8ChannelsCreateResponses = {
+    /**
+     * The channel
+     */
+    201: Flow8Channel;
+};
+
+export type Flow8ChannelsCreateResponse = Flow8ChannelsCreateResponses[keyof Flow8ChannelsCreateResponses];
+
+export type Flow8ChannelsDeleteData = {
+    body?: never;
+    headers?: {
+        /**
+         * Entity tags that were read; the request is refused when the thing has changed since. `*` accepts any version.
+         */
+        'If-Match'?: string;
+    };
+    path: {
+        /**
+         * The channel's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/channels/{id}';
+};
+
+export type Flow8ChannelsDeleteErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * The thing has changed.
+     */
+    412: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8ChannelsDeleteError = Flow8ChannelsDeleteErrors[keyof Flow8ChannelsDeleteErrors];
+
+export type Flow8ChannelsDeleteResponses = {
+    /**
+     * The channel is deleted
+     */
+    204: void;
+};
+
+export type Flow8ChannelsDeleteResponse = Flow8ChannelsDeleteResponses[keyof Flow8ChannelsDeleteResponses];
+
+export type Flow8ChannelsGetData = {
+    body?: never;
+    path: {
+        /**
+         * The channel's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/channels/{id}';
+};
+
+export type Flow8ChannelsGetErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8ChannelsGetError = Flow8ChannelsGetErrors[keyof Flow8ChannelsGetErrors];
+
+export type Flow8ChannelsGetResponses = {
+    /**
+     * The channel
+     */
+    200: Flow8Channel;
+};
+
+export type Flow8ChannelsGetResponse = Flow8ChannelsGetResponses[keyof Flow8ChannelsGetResponses];
+
+export type Flow8ChannelsUpdateData = {
+    body?: Flow8ChannelChangeWritable;
+    headers?: {
+        /**
+         * Entity tags that were read; the request is refused when the thing has changed since. `*` accepts any version.
+         */
+        'If-Match'?: string;
+    };
+    path: {
+        /**
+         * The channel's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/channels/{id}';
+};
+
+export type Flow8ChannelsUpdateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Conflict with the present state.
+     */
+    409: Flow8Problem;
+    /**
+     * The thing has changed.
+     */
+    412: Flow8Problem;
+    /**
+     * The body is too large.
+     */
+    413: Flow8Problem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: Flow8Problem;
+    /**
+     * The request failed validation.
+     */
+    422: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8ChannelsUpdateError = Flow8ChannelsUpdateErrors[keyof Flow8ChannelsUpdateErrors];
+
+export type Flow8ChannelsUpdateResponses = {
+    /**
+     * The channel
+     */
+    200: Flow8Channel;
+};
+
+export type Flow8ChannelsUpdateResponse = Flow8ChannelsUpdateResponses[keyof Flow8ChannelsUpdateResponses];
+
+export type Flow8ChannelRoutesListData = {
+    body?: never;
+    path: {
+        /**
+         * The channel's id.
+         */
+        id: string;
+    };
+    query?: {
+        /**
+         * Which page, counted from 0.
+         */
+        page?: number;
+        /**
+         * How many to answer at most. More than 100 counts as 100.
+         */
+        size?: number;
+    };
+    url: '/api/channels/{id}/routes';
+};
+
+export type Flow8ChannelRoutesListErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8ChannelRoutesListError = Flow8ChannelRoutesListErrors[keyof Flow8ChannelRoutesListErrors];
+
+export type Flow8ChannelRoutesListResponses = {
+    /**
+     * One page of routes
+     */
+    200: Flow8ChannelRoutePage;
+};
+
+export type Flow8ChannelRoutesListResponse = Flow8ChannelRoutesListResponses[keyof Flow8ChannelRoutesListResponses];
+
+export type Flow8ChannelRoutesCreateData = {
+    body: Flow8NewChannelRoute;
+    path: {
+        /**
+         * The channel's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/channels/{id}/routes';
+};
+
+export type Flow8ChannelRoutesCreateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Conflict with the present state.
+     */
+    409: Flow8Problem;
+    /**
+     * The body is too large.
+     */
+    413: Flow8Problem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: Flow8Problem;
+    /**
+     * The request failed validation.
+     */
+    422: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8ChannelRoutesCreateError = Flow8ChannelRoutesCreateErrors[keyof Flow8ChannelRoutesCreateErrors];
+
+export type Flow8ChannelRoutesCreateResponses = {
+    /**
+     * The route
+     */
+    201: Flow8ChannelRoute;
+};
+
+export type Flow8ChannelRoutesCreateResponse = Flow8ChannelRoutesCreateResponses[keyof Flow8ChannelRoutesCreateResponses];
+
+export type Flow8ChannelRoutesDeleteData = {
+    body?: never;
+    path: {
+        /**
+         * The channel's id.
+         */
+        id: string;
+        /**
+         * The route's id.
+         */
+        routeId: string;
+    };
+    query?: never;
+    url: '/api/channels/{id}/routes/{routeId}';
+};
+
+export type Flow8ChannelRoutesDeleteErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8ChannelRoutesDeleteError = Flow8ChannelRoutesDeleteErrors[keyof Flow8ChannelRoutesDeleteErrors];
+
+export type Flow8ChannelRoutesDeleteResponses = {
+    /**
+     * The route is deleted
+     */
+    204: void;
+};
+
+export type Flow8ChannelRoutesDeleteResponse = Flow8ChannelRoutesDeleteResponses[keyof Flow8ChannelRoutesDeleteResponses];
+
+export type Flow8ChannelRoutesGetData = {
+    body?: never;
+    path: {
+        /**
+         * The channel's id.
+         */
+        id: string;
+        /**
+         * The route's id.
+         */
+        routeId: string;
+    };
+    query?: never;
+    url: '/api/channels/{id}/routes/{routeId}';
+};
+
+export type Flow8ChannelRoutesGetErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8ChannelRoutesGetError = Flow8ChannelRoutesGetErrors[keyof Flow8ChannelRoutesGetErrors];
+
+export type Flow8ChannelRoutesGetResponses = {
+    /**
+     * The route
+     */
+    200: Flow8ChannelRoute;
+};
+
+export type Flow8ChannelRoutesGetResponse = Flow8ChannelRoutesGetResponses[keyof Flow8ChannelRoutesGetResponses];
+
+export type Flow8ChannelRoutesUpdateData = {
+    body?: Flow8ChannelRouteChange;
+    headers?: {
+        /**
+         * Entity tags that were read; the request is refused when the thing has changed since. `*` accepts any version.
+         */
+        'If-Match'?: string;
+    };
+    path: {
+        /**
+         * The channel's id.
+         */
+        id: string;
+        /**
+         * The route's id.
+         */
+        routeId: string;
+    };
+    query?: never;
+    url: '/api/channels/{id}/routes/{routeId}';
+};
+
+export type Flow8ChannelRoutesUpdateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Conflict with the present state.
+     */
+    409: Flow8Problem;
+    /**
+     * The thing has changed.
+     */
+    412: Flow8Problem;
+    /**
+     * The body is too large.
+     */
+    413: Flow8Problem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: Flow8Problem;
+    /**
+     * The request failed validation.
+     */
+    422: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8ChannelRoutesUpdateError = Flow8ChannelRoutesUpdateErrors[keyof Flow8ChannelRoutesUpdateErrors];
+
+export type Flow8ChannelRoutesUpdateResponses = {
+    /**
+     * The route
+     */
+    200: Flow8ChannelRoute;
+};
+
+export type Flow8ChannelRoutesUpdateResponse = Flow8ChannelRoutesUpdateResponses[keyof Flow8ChannelRoutesUpdateResponses];
 
 export type FacilflowHealthGetData = {
     body?: never;

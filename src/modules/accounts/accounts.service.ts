@@ -115,6 +115,7 @@ export class AccountsService {
       const owned = await this.dependents.of(tx, id)
       if (owned.length > 0) throw new AccountInUse(owned)
       await endSessions(tx, id)
+      await this.dependents.remove(tx, id)
       await tx.query('delete from secret where account_id = $1', [id])
       await tx.update(Account, { id }, { name: '', email: '', passwordHash: '', deletedAt: this.clock.now() })
       await this.record(tx, caller, 'account.delete', account, { before: audited(account) })

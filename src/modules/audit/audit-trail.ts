@@ -20,11 +20,14 @@ export interface Audited {
   after?: JsonObject
 }
 
+/** Who did what a statement of the caller's own tells of. What acts in an account's name, such as a channel, has an id and no e-mail. */
+export type AuditActor = Audited['actor'] & { accountId: string }
+
 /** An entry that a statement of the caller's own writes, with the change that it tells of. It has to say just this. */
 export interface AuditNote {
   id: AuditId
   actorId: string
-  actorEmail: string
+  actorEmail?: string
   ip?: string
   requestId?: string
 }
@@ -78,7 +81,7 @@ export class AuditTrail {
   }
 
   /** For an entry that another statement writes: the journal's, of a run that somebody starts. It holds nothing secret. */
-  note(actor: Required<Audited['actor']>, audited: Omit<Audited, 'actor'>): AuditNote {
+  note(actor: AuditActor, audited: Omit<Audited, 'actor'>): AuditNote {
     const { ip, requestId } = requestContext() ?? {}
     return { id: this.sign({ actor, ...audited }), actorId: actor.accountId, actorEmail: actor.email, ip, requestId }
   }

@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common'
 import { InjectDataSource } from '@nestjs/typeorm'
-import { DataSource, type EntityManager } from 'typeorm'
+import { DataSource, type EntityManager, In, IsNull } from 'typeorm'
 import { type StepTypes, stepTypesOf } from '../../definitions/flowrunner/index.js'
 import type { Graph } from '../../engine/graph.js'
 import { StepRegistry } from '../../engine/step.js'
@@ -238,6 +238,15 @@ export class FlowsService {
     const [labelled] = await this.sql.query<{ number: number }>(LABELLED, [id, version])
     if (!labelled) throw new FlowVersionNotFound(id, version)
     return { id, revision: labelled.number }
+  }
+
+  /** Those of these flows that are the account's and not deleted. */
+  ofAccount(owner: { accountId: string }, ids: readonly string[]): Promise<Flow[]> {
+    return this.database.getRepository(Flow).findBy({
+      id: In([...new Set(ids)]),
+      accountId: owner.accountId,
+      deletedAt: IsNull(),
+    })
   }
 
   /** A revision as the engine runs it. Throws `RevisionUnusable` when it can never be run. */

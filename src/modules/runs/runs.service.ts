@@ -7,9 +7,11 @@ import { CLOCK, type Clock } from '../../platform/clock/clock.js'
 import { crashPoint } from '../../platform/crash-point/crash-point.js'
 import { newId } from '../../platform/ids.js'
 import type { Json } from '../../platform/json.js'
-import { AuditTrail } from '../audit/audit-trail.js'
+import { type AuditActor, AuditTrail } from '../audit/audit-trail.js'
 import { FlowsService } from '../flows/flows.service.js'
 import { placementIn } from './dispatch/run-placement.js'
+import { type RunEnd, RunEvents } from './events/run-events.js'
+import type { RunTrigger } from './journal/records.js'
 import { retriedOnDeadlock } from './lineage/deadlocks.js'
 import { LineageQueries } from './lineage/lineage.queries.js'
 import { requestHashOf } from './request-hash.js'
@@ -26,6 +28,25 @@ export interface AcceptedRun {
   createdAt: Date
 }
 
+/** Whose a run is. */
+export type RunOwner = Pick<Principal, 'tenantId' | 'accountId'>
+
+/** A run that is to start on behalf of its account. */
+export interface StartFor {
+  trigger: RunTrigger
+  /** What starts it, such as a channel by its id. */
+  actorId: string
+  flowId: string
+  input: Json
+  idempotencyKey?: string
+  /** What has to be the same where the key is; the input unless said. */
+  sameRequest?: Json
+}
+
+interface Start extends Omit<StartFor, 'actorId'> {
+  actor: AuditActor
+}
+
 /** Runs as callers see them: started, read, listed, cancelled. A run is its account's own. */
 @Injectable()
 export class RunsService {
@@ -35,41 +56,32 @@ export class RunsService {
     private readonly queries: RunsQueries,
     private readonly lineage: LineageQueries,
     private readonly signals: SignalsService,
+    private readonly events: RunEvents,
     private readonly audit: AuditTrail,
     @InjectDataSource() private readonly database: DataSource,
     @Inject(CLOCK) private readonly clock: Clock,
   ) {}
 
   /** Durable when it resolves. The same key for the same flow gives the first run again. */
-  async accept(caller: Principal, flowId: string, input: Json, idempotencyKey?: string): Promise<AcceptedRun> {
-    const flow = await this.flows.runnable(caller, flowId)
-    const requestHash = idempotencyKey === undefined ? undefined : requestHashOf(input)
-    const id = newId('run')
-    const accepted = await this.engine.accept({
-      id,
-      tenantId: caller.tenantId,
-      accountId: caller.accountId,
-      flowId,
-      revision: flow.revision,
-      trigger: 'api',
-      input,
-      ...(await placementIn(this.flows, flowId, flow.revision, input)),
-      idempotencyKey,
-      requestHash,
-      createdAt: this.clock.now(),
-      audit: this.audit.note(caller, {
-        action: 'run.start',
-        resource: ['run', id],
-        after: { flowId, revision: flow.revision },
-      }),
-    })
-    if (accepted.state) return { id: accepted.id, flowId, state: accepted.state, createdAt: accepted.createdAt }
-    if (accepted.requestHash !== requestHash) throw new IdempotencyKeyReused()
-    return await this.summary(caller, accepted.id)
+  accept(caller: Principal, flowId: string, input: Json, idempotencyKey?: string): Promise<AcceptedRun> {
+    return this.begin(caller, { trigger: 'api', actor: caller, flowId, input, idempotencyKey })
+  }
+
+  /**
+   * Starts a run that its account did not ask for itself, such as a channel's: it is the account's all the same. The audit trail names
+   * `actorId`.
+   */
+  acceptFor(owner: RunOwner, { actorId, ...start }: StartFor): Promise<AcceptedRun> {
+    return this.begin(owner, { ...start, actor: { tenantId: owner.tenantId, accountId: actorId } })
+  }
+
+  /** How a run ends that was started or found before; undefined when `signal` aborts first. Nothing is asked while nothing happens. */
+  ended(id: string, signal: AbortSignal): Promise<RunEnd | undefined> {
+    return this.events.end(id, signal)
   }
 
   /** A run without its values. */
-  async summary(caller: Principal, id: string): Promise<RunSummary> {
+  async summary(caller: Pick<RunOwner, 'accountId'>, id: string): Promise<RunSummary> {
     const run = await this.queries.findSummary(caller.accountId, id)
     if (!run) throw new RunNotFound(id)
     return run
@@ -130,5 +142,33 @@ export class RunsService {
     )
     crashPoint('cancel')
     await this.engine.cancelled(cancelled)
+  }
+
+  private async begin(owner: RunOwner, start: Start): Promise<AcceptedRun> {
+    const { flowId, input, trigger, actor, idempotencyKey, sameRequest = input } = start
+    const flow = await this.flows.runnable(owner, flowId)
+    const requestHash = idempotencyKey === undefined ? undefined : requestHashOf(sameRequest)
+    const id = newId('run')
+    const accepted = await this.engine.accept({
+      id,
+      tenantId: owner.tenantId,
+      accountId: owner.accountId,
+      flowId,
+      revision: flow.revision,
+      trigger,
+      input,
+      ...(await placementIn(this.flows, flowId, flow.revision, input)),
+      idempotencyKey,
+      requestHash,
+      createdAt: this.clock.now(),
+      audit: this.audit.note(actor, {
+        action: 'run.start',
+        resource: ['run', id],
+        after: { flowId, revision: flow.revision },
+      }),
+    })
+    if (accepted.state) return { id: accepted.id, flowId, state: accepted.state, createdAt: accepted.createdAt }
+    if (accepted.requestHash !== requestHash) throw new IdempotencyKeyReused()
+    return await this.summary(owner, accepted.id)
   }
 }

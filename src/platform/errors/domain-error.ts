@@ -1,3 +1,5 @@
+import type { JsonObject } from '../json.js'
+
 /** What went wrong, independent of any transport. One table in `platform/http` maps each kind to a status. */
 export type ErrorKind =
   | 'invalid' // the request cannot be understood: 400
@@ -14,6 +16,7 @@ export type ErrorKind =
   | 'rate_limited' // 429
   | 'internal' // 500
   | 'not_supported' // not offered here: 501
+  | 'bad_gateway' // what was started for the caller has failed: 502
   | 'unavailable' // for now: 503
 
 /** One fault of a request, pointed at by a JSON pointer into the body (RFC 6901, as a URI fragment). */
@@ -38,6 +41,8 @@ export interface DomainErrorOptions {
   retryAfter?: number
   /** The resource's noun, such as `flow`: surfaces with codes per resource spell `FLOW_NOT_FOUND` from it. */
   resource?: string
+  /** Members of its problem document that only this type has (RFC 9457, section 3.2). */
+  members?: JsonObject
   cause?: unknown
 }
 
@@ -49,6 +54,7 @@ export class DomainError extends Error {
   readonly faults: readonly Fault[]
   readonly retryAfter?: number
   readonly resource?: string
+  readonly members?: JsonObject
 
   constructor(
     readonly kind: ErrorKind,
@@ -62,5 +68,6 @@ export class DomainError extends Error {
     this.faults = options.faults ?? []
     this.retryAfter = options.retryAfter
     this.resource = options.resource
+    this.members = options.members
   }
 }

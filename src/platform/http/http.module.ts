@@ -26,6 +26,6 @@ import { InputPipe } from './validation.pipe.js'
     { provide: APP_FILTER, useClass: ProblemFilter },
     { provide: APP_INTERCEPTOR, useClass: AnswerHeadersInterceptor },
   ],
-  exports: [RateLimitGuard],
+  exports: [RateLimitGuard, RateCounter],
 })
 export class HttpModule {}

@@ -23,7 +23,7 @@ export function jsonBody(limit: number): RequestHandler {
 }
 
 /** What the parser found wrong, before Nest makes something of its own of it. Nothing of the body is quoted. */
-function refusal(error: { type?: string; limit?: number }): DomainError {
+export function refusal(error: { type?: string; limit?: number }): DomainError {
   switch (error.type) {
     case 'entity.too.large':
       return new BodyTooLarge(error.limit ?? 0)
@@ -38,7 +38,7 @@ function refusal(error: { type?: string; limit?: number }): DomainError {
 }
 
 /** PostgreSQL's text and jsonb cannot hold U+0000, in whatever member it comes; so the body as a whole is looked through once. */
-function inspect(body: unknown): void {
+export function inspect(body: unknown): void {
   const pending: { value: unknown; pointer: string; depth: number }[] = [{ value: body, pointer: '#', depth: 0 }]
   for (let next = pending.pop(); next; next = pending.pop()) {
     const { value, pointer, depth } = next

@@ -33,7 +33,8 @@ export class ProblemFilter implements ExceptionFilter {
     const dialect = surface ? this.dialects.of(surface) : this.dialects.at(instance)
     const status = (dialect ?? { status: plainStatus }).status(error.kind)
     const requestId = context?.requestId ?? ''
-    if (status >= 500) this.logger.error({ err: error.cause ?? error, requestId }, error.title)
+    if (status >= 500 && error.kind !== 'bad_gateway')
+      this.logger.error({ err: error.cause ?? error, requestId }, error.title)
     // The stream's own error spelling failed, or the answer broke off: nothing sane can be added to it.
     if (response.headersSent) return void response.destroy()
     await this.tell(error, status, request)

@@ -33,6 +33,7 @@ export function plainProblem(error: DomainError, occurrence: Occurrence): JsonOb
     instance: occurrence.instance,
     requestId: occurrence.requestId,
     ...(error.faults.length > 0 && { errors: error.faults.map(spelled) }),
+    ...error.members,
   }
 }
 

@@ -6,6 +6,12 @@ import { type Allowance, RateCounter } from './rate-limit.js'
 import { RateLimited } from './refusals.js'
 
 const COUNTED = Symbol('counted')
+const COUNTS_ITSELF = Symbol('counts itself')
+
+/** Requests to this controller count against something that only its handlers know. They call `count`. */
+export function CountsItself(): ClassDecorator {
+  return (target) => Reflect.defineMetadata(COUNTS_ITSELF, true, target)
+}
 
 /**
  * Counts each request once: against its principal, or its address where it has none. It stands behind the guard that knows the
@@ -16,17 +22,18 @@ export class RateLimitGuard implements CanActivate {
   constructor(private readonly counter: RateCounter) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
+    if (Reflect.getMetadata(COUNTS_ITSELF, context.getClass())) return true
     const http = context.switchToHttp()
     await this.count(http.getRequest(), http.getResponse())
     return true
   }
 
-  /** Throws `RateLimited` when the request is one too many. Sets the headers in any case. */
-  async count(request: Request & { [COUNTED]?: true }, response: Response): Promise<void> {
+  /** Throws `RateLimited` when the request is one too many. Sets the headers in any case. `against` names what is no principal. */
+  async count(request: Request & { [COUNTED]?: true }, response: Response, against?: string): Promise<void> {
     if (request[COUNTED] || isMachine(request)) return
     request[COUNTED] = true
     const principal = principalIn(request)
-    const allowance = await this.counter.hit(principal ? principal.accountId : `address ${request.ip}`)
+    const allowance = await this.counter.hit(against ?? (principal ? principal.accountId : `address ${request.ip}`))
     if (allowance) announce(allowance, response)
   }
 }

@@ -18,6 +18,9 @@ export interface Route {
   readonly consumes?: readonly string[]
 }
 
+/** What a handler of `@All` answers. OPTIONS is answered before. */
+const ALL = ['GET', 'PUT', 'POST', 'DELETE', 'PATCH'] as const
+
 type Controllers = ReturnType<DiscoveryService['getControllers']>
 
 interface Branch {
@@ -58,14 +61,16 @@ export class RouteTable {
       const method = Reflect.getMetadata(METHOD_METADATA, handler) as RequestMethod | undefined
       if (method === undefined) continue
       const route = {
-        method: RequestMethod[method] as string,
         surface: surfaceOf(controller)?.surface,
         action: actionOf(handler, name, surfaceOf(controller)),
         consumes: consumesOf(controller, name, handler),
       }
+      const methods = method === RequestMethod.ALL ? ALL : [RequestMethod[method] as string]
       for (const prefix of prefixes) {
-        for (const path of [Reflect.getMetadata(PATH_METADATA, handler)].flat() as string[])
-          this.add(`${prefix}/${path}`, { ...route, template: templateOf(`${prefix}/${path}`) })
+        for (const path of [Reflect.getMetadata(PATH_METADATA, handler)].flat() as string[]) {
+          const template = templateOf(`${prefix}/${path}`)
+          for (const method of methods) this.add(`${prefix}/${path}`, { ...route, method, template })
+        }
       }
     }
   }

@@ -16,5 +16,6 @@ export const statusOfKind: Record<ErrorKind, number> = {
   rate_limited: 429,
   internal: 500,
   not_supported: 501,
+  bad_gateway: 502,
   unavailable: 503,
 }

@@ -6,17 +6,29 @@ const MAX_BEHIND = 1_048_576
 /** A reader that does not take in what waits for it within this time is dropped, so that it never holds memory for long. */
 const PATIENCE_MS = 10_000
 const PING_MS = 30_000
+/** Messages that are taken in before somebody asks for them; what comes then waits in the network. */
+const MAX_UNREAD = 16
 
 /** Close codes: 44xx as HTTP's 4xx. */
 export const CLOSE = { done: 1000, goingAway: 1001, tooSlow: 1013, unauthorized: 4401, forbidden: 4403, notFound: 4404 }
 
-/** One WebSocket connection that the server tells things: JSON out, liveness checked, slow readers dropped. */
+/**
+ * One WebSocket connection that the server tells things: JSON out, liveness checked, slow readers dropped. What comes in is passed over
+ * unless the path was made to `listen`; then it waits to be asked for by `messages`.
+ */
 export class LiveSocket {
   private readonly controller = new AbortController()
   private alive = true
   private readonly heartbeat: NodeJS.Timeout
 
-  constructor(private readonly socket: WebSocket) {
+  private readonly unread: string[] = []
+  private heard = () => {}
+
+  constructor(
+    private readonly socket: WebSocket,
+    listens = false,
+  ) {
+    if (listens) socket.on('message', (data) => this.hear(String(data)))
     this.heartbeat = setInterval(() => this.beat(), PING_MS)
     socket.on('pong', () => {
       this.alive = true
@@ -25,6 +37,7 @@ export class LiveSocket {
     socket.on('close', () => {
       clearInterval(this.heartbeat)
       this.controller.abort()
+      this.heard()
     })
   }
 
@@ -43,6 +56,19 @@ export class LiveSocket {
     clearTimeout(late)
   }
 
+  /** What the client says, one text after another, until the connection is gone. Who takes them slowly slows the client down. */
+  async *messages(): AsyncGenerator<string> {
+    while (!this.gone.aborted) {
+      const message = this.unread.shift()
+      if (this.unread.length < MAX_UNREAD && this.socket.isPaused) this.socket.resume()
+      if (message !== undefined) yield message
+      else
+        await new Promise<void>((resolve) => {
+          this.heard = resolve
+        })
+    }
+  }
+
   close(code: number, reason: string): void {
     this.socket.close(code, reason)
   }
@@ -53,14 +79,22 @@ export class LiveSocket {
     this.close(code, String(problem.detail ?? problem.title ?? '').slice(0, 120))
   }
 
+  private hear(message: string): void {
+    this.unread.push(message)
+    if (this.unread.length >= MAX_UNREAD) this.socket.pause()
+    this.heard()
+  }
+
   private drop(): void {
     this.controller.abort()
+    this.heard()
     this.socket.close(CLOSE.tooSlow, 'reading too slowly')
     this.socket.terminate()
   }
 
   private beat(): void {
-    if (!this.alive) {
+    // While it is not read, its pongs are not either.
+    if (!this.alive && !this.socket.isPaused) {
       this.socket.terminate()
       return
     }

@@ -86,6 +86,72 @@ describe('a WebSocket path', () => {
   })
 })
 
+describe('a path that listens', () => {
+  it('gets what clients say in order, also what they said before it asked', async () => {
+    const heard: string[] = []
+    sockets.route(
+      '/ws/talk',
+      async (socket) => {
+        await new Promise((resolve) => setImmediate(resolve))
+        for await (const message of socket.messages()) {
+          heard.push(message)
+          if (message === 'bye') socket.close(1000, 'bye')
+        }
+        heard.push('gone')
+      },
+      100,
+    )
+    const client = open('/ws/talk')
+    await once(client, 'open')
+    for (let number = 0; number < 50; number++) client.send(String(number))
+    client.send('bye')
+    expect((await once(client, 'close'))[0]).toBe(1000)
+    await vi.waitFor(() => expect(heard).toEqual([...Array(50).keys()].map(String).concat('bye', 'gone')))
+  })
+
+  it('slows down who says more than it takes, and lets nobody go for that', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    let take = () => {}
+    const taken = new Promise<void>((resolve) => {
+      take = resolve
+    })
+    let live: LiveSocket | undefined
+    let heard = 0
+    sockets.route(
+      '/ws/talk',
+      async (socket) => {
+        live = socket
+        await taken
+        for await (const _ of socket.messages()) heard++
+      },
+      1_000_000,
+    )
+    const client = open('/ws/talk')
+    await once(client, 'open')
+    for (let number = 0; number < 100; number++) client.send('x'.repeat(500_000))
+    await settled(() => client.bufferedAmount)
+    expect(client.bufferedAmount).toBeGreaterThan(0)
+    for (let round = 0; round < 3; round++) vi.advanceTimersByTime(30_000)
+    expect(live?.gone.aborted).toBe(false)
+    take()
+    await vi.waitFor(() => expect(heard).toBe(100), { timeout: 10_000 })
+  })
+
+  it('has a limit of its own, and cuts off who says more at once', async () => {
+    sockets.route(
+      '/ws/talk',
+      async (socket) => {
+        for await (const message of socket.messages()) expect(message).toBe('nothing')
+      },
+      10,
+    )
+    const client = open('/ws/talk')
+    await once(client, 'open')
+    client.send('x'.repeat(11))
+    expect((await once(client, 'close'))[0]).toBe(1009)
+  })
+})
+
 describe('a connection', () => {
   it('tells what is sent in order, and its end aborts the work for it', async () => {
     const { live, client } = await connected()

@@ -2,7 +2,7 @@ import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { type BeforeApplicationShutdown, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common'
 import { HttpAdapterHost } from '@nestjs/core'
-import { WebSocketServer } from 'ws'
+import { type WebSocket, WebSocketServer } from 'ws'
 import { CLOSE, LiveSocket } from './live-socket.js'
 
 /** A WebSocket's opening request, read. */
@@ -17,10 +17,18 @@ export interface Opening {
 
 export type SocketHandler = (socket: LiveSocket, opening: Opening) => Promise<void>
 
+interface SocketRoute {
+  pattern: RegExp
+  names: string[]
+  handle: SocketHandler
+  listens: boolean
+  server: WebSocketServer
+}
+
 /** Node takes this as an option of `createServer`, and keeps it in the property of that name; Nest makes the server without it. */
 type UpgradableServer = Server & { shouldUpgradeCallback?: (request: IncomingMessage) => boolean }
 
-/** What clients may send on a connection that only listens. */
+/** What clients may send where nobody listens to them. */
 const MAX_INCOMING = 4_096
 /** How long clients may take to say goodbye when the server stops. */
 const FAREWELL_MS = 1_000
@@ -29,15 +37,22 @@ const FAREWELL_MS = 1_000
 @Injectable()
 export class SocketServer implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly logger = new Logger(SocketServer.name)
-  private readonly routes: { pattern: RegExp; names: string[]; handle: SocketHandler }[] = []
-  private readonly sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_INCOMING, perMessageDeflate: false })
+  private readonly routes: SocketRoute[] = []
+  private readonly telling = serverFor(MAX_INCOMING)
+  private readonly servers = [this.telling]
 
   constructor(private readonly adapter: HttpAdapterHost) {}
 
-  /** `path` has Nest's `:id` for parameters, such as `/ws/executions/:id`. */
-  route(path: string, handle: SocketHandler): void {
+  /**
+   * `path` has Nest's `:id` for parameters, such as `/ws/executions/:id`. `listenBytes` is for paths whose handlers read what clients say:
+   * the largest message, beyond which the connection is closed with 1009.
+   */
+  route(path: string, handle: SocketHandler, listenBytes?: number): void {
     const names = [...path.matchAll(/:(\w+)/g)].map((match) => match[1] as string)
-    this.routes.push({ pattern: new RegExp(`^${path.replace(/:\w+/g, '([^/]+)')}$`), names, handle })
+    const listens = listenBytes !== undefined
+    const server = listens ? serverFor(listenBytes) : this.telling
+    if (listens) this.servers.push(server)
+    this.routes.push({ pattern: new RegExp(`^${path.replace(/:\w+/g, '([^/]+)')}$`), names, handle, listens, server })
   }
 
   onApplicationBootstrap(): void {
@@ -50,13 +65,19 @@ export class SocketServer implements OnApplicationBootstrap, BeforeApplicationSh
 
   /** Before the port closes, which waits for every connection. A client that does not answer the close is cut off. */
   async beforeApplicationShutdown(): Promise<void> {
-    const closed = new Promise<void>((resolve) => this.sockets.close(() => resolve()))
-    for (const client of this.sockets.clients) client.close(CLOSE.goingAway, 'the server is stopping')
+    const closed = Promise.all(
+      this.servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
+    )
+    for (const client of this.clients()) client.close(CLOSE.goingAway, 'the server is stopping')
     const cutOff = setTimeout(() => {
-      for (const client of this.sockets.clients) client.terminate()
+      for (const client of this.clients()) client.terminate()
     }, FAREWELL_MS)
     await closed
     clearTimeout(cutOff)
+  }
+
+  private clients(): WebSocket[] {
+    return this.servers.flatMap(({ clients }) => [...clients])
   }
 
   private upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -65,27 +86,28 @@ export class SocketServer implements OnApplicationBootstrap, BeforeApplicationSh
       refuse(socket, 404)
       return
     }
-    this.sockets.handleUpgrade(request, socket, head, (connection) => {
-      const live = new LiveSocket(connection)
-      opening.handle(live, opening.opening).catch((error: unknown) => {
+    const { server, listens, handle } = opening.route
+    server.handleUpgrade(request, socket, head, (connection) => {
+      const live = new LiveSocket(connection, listens)
+      handle(live, opening.opening).catch((error: unknown) => {
         this.logger.error({ err: error, path: opening.opening.path }, 'a WebSocket ended with an error of ours')
         live.close(1011, 'internal error')
       })
     })
   }
 
-  private read(request: IncomingMessage): { opening: Opening; handle: SocketHandler } | undefined {
+  private read(request: IncomingMessage): { opening: Opening; route: SocketRoute } | undefined {
     try {
       const url = new URL(request.url ?? '/', 'http://localhost')
-      for (const { pattern, names, handle } of this.routes) {
-        const match = pattern.exec(url.pathname)
+      for (const route of this.routes) {
+        const match = route.pattern.exec(url.pathname)
         if (!match) continue
         const params = Object.fromEntries(
-          names.map((name, index) => [name, decodeURIComponent(match[index + 1] ?? '')]),
+          route.names.map((name, index) => [name, decodeURIComponent(match[index + 1] ?? '')]),
         )
         const address = request.socket.remoteAddress ?? ''
         return {
-          handle,
+          route,
           opening: { path: url.pathname, params, query: url.searchParams, headers: request.headers, address },
         }
       }
@@ -94,6 +116,10 @@ export class SocketServer implements OnApplicationBootstrap, BeforeApplicationSh
     }
     return undefined
   }
+}
+
+function serverFor(maxPayload: number): WebSocketServer {
+  return new WebSocketServer({ noServer: true, maxPayload, perMessageDeflate: false })
 }
 
 function refuse(socket: Duplex, status: number): void {

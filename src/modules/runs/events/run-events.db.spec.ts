@@ -198,6 +198,43 @@ describe('following a run', () => {
   })
 })
 
+describe('the end of a run', () => {
+  const never = new AbortController().signal
+
+  it('is told as soon as it is there, here and in another process, whatever happened before', async () => {
+    const id = await newRun()
+    const [here, elsewhere] = [new RunEvents(database.sql, await hints()), new RunEvents(database.sql, await hints())]
+    const ends = [here, elsewhere].map((events) => events.end(id, never))
+    await vi.waitUntil(() => here.watched(id) && elsewhere.watched(id))
+    await write(id, logs(1, 300))
+    here.published(id)
+    await end(id, 'completed', { result: { ok: true } })
+    here.published(id)
+    expect(await Promise.all(ends)).toEqual(Array(2).fill({ state: 'completed', result: { ok: true } }))
+    expect([here.watchers, elsewhere.watchers]).toEqual([0, 0])
+  })
+
+  it('that is there already is told at once, with its reason', async () => {
+    const id = await newRun()
+    await end(id, 'failed', { error: { message: 'no' } })
+    const events = new RunEvents(database.sql, await hints())
+    expect(await events.end(id, never)).toEqual({ state: 'failed', error: { message: 'no' } })
+  })
+
+  it('is not waited for longer than is asked, nor where there is no run', async () => {
+    const id = await newRun()
+    const events = new RunEvents(database.sql, await hints())
+    const stop = new AbortController()
+    const waiting = events.end(id, stop.signal)
+    await vi.waitUntil(() => events.watchers === 1)
+    stop.abort()
+    expect(await waiting).toBeUndefined()
+    expect(await events.end(id, stop.signal)).toBeUndefined()
+    expect(await events.end(newId('run'), never)).toBeUndefined()
+    expect(events.watchers).toBe(0)
+  })
+})
+
 /** Those of one process. */
 async function hints(): Promise<Hints> {
   const hints = new Hints([new PostgresHints(database.sql)])

@@ -5,7 +5,7 @@ import { Hints } from '../../../platform/hints/hints.js'
 import type { Json, JsonObject } from '../../../platform/json.js'
 import type { StoredEvent } from '../journal/records.js'
 import { RUN_HINT } from '../run-hints.js'
-import { isFinal, type RunState } from '../run-state.js'
+import { type FinalState, isFinal, type RunState } from '../run-state.js'
 import { fullValue, RunValues } from '../values/run-values.js'
 import { type Standing, WatchedRuns } from './watched-runs.js'
 
@@ -14,6 +14,15 @@ export type WatchedEvent =
   | (StoredEvent & { result?: Json })
   | { seq: number; type: 'ended'; at: string; state: RunState; result?: JsonObject; error?: JsonObject }
 
+/** How a run has ended. */
+export interface RunEnd {
+  state: FinalState
+  result?: JsonObject
+  error?: JsonObject
+}
+
+/** Behind the last event of any run: a look from here brings none. */
+const BEYOND = 2_000_000_000
 /** What one look brings of a run: chunks of up to 100 events each, and about this many characters of them. */
 const CHUNKS = 20
 const CHUNK_CHARS = 1024 * 1024
@@ -147,6 +156,26 @@ export class RunEvents {
         }
         if (!signal.aborted) await watcher.change()
       }
+    } finally {
+      watcher.leave()
+      signal.removeEventListener('abort', leave)
+    }
+  }
+
+  /** How a run ends, as soon as that is durable, whoever runs it; undefined when `signal` aborts before, or the run is gone. */
+  async end(runId: string, signal: AbortSignal): Promise<RunEnd | undefined> {
+    const watcher = this.watchedRuns.watch(runId)
+    const leave = () => watcher.leave()
+    signal.addEventListener('abort', leave, { once: true })
+    try {
+      while (!signal.aborted) {
+        watcher.expect()
+        const [look] = await this.looks.rowsOf(`${BEYOND} ${runId}`)
+        if (!look) return undefined
+        if (isFinal(look.state)) return { ...(await this.ending(look)), state: look.state }
+        if (!signal.aborted) await watcher.change()
+      }
+      return undefined
     } finally {
       watcher.leave()
       signal.removeEventListener('abort', leave)

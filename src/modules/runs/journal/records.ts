@@ -28,7 +28,7 @@ export interface NewRun {
   audit?: AuditNote
 }
 
-export type RunTrigger = 'api' | 'schedule'
+export type RunTrigger = 'api' | 'schedule' | 'channel'
 
 /** The run that an accept stands for: the new one, or the earlier one with the same idempotency key. */
 export interface Accepted {
