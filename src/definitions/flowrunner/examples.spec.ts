@@ -70,7 +70,7 @@ nodes:
       '7:15 /nodes/start/params/method type',
       '8:16 /nodes/start/params/timeout format',
       '9:15 /nodes/start/params/colour unknown_parameter',
-      '14:5 /nodes/pause/params/duration required',
+      '14:13 /nodes/pause/params one_of',
       '20:11 /nodes/choose/params/conditions/1/action required',
     ])
   })

@@ -164,6 +164,11 @@ describe('bombs', () => {
     expect(outcome(text)).toMatchObject({ error: expect.stringContaining('inside each other') })
   })
 
+  test('many variables are found as fast as few', () => {
+    const declared = Array.from({ length: 40_000 }, (_, at) => `{{$v${at}:=1}}`).join('')
+    timed(() => parseTemplate(`{{$a:=1}}${declared}${'{{$a}}'.repeat(40_000)}`))
+  })
+
   test('long texts parse in time in proportion', () => {
     const texts = [
       '{{ 1 }}',

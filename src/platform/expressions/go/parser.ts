@@ -49,8 +49,9 @@ type End = 'end' | 'else' | undefined
 class Parser {
   private readonly mentions: Mention[] = []
   private readonly calls: string[] = []
-  /** What is declared where the parser stands, innermost last. */
-  private readonly declared: { name: string; slot: number }[] = []
+  /** What is declared where the parser stands, in order, and the slots of each name, innermost last. */
+  private readonly declared: string[] = []
+  private readonly slotsOf = new Map<string, number[]>()
   private slots = 0
   private usesClock = false
   private part = 0
@@ -125,7 +126,7 @@ class Parser {
     if (kind === 'range') this.ranges--
     const otherwise = end === 'else' ? this.otherwise(kind, from) : []
     if (end === undefined) throw this.fault(`'${kind}' without its 'end'`, from)
-    this.declared.length = scope
+    this.leave(scope)
     this.depth--
     return { kind, pipe, body, otherwise }
   }
@@ -141,7 +142,7 @@ class Parser {
     this.close()
     const scope = this.declared.length
     const { nodes, end } = this.nodes()
-    this.declared.length = scope
+    this.leave(scope)
     if (end === 'else') throw this.fault("a second 'else'", this.action.from)
     if (end === undefined) throw this.fault(`'${kind}' without its 'end'`, from)
     return nodes
@@ -174,14 +175,26 @@ class Parser {
     if (name === '$') throw this.fault("'$' is the whole: give the variable a name", at)
     if (this.host.variables?.has(name)) throw this.fault(`${quoted(name)} has a meaning already`, at)
     const slot = this.slots++
-    this.declared.push({ name, slot })
+    const known = this.slotsOf.get(name)
+    if (known) known.push(slot)
+    else this.slotsOf.set(name, [slot])
+    this.declared.push(name)
     return slot
   }
 
+  /** Forgets what was declared since. */
+  private leave(scope: number): void {
+    while (this.declared.length > scope) this.slotsOf.get(this.declared.pop() as string)?.pop()
+  }
+
+  private slotOf(name: string): number | undefined {
+    return this.slotsOf.get(name)?.at(-1)
+  }
+
   private assigned({ text: name, at }: Token): number {
-    const known = this.declared.findLast((one) => one.name === name)
-    if (!known) throw this.fault(`${quoted(name)} is not declared: write ${name} := …`, at)
-    return known.slot
+    const slot = this.slotOf(name)
+    if (slot === undefined) throw this.fault(`${quoted(name)} is not declared: write ${name} := …`, at)
+    return slot
   }
 
   private command(): Command {
@@ -245,8 +258,8 @@ class Parser {
       this.checkDot(at, true)
       return { kind: 'path', root: { kind: 'whole' }, steps, at }
     }
-    const declared = this.declared.findLast((one) => one.name === name)
-    if (declared) return { kind: 'path', root: { kind: 'slot', slot: declared.slot }, steps, at }
+    const slot = this.slotOf(name)
+    if (slot !== undefined) return { kind: 'path', root: { kind: 'slot', slot }, steps, at }
     const call = `${name}.${steps[0] ?? ''}`
     if (this.host.functions?.has(call)) {
       if (steps.length > 1) throw this.fault(`${quoted(call)} is a function: put its call in parentheses`, at)
