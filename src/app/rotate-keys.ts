@@ -1,6 +1,8 @@
 import 'reflect-metadata'
 import { DataSource } from 'typeorm'
 import { sealedAuditKey } from '../modules/audit/audit-key.js'
+import { sealedEntries } from '../modules/kv/kv-place.js'
+import { sealEntries } from '../modules/kv/seal-entries.js'
 import { sealedSecrets } from '../modules/secrets/sealed-secrets.js'
 import { configOrExit } from '../platform/config/config.js'
 import { rotateKeys } from '../platform/crypto/rotate-keys.js'
@@ -10,7 +12,7 @@ import { DatabaseServer } from '../platform/database/database-server.js'
 import { EmbeddedPostgresError } from '../platform/database/embedded-error.js'
 
 /**
- * `npm run keys:rotate`: seals every secret under the first key of ENCRYPTION_KEY, whichever of the others it is under. Afterwards
+ * `npm run keys:rotate`: seals every secret and every key-value entry under the first key of ENCRYPTION_KEY, whichever of the others it is under. Afterwards
  * the others can be left out. Processes may run meanwhile, if they have been started with the same keys.
  */
 async function rotate(): Promise<void> {
@@ -20,7 +22,12 @@ async function rotate(): Promise<void> {
   try {
     await database.initialize()
     const sealer = new Sealer(config)
-    for await (const { table, resealed } of rotateKeys(database, sealer, [sealedSecrets, sealedAuditKey])) {
+    await sealEntries(database, sealer)
+    for await (const { table, resealed } of rotateKeys(database, sealer, [
+      sealedSecrets,
+      sealedEntries,
+      sealedAuditKey,
+    ])) {
       console.log(`${table}: ${resealed} sealed anew under the key ${sealer.currentKeyId}`)
     }
   } finally {

@@ -21,6 +21,8 @@ export type IdPrefix =
   | 'route'
   | 'signal'
   | 'audit'
+  | 'group'
+  | 'kv'
   | 'req'
 
 /** A new opaque id such as `run_01HX…`: a ULID behind its prefix, so that ids sort by the time of their making. */

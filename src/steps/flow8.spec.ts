@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { JsonSchema } from '../platform/json.js'
 import { coreSteps } from './core.js'
 import { externalSteps } from './external.js'
+import { InMemoryFlowKeyValues } from './flow-key-values.fake.js'
 import { InMemoryFlowSchedules } from './flow-schedules.fake.js'
 import { flow8Steps } from './flow8.js'
 import { FORMATS } from './formats.js'
@@ -10,7 +11,7 @@ import { InMemoryKeyValues } from './key-value-store.fake.js'
 import { loopbackOutbound } from './loopback.fake.js'
 import { checkParams } from './params.js'
 
-const types = flow8Steps({ outbound: loopbackOutbound })
+const types = flow8Steps({ outbound: loopbackOutbound, flowKeyValues: new InMemoryFlowKeyValues() })
 
 const ajv = new Ajv2020({ strict: true, allowUnionTypes: true, strictRequired: false })
 for (const [name, { test }] of Object.entries(FORMATS)) ajv.addFormat(name, { type: 'string', validate: test })
@@ -39,6 +40,9 @@ it('offers the documented modules, each with what a crash may do to it', () => {
     ['url-encode', 'data', 'pure'],
     ['url-decode', 'data', 'pure'],
     ['regex', 'data', 'pure'],
+    ['kv-get', 'kv', 'pure'],
+    ['kv-set', 'kv', 'transactional'],
+    ['kv-append', 'kv', 'transactional'],
   ])
 })
 

@@ -5,16 +5,20 @@ import { databases } from './flow8/database.js'
 import { encodings } from './flow8/encoding.js'
 import { enumeration } from './flow8/enumeration.js'
 import { iterator } from './flow8/iterator.js'
+import { kvSteps } from './flow8/kv.js'
 import { regex } from './flow8/regex.js'
 import { router } from './flow8/router.js'
 import { type SendMailPorts, sendMail } from './flow8/send-mail.js'
 import { subflow } from './flow8/subflow.js'
 import { variables } from './flow8/variables.js'
+import type { FlowKeyValues } from './ports.js'
 
-export type Flow8StepPorts = SendMailPorts
+export interface Flow8StepPorts extends SendMailPorts {
+  flowKeyValues: FlowKeyValues
+}
 
 /** The modules of flow8's documentation, under their names there. Flows of every language may use them. */
-export function flow8Steps({ outbound, mailRelay }: Flow8StepPorts): StepType[] {
+export function flow8Steps({ outbound, flowKeyValues, mailRelay }: Flow8StepPorts): StepType[] {
   return [
     router(),
     iterator(),
@@ -27,5 +31,6 @@ export function flow8Steps({ outbound, mailRelay }: Flow8StepPorts): StepType[] 
     variables(),
     ...encodings(),
     regex(),
+    ...kvSteps(flowKeyValues),
   ]
 }

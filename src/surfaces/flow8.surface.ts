@@ -4,16 +4,22 @@ import { Flow8ChannelsController } from '../modules/channels/channels.controller
 import { ChannelsModule } from '../modules/channels/channels.module.js'
 import { Flow8ChannelRequestsController } from '../modules/channels/serving/channel-requests.controller.js'
 import { ChannelSocket } from '../modules/channels/serving/channel-socket.js'
+import { Flow8GroupsController } from '../modules/groups/flow8/groups.controller.js'
+import { GroupsModule } from '../modules/groups/groups.module.js'
+import { Flow8KvController } from '../modules/kv/flow8/kv.controller.js'
+import { KvEntriesModule } from '../modules/kv/kv-entries.module.js'
 import { Flow8SchedulesController } from '../modules/schedules/flow8/schedules.controller.js'
 import { SchedulesModule } from '../modules/schedules/schedules.module.js'
 
 /** flow8: flows of layers; plays and their approvals; groups, KV entries, channels, schedules. */
 @Module({
-  imports: [ChannelsModule, SchedulesModule],
+  imports: [ChannelsModule, GroupsModule, KvEntriesModule, SchedulesModule],
   controllers: [
     Flow8ChannelsController,
     Flow8ChannelRoutesController,
     Flow8ChannelRequestsController,
+    Flow8GroupsController,
+    Flow8KvController,
     Flow8SchedulesController,
   ],
   providers: [ChannelSocket],

@@ -1,5 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { type KvRow, opened, ROW } from '../../src/modules/kv/kv-entries.js'
+import { readConfig } from '../../src/platform/config/config.js'
+import { Sealer } from '../../src/platform/crypto/sealer.js'
 import { readLog } from './append-log.js'
 import type { Cluster } from './cluster/cluster.js'
 import type { EffectEntry } from './effect-server.js'
@@ -100,11 +103,10 @@ export async function readRecord(
   }
 }
 
-async function counted({ postgres }: Cluster): Promise<number> {
-  const [row] = await postgres.query<{ sum: string | null }>(
-    `select sum((value #>> '{}')::integer) as sum from kv_entry where key like 'counter-%'`,
-  )
-  return Number(row?.sum ?? 0)
+async function counted({ folder, postgres }: Cluster): Promise<number> {
+  const sealer = new Sealer(readConfig({ NODE_ENV: 'test', DATA_DIR: join(folder, 'data') }))
+  const rows = await postgres.query<KvRow>(`select ${ROW} from kv_entry where key like 'counter-%'`)
+  return rows.reduce((sum, row) => sum + Number(opened(row, sealer).value), 0)
 }
 
 async function brokenEvents({ postgres }: Cluster): Promise<string[]> {

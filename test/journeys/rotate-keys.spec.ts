@@ -2,6 +2,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { sealOf } from '../../src/modules/kv/kv-place.js'
 import { placeOfSecret } from '../../src/modules/secrets/sealed-secrets.js'
 import { type Sealed, Sealer } from '../../src/platform/crypto/sealer.js'
 import { testConfig } from '../support/config.js'
@@ -10,6 +11,9 @@ import { runFromSource } from '../support/process.js'
 
 const OLD = `old:${'0d'.repeat(32)}`
 const NEW = `new:${'4e'.repeat(32)}`
+/** An entry's place, and one that is as it was before entries were sealed. */
+const ENTRY = { accountId: 'account_1', scope: 'global', scopeKey: '', key: 'cursor' } as const
+const PLAIN = { ...ENTRY, key: 'plain' }
 const program = fileURLToPath(new URL('../../src/app/rotate-keys.ts', import.meta.url))
 let database: TestDatabase
 
@@ -28,6 +32,13 @@ beforeAll(async () => {
       sealed,
     ])
   }
+  const { keyId, sealed } = sealer.seal('{"page":2}', sealOf(ENTRY))
+  await database.dataSource.query(
+    `insert into kv_entry (id, tenant_id, account_id, scope, scope_key, key, key_id, sealed, created_at)
+     values ('kv_1', 'default', 'account_1', 'global', '', 'cursor', $1, $2, now()),
+       ('kv_2', 'default', 'account_1', 'global', '', 'plain', '', $3, now())`,
+    [keyId, sealed, Buffer.from('"old"')],
+  )
 })
 
 afterAll(() => database.drop())
@@ -55,15 +66,23 @@ it('leaves all as it is, and says so, where a key is missing', async () => {
   expect((await secrets()).map(({ keyId }) => keyId)).toEqual(['old', 'old'])
 })
 
-it('seals every secret under the new key, so that the old one can go', async () => {
+it('seals every secret and every key-value entry under the new key, so that the old one can go', async () => {
   const { code, output, errors } = await rotate(`${NEW},${OLD}`)
   expect({ code, output, errors }).toEqual({
     code: 0,
-    output: 'secret: 2 sealed anew under the key new\n',
+    output:
+      'secret: 2 sealed anew under the key new\nkv_entry: 1 sealed anew under the key new\naudit_key: 0 sealed anew under the key new\n',
     errors: '',
   })
   const sealer = new Sealer(testConfig({ ENCRYPTION_KEY: NEW }))
   const values = (await secrets()).map(({ key, ...sealed }) => sealer.open(sealed, placeOfSecret('account_1', key)))
   expect(values).toEqual(['value of FIRST', 'value of SECOND'])
-  expect((await rotate(NEW)).output).toBe('secret: 0 sealed anew under the key new\n')
+  const entries = await database.dataSource.query('select key_id as "keyId", sealed from kv_entry order by id')
+  expect(entries.map((row: Sealed, index: number) => sealer.open(row, sealOf(index === 0 ? ENTRY : PLAIN)))).toEqual([
+    '{"page":2}',
+    '"old"',
+  ])
+  expect((await rotate(NEW)).output).toBe(
+    'secret: 0 sealed anew under the key new\nkv_entry: 0 sealed anew under the key new\naudit_key: 0 sealed anew under the key new\n',
+  )
 })

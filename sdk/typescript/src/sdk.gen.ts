@@ -2,7 +2,7 @@
 
 import { client } from './client.gen.js';
 import type { Client, ClientMeta, Options as Options2, RequestResult, TDataShape } from './client/index.js';
-import type { FacilflowAuditActivityData, FacilflowAuditActivityErrors, FacilflowAuditActivityResponses, FacilflowAuditExportData, FacilflowAuditExportErrors, FacilflowAuditExportResponses, FacilflowAuditLogsData, FacilflowAuditLogsErrors, FacilflowAuditLogsResponses, FacilflowAuditVerifyData, FacilflowAuditVerifyErrors, FacilflowAuditVerifyResponses, FacilflowHealthGetData, FacilflowHealthGetErrors, FacilflowHealthGetResponses, FacilflowSchedulerCreateData, FacilflowSchedulerCreateErrors, FacilflowSchedulerCreateResponses, FacilflowSchedulerDeleteData, FacilflowSchedulerDeleteErrors, FacilflowSchedulerDeleteResponses, FacilflowSchedulerGetData, FacilflowSchedulerGetErrors, FacilflowSchedulerGetResponses, FacilflowSchedulerHistoryData, FacilflowSchedulerHistoryErrors, FacilflowSchedulerHistoryResponses, FacilflowSchedulerListData, FacilflowSchedulerListErrors, FacilflowSchedulerListResponses, FacilflowSchedulerNextData, FacilflowSchedulerNextErrors, FacilflowSchedulerNextResponses, FacilflowSchedulerUpdateData, FacilflowSchedulerUpdateErrors, FacilflowSchedulerUpdateResponses, FacilflowUsersListData, FacilflowUsersListErrors, FacilflowUsersListResponses, Flow8ChannelRoutesCreateData, Flow8ChannelRoutesCreateErrors, Flow8ChannelRoutesCreateResponses, Flow8ChannelRoutesDeleteData, Flow8ChannelRoutesDeleteErrors, Flow8ChannelRoutesDeleteResponses, Flow8ChannelRoutesGetData, Flow8ChannelRoutesGetErrors, Flow8ChannelRoutesGetResponses, Flow8ChannelRoutesListData, Flow8ChannelRoutesListErrors, Flow8ChannelRoutesListResponses, Flow8ChannelRoutesUpdateData, Flow8ChannelRoutesUpdateErrors, Flow8ChannelRoutesUpdateResponses, Flow8ChannelsCreateData, Flow8ChannelsCreateErrors, Flow8ChannelsCreateResponses, Flow8ChannelsDeleteData, Flow8ChannelsDeleteErrors, Flow8ChannelsDeleteResponses, Flow8ChannelsGetData, Flow8ChannelsGetErrors, Flow8ChannelsGetResponses, Flow8ChannelsListData, Flow8ChannelsListErrors, Flow8ChannelsListResponses, Flow8ChannelsUpdateData, Flow8ChannelsUpdateErrors, Flow8ChannelsUpdateResponses, Flow8SchedulesCreateData, Flow8SchedulesCreateErrors, Flow8SchedulesCreateResponses, Flow8SchedulesDeleteData, Flow8SchedulesDeleteErrors, Flow8SchedulesDeleteResponses, Flow8SchedulesGetData, Flow8SchedulesGetErrors, Flow8SchedulesGetResponses, Flow8SchedulesListData, Flow8SchedulesListErrors, Flow8SchedulesListResponses, Flow8SchedulesUpdateData, Flow8SchedulesUpdateErrors, Flow8SchedulesUpdateResponses, FlowRunnerAccountsCreateData, FlowRunnerAccountsCreateErrors, FlowRunnerAccountsCreateResponses, FlowRunnerAccountsDeleteData, FlowRunnerAccountsDeleteErrors, FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsGetData, FlowRunnerAccountsGetErrors, FlowRunnerAccountsGetResponses, FlowRunnerAccountsListData, FlowRunnerAccountsListErrors, FlowRunnerAccountsListResponses, FlowRunnerAccountsUpdateData, FlowRunnerAccountsUpdateErrors, FlowRunnerAccountsUpdateResponses, FlowRunnerAuthLoginData, FlowRunnerAuthLoginErrors, FlowRunnerAuthLoginResponses, FlowRunnerAuthLogoutData, FlowRunnerAuthLogoutErrors, FlowRunnerAuthLogoutResponses, FlowRunnerAuthRefreshData, FlowRunnerAuthRefreshErrors, FlowRunnerAuthRefreshResponses, FlowRunnerExecutionsCancelData, FlowRunnerExecutionsCancelErrors, FlowRunnerExecutionsCancelResponses, FlowRunnerExecutionsGetData, FlowRunnerExecutionsGetErrors, FlowRunnerExecutionsGetResponses, FlowRunnerExecutionsListData, FlowRunnerExecutionsListErrors, FlowRunnerExecutionsListResponses, FlowRunnerExecutionsLogsData, FlowRunnerExecutionsLogsErrors, FlowRunnerExecutionsLogsResponses, FlowRunnerExecutionsRedriveData, FlowRunnerExecutionsRedriveErrors, FlowRunnerExecutionsRedriveResponses, FlowRunnerExecutionsReplayData, FlowRunnerExecutionsReplayErrors, FlowRunnerExecutionsReplayResponses, FlowRunnerExecutionsResumeData, FlowRunnerExecutionsResumeErrors, FlowRunnerExecutionsResumeResponses, FlowRunnerFlowsCreateData, FlowRunnerFlowsCreateErrors, FlowRunnerFlowsCreateResponses, FlowRunnerFlowsDeleteData, FlowRunnerFlowsDeleteErrors, FlowRunnerFlowsDeleteResponses, FlowRunnerFlowsGetData, FlowRunnerFlowsGetErrors, FlowRunnerFlowsGetResponses, FlowRunnerFlowsListData, FlowRunnerFlowsListErrors, FlowRunnerFlowsListResponses, FlowRunnerFlowsRunData, FlowRunnerFlowsRunErrors, FlowRunnerFlowsRunResponses, FlowRunnerFlowsUpdateData, FlowRunnerFlowsUpdateErrors, FlowRunnerFlowsUpdateResponses, FlowRunnerSecretsCreateData, FlowRunnerSecretsCreateErrors, FlowRunnerSecretsCreateResponses, FlowRunnerSecretsDeleteData, FlowRunnerSecretsDeleteErrors, FlowRunnerSecretsDeleteResponses, FlowRunnerSecretsListData, FlowRunnerSecretsListErrors, FlowRunnerSecretsListResponses, FlowRunnerSignalsSendData, FlowRunnerSignalsSendErrors, FlowRunnerSignalsSendResponses, FlwdHealthGetData, FlwdHealthGetErrors, FlwdHealthGetResponses, OperationsMetricsGetData, OperationsMetricsGetErrors, OperationsMetricsGetResponses } from './types.gen.js';
+import type { FacilflowAuditActivityData, FacilflowAuditActivityErrors, FacilflowAuditActivityResponses, FacilflowAuditExportData, FacilflowAuditExportErrors, FacilflowAuditExportResponses, FacilflowAuditLogsData, FacilflowAuditLogsErrors, FacilflowAuditLogsResponses, FacilflowAuditVerifyData, FacilflowAuditVerifyErrors, FacilflowAuditVerifyResponses, FacilflowHealthGetData, FacilflowHealthGetErrors, FacilflowHealthGetResponses, FacilflowSchedulerCreateData, FacilflowSchedulerCreateErrors, FacilflowSchedulerCreateResponses, FacilflowSchedulerDeleteData, FacilflowSchedulerDeleteErrors, FacilflowSchedulerDeleteResponses, FacilflowSchedulerGetData, FacilflowSchedulerGetErrors, FacilflowSchedulerGetResponses, FacilflowSchedulerHistoryData, FacilflowSchedulerHistoryErrors, FacilflowSchedulerHistoryResponses, FacilflowSchedulerListData, FacilflowSchedulerListErrors, FacilflowSchedulerListResponses, FacilflowSchedulerNextData, FacilflowSchedulerNextErrors, FacilflowSchedulerNextResponses, FacilflowSchedulerUpdateData, FacilflowSchedulerUpdateErrors, FacilflowSchedulerUpdateResponses, FacilflowUsersListData, FacilflowUsersListErrors, FacilflowUsersListResponses, Flow8ChannelRoutesCreateData, Flow8ChannelRoutesCreateErrors, Flow8ChannelRoutesCreateResponses, Flow8ChannelRoutesDeleteData, Flow8ChannelRoutesDeleteErrors, Flow8ChannelRoutesDeleteResponses, Flow8ChannelRoutesGetData, Flow8ChannelRoutesGetErrors, Flow8ChannelRoutesGetResponses, Flow8ChannelRoutesListData, Flow8ChannelRoutesListErrors, Flow8ChannelRoutesListResponses, Flow8ChannelRoutesUpdateData, Flow8ChannelRoutesUpdateErrors, Flow8ChannelRoutesUpdateResponses, Flow8ChannelsCreateData, Flow8ChannelsCreateErrors, Flow8ChannelsCreateResponses, Flow8ChannelsDeleteData, Flow8ChannelsDeleteErrors, Flow8ChannelsDeleteResponses, Flow8ChannelsGetData, Flow8ChannelsGetErrors, Flow8ChannelsGetResponses, Flow8ChannelsListData, Flow8ChannelsListErrors, Flow8ChannelsListResponses, Flow8ChannelsUpdateData, Flow8ChannelsUpdateErrors, Flow8ChannelsUpdateResponses, Flow8GroupsCreateData, Flow8GroupsCreateErrors, Flow8GroupsCreateResponses, Flow8GroupsDeleteData, Flow8GroupsDeleteErrors, Flow8GroupsDeleteResponses, Flow8GroupsGetData, Flow8GroupsGetErrors, Flow8GroupsGetResponses, Flow8GroupsListData, Flow8GroupsListErrors, Flow8GroupsListResponses, Flow8GroupsUpdateData, Flow8GroupsUpdateErrors, Flow8GroupsUpdateResponses, Flow8KvDeleteData, Flow8KvDeleteErrors, Flow8KvDeleteResponses, Flow8KvGetData, Flow8KvGetErrors, Flow8KvGetResponses, Flow8KvListData, Flow8KvListErrors, Flow8KvListResponses, Flow8KvSetData, Flow8KvSetErrors, Flow8KvSetResponses, Flow8SchedulesCreateData, Flow8SchedulesCreateErrors, Flow8SchedulesCreateResponses, Flow8SchedulesDeleteData, Flow8SchedulesDeleteErrors, Flow8SchedulesDeleteResponses, Flow8SchedulesGetData, Flow8SchedulesGetErrors, Flow8SchedulesGetResponses, Flow8SchedulesListData, Flow8SchedulesListErrors, Flow8SchedulesListResponses, Flow8SchedulesUpdateData, Flow8SchedulesUpdateErrors, Flow8SchedulesUpdateResponses, FlowRunnerAccountsCreateData, FlowRunnerAccountsCreateErrors, FlowRunnerAccountsCreateResponses, FlowRunnerAccountsDeleteData, FlowRunnerAccountsDeleteErrors, FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsGetData, FlowRunnerAccountsGetErrors, FlowRunnerAccountsGetResponses, FlowRunnerAccountsListData, FlowRunnerAccountsListErrors, FlowRunnerAccountsListResponses, FlowRunnerAccountsUpdateData, FlowRunnerAccountsUpdateErrors, FlowRunnerAccountsUpdateResponses, FlowRunnerAuthLoginData, FlowRunnerAuthLoginErrors, FlowRunnerAuthLoginResponses, FlowRunnerAuthLogoutData, FlowRunnerAuthLogoutErrors, FlowRunnerAuthLogoutResponses, FlowRunnerAuthRefreshData, FlowRunnerAuthRefreshErrors, FlowRunnerAuthRefreshResponses, FlowRunnerExecutionsCancelData, FlowRunnerExecutionsCancelErrors, FlowRunnerExecutionsCancelResponses, FlowRunnerExecutionsGetData, FlowRunnerExecutionsGetErrors, FlowRunnerExecutionsGetResponses, FlowRunnerExecutionsListData, FlowRunnerExecutionsListErrors, FlowRunnerExecutionsListResponses, FlowRunnerExecutionsLogsData, FlowRunnerExecutionsLogsErrors, FlowRunnerExecutionsLogsResponses, FlowRunnerExecutionsRedriveData, FlowRunnerExecutionsRedriveErrors, FlowRunnerExecutionsRedriveResponses, FlowRunnerExecutionsReplayData, FlowRunnerExecutionsReplayErrors, FlowRunnerExecutionsReplayResponses, FlowRunnerExecutionsResumeData, FlowRunnerExecutionsResumeErrors, FlowRunnerExecutionsResumeResponses, FlowRunnerFlowsCreateData, FlowRunnerFlowsCreateErrors, FlowRunnerFlowsCreateResponses, FlowRunnerFlowsDeleteData, FlowRunnerFlowsDeleteErrors, FlowRunnerFlowsDeleteResponses, FlowRunnerFlowsGetData, FlowRunnerFlowsGetErrors, FlowRunnerFlowsGetResponses, FlowRunnerFlowsListData, FlowRunnerFlowsListErrors, FlowRunnerFlowsListResponses, FlowRunnerFlowsRunData, FlowRunnerFlowsRunErrors, FlowRunnerFlowsRunResponses, FlowRunnerFlowsUpdateData, FlowRunnerFlowsUpdateErrors, FlowRunnerFlowsUpdateResponses, FlowRunnerSecretsCreateData, FlowRunnerSecretsCreateErrors, FlowRunnerSecretsCreateResponses, FlowRunnerSecretsDeleteData, FlowRunnerSecretsDeleteErrors, FlowRunnerSecretsDeleteResponses, FlowRunnerSecretsListData, FlowRunnerSecretsListErrors, FlowRunnerSecretsListResponses, FlowRunnerSignalsSendData, FlowRunnerSignalsSendErrors, FlowRunnerSignalsSendResponses, FlwdHealthGetData, FlwdHealthGetErrors, FlwdHealthGetResponses, OperationsMetricsGetData, OperationsMetricsGetErrors, OperationsMetricsGetResponses } from './types.gen.js';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -399,6 +399,139 @@ export class ChannelRoutes extends HeyApiClient {
     }
 }
 
+export class Groups extends HeyApiClient {
+    /**
+     * List groups
+     *
+     * The caller's groups of flows, by their index and then by name.
+     */
+    public list<ThrowOnError extends boolean = false>(options?: Options<Flow8GroupsListData, ThrowOnError>): RequestResult<Flow8GroupsListResponses, Flow8GroupsListErrors, ThrowOnError> {
+        return (options?.client ?? this.client).get<Flow8GroupsListResponses, Flow8GroupsListErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/groups',
+            ...options
+        });
+    }
+    
+    /**
+     * Create a group
+     *
+     * Its name must be free, and its members accounts of the same company.
+     */
+    public create<ThrowOnError extends boolean = false>(options: Options<Flow8GroupsCreateData, ThrowOnError>): RequestResult<Flow8GroupsCreateResponses, Flow8GroupsCreateErrors, ThrowOnError> {
+        return (options.client ?? this.client).post<Flow8GroupsCreateResponses, Flow8GroupsCreateErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/groups',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
+     * Delete a group
+     *
+     * Refused while flows are in it: they would read other key-value entries without it. Its own entries go with it.
+     */
+    public delete<ThrowOnError extends boolean = false>(options: Options<Flow8GroupsDeleteData, ThrowOnError>): RequestResult<Flow8GroupsDeleteResponses, Flow8GroupsDeleteErrors, ThrowOnError> {
+        return (options.client ?? this.client).delete<Flow8GroupsDeleteResponses, Flow8GroupsDeleteErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/groups/{id}',
+            ...options
+        });
+    }
+    
+    /**
+     * Get a group
+     *
+     * The group with its members.
+     */
+    public get<ThrowOnError extends boolean = false>(options: Options<Flow8GroupsGetData, ThrowOnError>): RequestResult<Flow8GroupsGetResponses, Flow8GroupsGetErrors, ThrowOnError> {
+        return (options.client ?? this.client).get<Flow8GroupsGetResponses, Flow8GroupsGetErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/groups/{id}',
+            ...options
+        });
+    }
+    
+    /**
+     * Update a group
+     *
+     * What is left out stays as it is.
+     */
+    public update<ThrowOnError extends boolean = false>(options: Options<Flow8GroupsUpdateData, ThrowOnError>): RequestResult<Flow8GroupsUpdateResponses, Flow8GroupsUpdateErrors, ThrowOnError> {
+        return (options.client ?? this.client).put<Flow8GroupsUpdateResponses, Flow8GroupsUpdateErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/groups/{id}',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+}
+
+export class Kv extends HeyApiClient {
+    /**
+     * List KV entries
+     *
+     * The caller's entries by scope, `scopeKey` and key. Values of secrets, and those above 64 KiB, are left out.
+     */
+    public list<ThrowOnError extends boolean = false>(options?: Options<Flow8KvListData, ThrowOnError>): RequestResult<Flow8KvListResponses, Flow8KvListErrors, ThrowOnError> {
+        return (options?.client ?? this.client).get<Flow8KvListResponses, Flow8KvListErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/kv',
+            ...options
+        });
+    }
+    
+    /**
+     * Set a KV value
+     *
+     * An entry that is there already gets the new value, its time to live included; the answer is then 200. With `version` or `If-Match` only the version that was read is replaced (409 and 412 otherwise); with `version` 0 or `If-None-Match: *` nothing is.
+     */
+    public set<ThrowOnError extends boolean = false>(options: Options<Flow8KvSetData, ThrowOnError>): RequestResult<Flow8KvSetResponses, Flow8KvSetErrors, ThrowOnError> {
+        return (options.client ?? this.client).post<Flow8KvSetResponses, Flow8KvSetErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/kv',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
+     * Delete a KV entry
+     *
+     * The key can be set again; its version then begins at 1.
+     */
+    public delete<ThrowOnError extends boolean = false>(options: Options<Flow8KvDeleteData, ThrowOnError>): RequestResult<Flow8KvDeleteResponses, Flow8KvDeleteErrors, ThrowOnError> {
+        return (options.client ?? this.client).delete<Flow8KvDeleteResponses, Flow8KvDeleteErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/kv/{id}',
+            ...options
+        });
+    }
+    
+    /**
+     * Get a KV entry
+     *
+     * The entry with its value, unless that is a secret.
+     */
+    public get<ThrowOnError extends boolean = false>(options: Options<Flow8KvGetData, ThrowOnError>): RequestResult<Flow8KvGetResponses, Flow8KvGetErrors, ThrowOnError> {
+        return (options.client ?? this.client).get<Flow8KvGetResponses, Flow8KvGetErrors, ThrowOnError>({
+            security: [{ scheme: 'bearer', type: 'http' }],
+            url: '/api/kv/{id}',
+            ...options
+        });
+    }
+}
+
 export class Schedules extends HeyApiClient {
     /**
      * List schedules
@@ -483,6 +616,16 @@ export class Flow8 extends HeyApiClient {
     private _channelRoutes?: ChannelRoutes;
     get channelRoutes(): ChannelRoutes {
         return this._channelRoutes ??= new ChannelRoutes({ client: this.client });
+    }
+    
+    private _groups?: Groups;
+    get groups(): Groups {
+        return this._groups ??= new Groups({ client: this.client });
+    }
+    
+    private _kv?: Kv;
+    get kv(): Kv {
+        return this._kv ??= new Kv({ client: this.client });
     }
     
     private _schedules?: Schedules;

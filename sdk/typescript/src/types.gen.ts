@@ -665,6 +665,146 @@ export type Flow8ChannelRoutePage = {
     data: Array<Flow8ChannelRoute>;
 };
 
+export type Flow8Group = {
+    /**
+     * The id.
+     */
+    id: string;
+    /**
+     * The name people know it by.
+     */
+    name: string;
+    /**
+     * Its place in the list.
+     */
+    index: number;
+    /**
+     * Ids of the accounts that belong to it; layers that wait for an approval may name the group in their place.
+     */
+    members: Array<string>;
+    /**
+     * When it was made.
+     */
+    createdAt: string;
+    /**
+     * When it was last changed.
+     */
+    updatedAt: string;
+};
+
+export type Flow8GroupChange = {
+    /**
+     * The name people know it by; no two groups share one.
+     */
+    name?: string;
+    /**
+     * Its place in the list.
+     */
+    index?: number;
+    /**
+     * Ids of the accounts that belong to it; layers that wait for an approval may name the group in their place.
+     */
+    members?: Array<string>;
+};
+
+export type Flow8GroupList = {
+    /**
+     * How many there are in all.
+     */
+    total: number;
+    /**
+     * Which page this is, counted from 0.
+     */
+    page: number;
+    /**
+     * How many a page has at most.
+     */
+    size: number;
+    /**
+     * How many pages there are.
+     */
+    pages: number;
+    /**
+     * This page.
+     */
+    data: Array<Flow8Group>;
+};
+
+export type Flow8KvEntry = {
+    /**
+     * The id.
+     */
+    id: string;
+    /**
+     * What flows find it by.
+     */
+    key: string;
+    /**
+     * The value; null where it is a secret, or left out of a list.
+     */
+    value: unknown;
+    /**
+     * True in a list, where the value is larger than 64 KiB: get the entry for it.
+     */
+    valueOmitted?: boolean;
+    /**
+     * Who sees it: all flows, those of a group, or one flow.
+     */
+    scope: Flow8KvScope;
+    /**
+     * The group's or the flow's id.
+     */
+    scopeKey: string | null;
+    /**
+     * 1 when it is made, one more with every change, by whomever.
+     */
+    version: number;
+    /**
+     * Whether its value is kept from being read.
+     */
+    secret: boolean;
+    /**
+     * When it ceases to be there; null where it does not.
+     */
+    expiresAt: string | null;
+    /**
+     * When it was made.
+     */
+    createdAt: string;
+    /**
+     * When it was last changed.
+     */
+    updatedAt: string;
+};
+
+export type Flow8KvEntryList = {
+    /**
+     * How many there are in all.
+     */
+    total: number;
+    /**
+     * Which page this is, counted from 0.
+     */
+    page: number;
+    /**
+     * How many a page has at most.
+     */
+    size: number;
+    /**
+     * How many pages there are.
+     */
+    pages: number;
+    /**
+     * This page.
+     */
+    data: Array<Flow8KvEntry>;
+};
+
+/**
+ * Who sees it: all flows, those of a group, or one flow.
+ */
+export type Flow8KvScope = 'global' | 'flow_group' | 'flow';
+
 export type Flow8ListedChannelRoute = {
     /**
      * The name people know it by, unique in its channel. A WebSocket message names its route by it.
@@ -752,6 +892,56 @@ export type Flow8NewChannelRoute = {
      * What MCP clients call it by; made of `name` where it is null.
      */
     toolName?: string | null;
+};
+
+export type Flow8NewGroup = {
+    /**
+     * The name people know it by; no two groups share one.
+     */
+    name: string;
+    /**
+     * Its place in the list; groups with the same one stand by name. Left out, it comes last.
+     */
+    index?: number;
+    /**
+     * Ids of the accounts that belong to it; layers that wait for an approval may name the group in their place.
+     */
+    members?: Array<string>;
+};
+
+export type Flow8NewKvEntry = {
+    /**
+     * What flows find it by.
+     */
+    key: string;
+    /**
+     * Any JSON. It is stored encrypted.
+     */
+    value: unknown;
+    /**
+     * Who sees it: all flows, those of a group, or one flow.
+     */
+    scope?: Flow8KvScope;
+    /**
+     * The group's or the flow's id, with the scopes `flow_group` and `flow`.
+     */
+    scopeKey?: string;
+    /**
+     * The version that the entry must have for this to happen; 0 where there must be none yet.
+     */
+    version?: number;
+    /**
+     * True keeps the value from being read: expressions can use it, and wherever it would be shown, `***` is. Its texts and numbers must have at least 4 characters. Left out, an entry stays what it was.
+     */
+    secret?: boolean;
+    /**
+     * How long it lives. Without this and `expiresAt` it does until it is deleted.
+     */
+    ttlSeconds?: number;
+    /**
+     * When it ceases to be there, in place of `ttlSeconds`.
+     */
+    expiresAt?: string;
 };
 
 export type Flow8NewSchedule = {
@@ -1865,6 +2055,11 @@ export type IdempotencyKey = string;
  */
 export type IfMatch = string;
 
+/**
+ * `*` makes the thing only where it is not there yet; otherwise the request is refused.
+ */
+export type IfNoneMatch = '*';
+
 export type FacilflowAuditExportData = {
     body?: never;
     path?: never;
@@ -2765,6 +2960,315 @@ export type Flow8ChannelRoutesUpdateResponses = {
 
 export type Flow8ChannelRoutesUpdateResponse = Flow8ChannelRoutesUpdateResponses[keyof Flow8ChannelRoutesUpdateResponses];
 
+export type Flow8GroupsListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Which page, counted from 0.
+         */
+        page?: number;
+        /**
+         * How many to answer at most. More than 100 counts as 100.
+         */
+        size?: number;
+    };
+    url: '/api/groups';
+};
+
+export type Flow8GroupsListErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8GroupsListError = Flow8GroupsListErrors[keyof Flow8GroupsListErrors];
+
+export type Flow8GroupsListResponses = {
+    /**
+     * One page of groups
+     */
+    200: Flow8GroupList;
+};
+
+export type Flow8GroupsListResponse = Flow8GroupsListResponses[keyof Flow8GroupsListResponses];
+
+export type Flow8GroupsCreateData = {
+    body: Flow8NewGroup;
+    path?: never;
+    query?: never;
+    url: '/api/groups';
+};
+
+export type Flow8GroupsCreateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Conflict with the present state.
+     */
+    409: Flow8Problem;
+    /**
+     * The body is too large.
+     */
+    413: Flow8Problem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: Flow8Problem;
+    /**
+     * The request failed validation.
+     */
+    422: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8GroupsCreateError = Flow8GroupsCreateErrors[keyof Flow8GroupsCreateErrors];
+
+export type Flow8GroupsCreateResponses = {
+    /**
+     * The group
+     */
+    201: Flow8Group;
+};
+
+export type Flow8GroupsCreateResponse = Flow8GroupsCreateResponses[keyof Flow8GroupsCreateResponses];
+
+export type Flow8GroupsDeleteData = {
+    body?: never;
+    headers?: {
+        /**
+         * Entity tags that were read; the request is refused when the thing has changed since. `*` accepts any version.
+         */
+        'If-Match'?: string;
+    };
+    path: {
+        /**
+         * The group's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/groups/{id}';
+};
+
+export type Flow8GroupsDeleteErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Conflict with the present state.
+     */
+    409: Flow8Problem;
+    /**
+     * The thing has changed.
+     */
+    412: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8GroupsDeleteError = Flow8GroupsDeleteErrors[keyof Flow8GroupsDeleteErrors];
+
+export type Flow8GroupsDeleteResponses = {
+    /**
+     * The group is deleted
+     */
+    204: void;
+};
+
+export type Flow8GroupsDeleteResponse = Flow8GroupsDeleteResponses[keyof Flow8GroupsDeleteResponses];
+
+export type Flow8GroupsGetData = {
+    body?: never;
+    path: {
+        /**
+         * The group's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/groups/{id}';
+};
+
+export type Flow8GroupsGetErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8GroupsGetError = Flow8GroupsGetErrors[keyof Flow8GroupsGetErrors];
+
+export type Flow8GroupsGetResponses = {
+    /**
+     * The group
+     */
+    200: Flow8Group;
+};
+
+export type Flow8GroupsGetResponse = Flow8GroupsGetResponses[keyof Flow8GroupsGetResponses];
+
+export type Flow8GroupsUpdateData = {
+    body?: Flow8GroupChange;
+    headers?: {
+        /**
+         * Entity tags that were read; the request is refused when the thing has changed since. `*` accepts any version.
+         */
+        'If-Match'?: string;
+    };
+    path: {
+        /**
+         * The group's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/groups/{id}';
+};
+
+export type Flow8GroupsUpdateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Conflict with the present state.
+     */
+    409: Flow8Problem;
+    /**
+     * The thing has changed.
+     */
+    412: Flow8Problem;
+    /**
+     * The body is too large.
+     */
+    413: Flow8Problem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: Flow8Problem;
+    /**
+     * The request failed validation.
+     */
+    422: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8GroupsUpdateError = Flow8GroupsUpdateErrors[keyof Flow8GroupsUpdateErrors];
+
+export type Flow8GroupsUpdateResponses = {
+    /**
+     * The group
+     */
+    200: Flow8Group;
+};
+
+export type Flow8GroupsUpdateResponse = Flow8GroupsUpdateResponses[keyof Flow8GroupsUpdateResponses];
+
 export type FacilflowHealthGetData = {
     body?: never;
     path?: never;
@@ -2801,6 +3305,261 @@ export type FacilflowHealthGetResponses = {
 };
 
 export type FacilflowHealthGetResponse = FacilflowHealthGetResponses[keyof FacilflowHealthGetResponses];
+
+export type Flow8KvListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Which page, counted from 0.
+         */
+        page?: number;
+        /**
+         * How many to answer at most. More than 100 counts as 100.
+         */
+        size?: number;
+        /**
+         * Only entries of this scope.
+         */
+        scope?: Flow8KvScope;
+        /**
+         * Only entries of this group or flow.
+         */
+        scopeKey?: string;
+        /**
+         * Only entries whose key begins with this.
+         */
+        key?: string;
+    };
+    url: '/api/kv';
+};
+
+export type Flow8KvListErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8KvListError = Flow8KvListErrors[keyof Flow8KvListErrors];
+
+export type Flow8KvListResponses = {
+    /**
+     * One page of entries
+     */
+    200: Flow8KvEntryList;
+};
+
+export type Flow8KvListResponse = Flow8KvListResponses[keyof Flow8KvListResponses];
+
+export type Flow8KvSetData = {
+    body: Flow8NewKvEntry;
+    headers?: {
+        /**
+         * `*` makes the thing only where it is not there yet; otherwise the request is refused.
+         */
+        'If-None-Match'?: '*';
+        /**
+         * Entity tags that were read; the request is refused when the thing has changed since. `*` accepts any version.
+         */
+        'If-Match'?: string;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/kv';
+};
+
+export type Flow8KvSetErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Conflict with the present state.
+     */
+    409: Flow8Problem;
+    /**
+     * The thing has changed.
+     */
+    412: Flow8Problem;
+    /**
+     * The body is too large.
+     */
+    413: Flow8Problem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: Flow8Problem;
+    /**
+     * The request failed validation.
+     */
+    422: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8KvSetError = Flow8KvSetErrors[keyof Flow8KvSetErrors];
+
+export type Flow8KvSetResponses = {
+    /**
+     * The entry, with its new value
+     */
+    200: Flow8KvEntry;
+    /**
+     * The new entry
+     */
+    201: Flow8KvEntry;
+};
+
+export type Flow8KvSetResponse = Flow8KvSetResponses[keyof Flow8KvSetResponses];
+
+export type Flow8KvDeleteData = {
+    body?: never;
+    headers?: {
+        /**
+         * Entity tags that were read; the request is refused when the thing has changed since. `*` accepts any version.
+         */
+        'If-Match'?: string;
+    };
+    path: {
+        /**
+         * The entry's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/kv/{id}';
+};
+
+export type Flow8KvDeleteErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * The thing has changed.
+     */
+    412: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8KvDeleteError = Flow8KvDeleteErrors[keyof Flow8KvDeleteErrors];
+
+export type Flow8KvDeleteResponses = {
+    /**
+     * The entry is deleted
+     */
+    204: void;
+};
+
+export type Flow8KvDeleteResponse = Flow8KvDeleteResponses[keyof Flow8KvDeleteResponses];
+
+export type Flow8KvGetData = {
+    body?: never;
+    path: {
+        /**
+         * The entry's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/kv/{id}';
+};
+
+export type Flow8KvGetErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8KvGetError = Flow8KvGetErrors[keyof Flow8KvGetErrors];
+
+export type Flow8KvGetResponses = {
+    /**
+     * The entry
+     */
+    200: Flow8KvEntry;
+};
+
+export type Flow8KvGetResponse = Flow8KvGetResponses[keyof Flow8KvGetResponses];
 
 export type FacilflowSchedulerListData = {
     body?: never;

@@ -1,5 +1,6 @@
 import { StepRegistry } from '../../engine/step.js'
 import { coreSteps } from '../../steps/core.js'
+import { InMemoryFlowKeyValues } from '../../steps/flow-key-values.fake.js'
 import { InMemoryFlowSchedules } from '../../steps/flow-schedules.fake.js'
 import { flow8Steps } from '../../steps/flow8.js'
 import { InMemoryKeyValues } from '../../steps/key-value-store.fake.js'
@@ -15,7 +16,7 @@ export const registry = new StepRegistry([
     keyValues: new InMemoryKeyValues(),
     schedules: new InMemoryFlowSchedules(),
   }),
-  ...flow8Steps({ outbound: loopbackOutbound }),
+  ...flow8Steps({ flowKeyValues: new InMemoryFlowKeyValues(), outbound: loopbackOutbound }),
 ])
 export const stepTypes = stepTypesOf(registry)
 

@@ -25,7 +25,9 @@ beforeAll(async () => {
 afterAll(() => database.drop())
 
 beforeEach(async () => {
-  await database.dataSource.query('delete from secret; delete from access_token; delete from account')
+  await database.dataSource.query(
+    'delete from secret; delete from flow_group; delete from access_token; delete from account',
+  )
   dependents = new AccountDependents()
   const hasher = new PasswordHasher({ memoryCost: 64, timeCost: 1 })
   accounts = new AccountsService(database.dataSource, hasher, dependents, new AuditTrail(), new FakeClock())
@@ -136,11 +138,24 @@ describe('an account', () => {
     await database.dataSource.query(`insert into secret values ($1, 'KEY', 'default', 'k', '\\x00', now(), now())`, [
       id,
     ])
+    await database.dataSource.query(
+      `insert into kv_entry (id, tenant_id, account_id, scope, scope_key, key, key_id, sealed, created_at)
+       values ('kv_1', 'default', $1, 'global', '', 'KEY', 'k', '\\x00', now())`,
+      [id],
+    )
+    await database.dataSource.query(
+      `insert into flow_group values ('group_1', 'default', $1, 'Own', 0, '{}', now(), now()),
+         ('group_2', 'default', $2, 'Other', 0, array[$2, $1], now(), now())`,
+      [id, here.accountId],
+    )
     await accounts.remove(here, id)
     const [row] = await database.dataSource.query('select name, email, password_hash from account where id = $1', [id])
     expect(row).toEqual({ name: '', email: '', password_hash: '' })
     expect(await database.dataSource.query('select from access_token')).toHaveLength(0)
     expect(await database.dataSource.query('select from secret')).toHaveLength(0)
+    expect(await database.dataSource.query('select from kv_entry')).toHaveLength(0)
+    const groups = await database.dataSource.query('select id, members from flow_group')
+    expect(groups).toEqual([{ id: 'group_2', members: [here.accountId] }])
   })
 
   it('is audited with what changed, without its password', async () => {

@@ -106,7 +106,7 @@ export class AccountsService {
     })
   }
 
-  /** Ends its sessions and removes its secrets; refused while it owns what other modules want dealt with first. */
+  /** Ends its sessions and removes its secrets, entries and groups; refused while it owns what other modules want dealt with first. */
   async remove(caller: Principal, id: string): Promise<void> {
     await this.database.transaction(async (tx) => {
       await oneAtATime(tx, caller.tenantId)
@@ -117,6 +117,12 @@ export class AccountsService {
       await endSessions(tx, id)
       await this.dependents.remove(tx, id)
       await tx.query('delete from secret where account_id = $1', [id])
+      await tx.query('delete from kv_entry where account_id = $1', [id])
+      await tx.query('delete from flow_group where account_id = $1', [id])
+      await tx.query(
+        'update flow_group set members = array_remove(members, $1::text) where tenant_id = $2 and members @> array[$1::text]',
+        [id, account.tenantId],
+      )
       await tx.update(Account, { id }, { name: '', email: '', passwordHash: '', deletedAt: this.clock.now() })
       await this.record(tx, caller, 'account.delete', account, { before: audited(account) })
     })

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { testConfig } from '../../../test/support/config.js'
 import { type TestDatabase, testDatabase } from '../../../test/support/database.js'
 import type { RunIdentity } from '../../engine/step.js'
 import { FakeClock } from '../../platform/clock/clock.fake.js'
+import { Sealer } from '../../platform/crypto/sealer.js'
 import { newId } from '../../platform/ids.js'
 import { KvStore } from './kv-store.js'
 
@@ -16,7 +18,7 @@ beforeAll(async () => {
 
 beforeEach(() => {
   clock = new FakeClock()
-  store = new KvStore(database.sql, clock)
+  store = new KvStore(database.sql, new Sealer(testConfig()), clock)
   run = runOf(newId('account'))
 })
 

@@ -8,6 +8,7 @@ import type { MailRelay } from '../../steps/email/deliver.js'
 import { mailServerOf } from '../../steps/email/mail-server.js'
 import { externalSteps } from '../../steps/external.js'
 import { flow8Steps } from '../../steps/flow8.js'
+import { FlowKv } from '../kv/flow-kv.js'
 import { KvModule } from '../kv/kv.module.js'
 import { KvStore } from '../kv/kv-store.js'
 import { SchedulesOfFlows } from '../schedules/flow-schedules.js'
@@ -34,12 +35,18 @@ function mailRelayOf({ mail }: Config): MailRelay | undefined {
     },
     {
       provide: StepRegistry,
-      inject: [Config, GuardedOutbound, KvStore, SchedulesOfFlows],
-      useFactory: (config: Config, outbound: GuardedOutbound, keyValues: KvStore, schedules: SchedulesOfFlows) =>
+      inject: [Config, GuardedOutbound, KvStore, FlowKv, SchedulesOfFlows],
+      useFactory: (
+        config: Config,
+        outbound: GuardedOutbound,
+        keyValues: KvStore,
+        flowKeyValues: FlowKv,
+        schedules: SchedulesOfFlows,
+      ) =>
         new StepRegistry([
           ...coreSteps({ outbound, keyValues, schedules }),
           ...externalSteps({ outbound, mcpCommands: config.mcpCommands }),
-          ...flow8Steps({ outbound, mailRelay: mailRelayOf(config) }),
+          ...flow8Steps({ outbound, flowKeyValues, mailRelay: mailRelayOf(config) }),
         ]),
     },
   ],

@@ -19,6 +19,11 @@ export function transactionOf(session: SqlSession): Transaction {
 export function within(transaction: Transaction): Transactor {
   const session = sessions.get(transaction)
   if (!session) throw new Error('this transaction is none of the platform’s')
+  return joined(session)
+}
+
+/** Where a transaction is under way already: what is to be done in one is done in that. */
+export function joined(session: SqlSession): Transactor {
   return {
     query: (statement, values) => session.query(statement, values),
     transaction: (work) => work(session),

@@ -33,15 +33,30 @@ export function entityTag(version: Version): string {
 
 export type Version = string | number | Date
 
-/** Throws 412 unless the caller expects this version or any. Weak tags never match: RFC 9110 compares strongly here. */
-export function requireMatch(expected: Expected, version: Version): void {
-  if (expected === undefined || expected === '*' || expected.includes(entityTag(version))) return
-  throw new DomainError(
-    'precondition_failed',
-    'precondition-failed',
-    'The thing has changed',
-    'It was changed since it was read: If-Match names another version',
-  )
+/** True where the caller sent `If-None-Match: *`: only what is not there yet may be made. Hand it to `requireNone`. */
+export const IfNoneMatch = headerParameter('If-None-Match', (value): boolean => {
+  if (value !== undefined && value.trim() !== '*') throw invalidHeader('If-None-Match is * here')
+  return value !== undefined
+})
+
+/**
+ * Throws 412 unless the caller expects this version or any; undefined stands for a thing that is not there. Weak tags never match: RFC
+ * 9110 compares strongly here.
+ */
+export function requireMatch(expected: Expected, version: Version | undefined): void {
+  if (expected === undefined) return
+  if (version === undefined) throw preconditionFailed('It is not there, and If-Match names a version of it')
+  if (expected === '*' || expected.includes(entityTag(version))) return
+  throw preconditionFailed('It was changed since it was read: If-Match names another version')
+}
+
+/** Throws 412 where the caller wants to make a thing that is there already. */
+export function requireNone(onlyNew: boolean, isThere: boolean): void {
+  if (onlyNew && isThere) throw preconditionFailed('It is there already, and If-None-Match accepts no version of it')
+}
+
+function preconditionFailed(message: string): DomainError {
+  return new DomainError('precondition_failed', 'precondition-failed', 'The thing has changed', message)
 }
 
 function invalidHeader(message: string): DomainError {

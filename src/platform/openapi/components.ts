@@ -57,6 +57,14 @@ const parameters: Record<RequestHeader, Parameter> = {
     schema: { type: 'string', minLength: 1, maxLength: 255 },
     example: '"7"',
   },
+  'If-None-Match': {
+    name: 'If-None-Match',
+    in: 'header',
+    required: false,
+    description: '`*` makes the thing only where it is not there yet; otherwise the request is refused.',
+    schema: { type: 'string', const: '*' },
+    example: '*',
+  },
 }
 
 const securitySchemes: Record<string, unknown> = {

@@ -13,6 +13,14 @@ export function HoldsNoNul(options: ValidationOptions = {}): PropertyDecorator {
   })
 }
 
+/** There is a value, be it null. */
+export function IsGiven(): PropertyDecorator {
+  return constraint('isGiven', (value) => value !== undefined, {
+    message: 'is required',
+    context: { code: 'required' },
+  })
+}
+
 /** A full date and time with an offset; `2026-02-30T00:00:00Z` is none. */
 export function IsRfc3339(): PropertyDecorator {
   return constraint('isRfc3339', isRfc3339, {

@@ -199,7 +199,7 @@ function problems({ handler, controller, dialect }: Handler, path: string, hasBo
     ...(namesSomething(path, pathParamsOf(handler, controller)) ? (['not_found'] as const) : []),
     ...(hasBody ? (['too_large', 'unsupported_media_type', 'unprocessable'] as const) : []),
     ...(headers.includes('Idempotency-Key') ? (['unprocessable'] as const) : []),
-    ...(headers.includes('If-Match') ? (['precondition_failed'] as const) : []),
+    ...(headers.includes('If-Match') || headers.includes('If-None-Match') ? (['precondition_failed'] as const) : []),
     'rate_limited',
     'internal',
     'unavailable',

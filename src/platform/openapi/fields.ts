@@ -22,7 +22,7 @@ import {
   ValidateIf,
   ValidateNested,
 } from 'class-validator'
-import { HoldsNoNul, HoldsTextOnly, IsDayOrRfc3339, IsRfc3339, IsTimeOfDay } from './constraints.js'
+import { HoldsNoNul, HoldsTextOnly, IsDayOrRfc3339, IsGiven, IsRfc3339, IsTimeOfDay } from './constraints.js'
 
 /**
  * One decorator per field: what class-validator checks on the way in and what the document says, together. A field is required
@@ -174,7 +174,9 @@ export function TextMapField(options: FieldOptions & { maxLength?: number }): Pr
 
 /** Any JSON value. */
 export function JsonField(options: FieldOptions): PropertyDecorator {
-  return field({ ...options, nullable: false }, { 'x-any-json': true } as never, [Allow()])
+  return field({ ...options, nullable: false }, { 'x-any-json': true } as never, [
+    options.optional ? Allow() : IsGiven(),
+  ])
 }
 
 type ItemOptions =

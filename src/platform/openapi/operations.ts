@@ -152,7 +152,7 @@ export function Consumes(...contentTypes: string[]): MethodDecorator {
 }
 
 /** Request headers that the operation understands; the parameter decorators of `platform/http` say so. */
-export type RequestHeader = 'Idempotency-Key' | 'If-Match'
+export type RequestHeader = 'Idempotency-Key' | 'If-Match' | 'If-None-Match'
 
 export function readsHeader(handler: object, header: RequestHeader): void {
   Reflect.defineMetadata(HEADERS, [...headersOf(handler), header], handler)

@@ -12,11 +12,16 @@ export type SurfaceName = keyof typeof surfaces
 
 export const surfaceNames = Object.keys(surfaces) as SurfaceName[]
 
-/** `Flows` → `flows`, `Service accounts` → `serviceAccounts`: a resource's word inside an operationId. */
+/** `Flows` → `flows`, `Service accounts` → `serviceAccounts`, `API keys` → `apiKeys`: a resource's word inside an operationId. */
 export function resourceWord(resource: string): string {
   return resource
     .split(/[^A-Za-z0-9]+/)
     .filter(Boolean)
-    .map((word, index) => (index === 0 ? word.charAt(0).toLowerCase() : word.charAt(0).toUpperCase()) + word.slice(1))
+    .map((word, index) => (index === 0 ? uncapitalized(word) : word.charAt(0).toUpperCase() + word.slice(1)))
     .join('')
+}
+
+/** An abbreviation is lowered as a whole. */
+function uncapitalized(word: string): string {
+  return word === word.toUpperCase() ? word.toLowerCase() : word.charAt(0).toLowerCase() + word.slice(1)
 }

@@ -51,7 +51,7 @@ export interface RunHostParts {
   children: RunChildren
   evaluate(evaluation: Evaluation, signal: AbortSignal): Promise<EvaluationResult>
   secrets: Readonly<Record<string, string>>
-  masker: SecretMasker
+  masker: Pick<SecretMasker, 'mask'>
   watch: RunWatch
   /** Keeps account of what the run keeps in memory. */
   hold(outcome: StepOutcome): void

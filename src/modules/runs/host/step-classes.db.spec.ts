@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { testConfig } from '../../../../test/support/config.js'
 import { type TestDatabase, testDatabase } from '../../../../test/support/database.js'
 import { type FakeNode, graphOf, Later, stepType } from '../../../engine/flow.fake.js'
 import type { RunEnding } from '../../../engine/host.js'
@@ -6,6 +7,7 @@ import { Engine } from '../../../engine/interpreter.js'
 import { fakeLanguage } from '../../../engine/language.fake.js'
 import { StepRegistry } from '../../../engine/step.js'
 import { systemClock } from '../../../platform/clock/clock.js'
+import { Sealer } from '../../../platform/crypto/sealer.js'
 import { newId } from '../../../platform/ids.js'
 import { SecretMasker } from '../../../platform/masking/secret-masker.js'
 import { cron } from '../../../steps/cron.js'
@@ -43,7 +45,7 @@ const effect = stepType(
 
 beforeAll(async () => {
   database = await testDatabase()
-  entries = new KvStore(database.sql, systemClock)
+  entries = new KvStore(database.sql, new Sealer(testConfig()), systemClock)
   schedules = new SchedulesOfFlows(database.sql, systemClock)
   const id = newId('engine')
   const [{ fence }] = await database.dataSource.query(

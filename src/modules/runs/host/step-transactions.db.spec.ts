@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { testConfig } from '../../../../test/support/config.js'
 import { type TestDatabase, testDatabase } from '../../../../test/support/database.js'
 import { Later } from '../../../engine/flow.fake.js'
 import type { StepOutcome } from '../../../engine/host.js'
 import { type RunIdentity, StepError, type Transaction } from '../../../engine/step.js'
 import { systemClock } from '../../../platform/clock/clock.js'
+import { Sealer } from '../../../platform/crypto/sealer.js'
 import { LOCKS } from '../../../platform/database/advisory-locks.js'
 import { Sql, type SqlSession } from '../../../platform/database/sql.js'
 import { newId } from '../../../platform/ids.js'
@@ -23,7 +25,7 @@ const never = new AbortController().signal
 
 beforeAll(async () => {
   database = await testDatabase()
-  entries = new KvStore(database.sql, systemClock)
+  entries = new KvStore(database.sql, new Sealer(testConfig()), systemClock)
 })
 
 beforeEach(async () => {
