@@ -26,7 +26,7 @@ const codes: Record<ErrorKind, string> = {
 export function errorCodeDialect(surface: SurfaceName): Dialect {
   return {
     surface,
-    accepts: ['bearer'],
+    accepts: ['bearer', 'session'],
     status: (kind) => statusOfKind[kind],
     problem: (error, occurrence) => ({
       ...plainProblem(error, occurrence),

@@ -10,6 +10,7 @@ import { RunClaims0000000000008 } from './0008-run-claims.js'
 import { RunTally0000000000009 } from './0009-run-tally.js'
 import { Schedules0000000000010 } from './0010-schedules.js'
 import { AuditChain0000000000011 } from './0011-audit-chain.js'
+import { Credentials0000000000012 } from './0012-credentials.js'
 import { GroupsAndScopedEntries0000000000013 } from './0013-groups-and-scoped-entries.js'
 import { LayeredFlows0000000000014 } from './0014-layered-flows.js'
 import { Approvals0000000000015 } from './0015-approvals.js'
@@ -33,6 +34,7 @@ export const migrations: (new () => MigrationInterface)[] = [
   RunTally0000000000009,
   Schedules0000000000010,
   AuditChain0000000000011,
+  Credentials0000000000012,
   GroupsAndScopedEntries0000000000013,
   LayeredFlows0000000000014,
   Approvals0000000000015,

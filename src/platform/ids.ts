@@ -13,6 +13,7 @@ export type IdPrefix =
   | 'tenant'
   | 'account'
   | 'token'
+  | 'key'
   | 'flow'
   | 'run'
   | 'engine'

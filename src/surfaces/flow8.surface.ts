@@ -1,4 +1,7 @@
 import { Module } from '@nestjs/common'
+import { AuthModule } from '../modules/auth/auth.module.js'
+import { Flow8ApiKeysController } from '../modules/auth/flow8/api-keys.controller.js'
+import { Flow8AuthController } from '../modules/auth/flow8/auth.controller.js'
 import { Flow8ChannelRoutesController } from '../modules/channels/channel-routes.controller.js'
 import { Flow8ChannelsController } from '../modules/channels/channels.controller.js'
 import { ChannelsModule } from '../modules/channels/channels.module.js'
@@ -13,8 +16,10 @@ import { SchedulesModule } from '../modules/schedules/schedules.module.js'
 
 /** flow8: flows of layers; plays and their approvals; groups, KV entries, channels, schedules. */
 @Module({
-  imports: [ChannelsModule, GroupsModule, KvEntriesModule, SchedulesModule],
+  imports: [AuthModule, ChannelsModule, GroupsModule, KvEntriesModule, SchedulesModule],
   controllers: [
+    Flow8AuthController,
+    Flow8ApiKeysController,
     Flow8ChannelsController,
     Flow8ChannelRoutesController,
     Flow8ChannelRequestsController,

@@ -6,7 +6,7 @@ import { escaped } from '../support/published.js'
 import { exampleRequest, send } from './requests.js'
 
 /** What anybody may ask. Adding to this list is a decision. */
-const PUBLIC = ['facilflow_health_get', 'flowRunner_auth_login', 'flwd_health_get']
+const PUBLIC = ['facilflow_health_get', 'flow8_auth_login', 'flowRunner_auth_login', 'flwd_health_get']
 
 let api: ApiUnderTest
 

@@ -8,6 +8,7 @@ import { type ApiUnderTest, apiUnderTest } from '../support/api.js'
 const PUBLIC = [
   'DocsController.*',
   'FacilFlowHealthController.*',
+  'Flow8AuthController.login',
   // Channels ask for tokens of their own.
   'Flow8ChannelRequestsController.*',
   'FlowRunnerAuthController.login',

@@ -26,6 +26,18 @@ describe('every operation', () => {
     counter.hit = hit
   })
 
+  it('answers 403 to an API key that is for MCP channels only', async () => {
+    const authorization = await api.asAdmin()
+    const key = await api
+      .post('/api/auth/api-keys')
+      .set('Authorization', authorization)
+      .send({ name: 'MCP', scopes: ['mcp'] })
+      .expect(201)
+    for (const published of api.spec.operations.filter(({ operation }) => operation.security?.length)) {
+      await send(api, published, { authorization: `Bearer ${key.body.token}` }).expect(403)
+    }
+  })
+
   it('answers 503 once the database is gone', async () => {
     const authorization = await api.asAdmin()
     await api.dropDatabase()

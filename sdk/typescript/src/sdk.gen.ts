@@ -2,7 +2,7 @@
 
 import { client } from './client.gen.js';
 import type { Client, ClientMeta, Options as Options2, RequestResult, TDataShape } from './client/index.js';
-import type { FacilflowAuditActivityData, FacilflowAuditActivityErrors, FacilflowAuditActivityResponses, FacilflowAuditExportData, FacilflowAuditExportErrors, FacilflowAuditExportResponses, FacilflowAuditLogsData, FacilflowAuditLogsErrors, FacilflowAuditLogsResponses, FacilflowAuditVerifyData, FacilflowAuditVerifyErrors, FacilflowAuditVerifyResponses, FacilflowHealthGetData, FacilflowHealthGetErrors, FacilflowHealthGetResponses, FacilflowSchedulerCreateData, FacilflowSchedulerCreateErrors, FacilflowSchedulerCreateResponses, FacilflowSchedulerDeleteData, FacilflowSchedulerDeleteErrors, FacilflowSchedulerDeleteResponses, FacilflowSchedulerGetData, FacilflowSchedulerGetErrors, FacilflowSchedulerGetResponses, FacilflowSchedulerHistoryData, FacilflowSchedulerHistoryErrors, FacilflowSchedulerHistoryResponses, FacilflowSchedulerListData, FacilflowSchedulerListErrors, FacilflowSchedulerListResponses, FacilflowSchedulerNextData, FacilflowSchedulerNextErrors, FacilflowSchedulerNextResponses, FacilflowSchedulerUpdateData, FacilflowSchedulerUpdateErrors, FacilflowSchedulerUpdateResponses, FacilflowUsersListData, FacilflowUsersListErrors, FacilflowUsersListResponses, Flow8ChannelRoutesCreateData, Flow8ChannelRoutesCreateErrors, Flow8ChannelRoutesCreateResponses, Flow8ChannelRoutesDeleteData, Flow8ChannelRoutesDeleteErrors, Flow8ChannelRoutesDeleteResponses, Flow8ChannelRoutesGetData, Flow8ChannelRoutesGetErrors, Flow8ChannelRoutesGetResponses, Flow8ChannelRoutesListData, Flow8ChannelRoutesListErrors, Flow8ChannelRoutesListResponses, Flow8ChannelRoutesUpdateData, Flow8ChannelRoutesUpdateErrors, Flow8ChannelRoutesUpdateResponses, Flow8ChannelsCreateData, Flow8ChannelsCreateErrors, Flow8ChannelsCreateResponses, Flow8ChannelsDeleteData, Flow8ChannelsDeleteErrors, Flow8ChannelsDeleteResponses, Flow8ChannelsGetData, Flow8ChannelsGetErrors, Flow8ChannelsGetResponses, Flow8ChannelsListData, Flow8ChannelsListErrors, Flow8ChannelsListResponses, Flow8ChannelsUpdateData, Flow8ChannelsUpdateErrors, Flow8ChannelsUpdateResponses, Flow8GroupsCreateData, Flow8GroupsCreateErrors, Flow8GroupsCreateResponses, Flow8GroupsDeleteData, Flow8GroupsDeleteErrors, Flow8GroupsDeleteResponses, Flow8GroupsGetData, Flow8GroupsGetErrors, Flow8GroupsGetResponses, Flow8GroupsListData, Flow8GroupsListErrors, Flow8GroupsListResponses, Flow8GroupsUpdateData, Flow8GroupsUpdateErrors, Flow8GroupsUpdateResponses, Flow8KvDeleteData, Flow8KvDeleteErrors, Flow8KvDeleteResponses, Flow8KvGetData, Flow8KvGetErrors, Flow8KvGetResponses, Flow8KvListData, Flow8KvListErrors, Flow8KvListResponses, Flow8KvSetData, Flow8KvSetErrors, Flow8KvSetResponses, Flow8SchedulesCreateData, Flow8SchedulesCreateErrors, Flow8SchedulesCreateResponses, Flow8SchedulesDeleteData, Flow8SchedulesDeleteErrors, Flow8SchedulesDeleteResponses, Flow8SchedulesGetData, Flow8SchedulesGetErrors, Flow8SchedulesGetResponses, Flow8SchedulesListData, Flow8SchedulesListErrors, Flow8SchedulesListResponses, Flow8SchedulesUpdateData, Flow8SchedulesUpdateErrors, Flow8SchedulesUpdateResponses, FlowRunnerAccountsCreateData, FlowRunnerAccountsCreateErrors, FlowRunnerAccountsCreateResponses, FlowRunnerAccountsDeleteData, FlowRunnerAccountsDeleteErrors, FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsGetData, FlowRunnerAccountsGetErrors, FlowRunnerAccountsGetResponses, FlowRunnerAccountsListData, FlowRunnerAccountsListErrors, FlowRunnerAccountsListResponses, FlowRunnerAccountsUpdateData, FlowRunnerAccountsUpdateErrors, FlowRunnerAccountsUpdateResponses, FlowRunnerAuthLoginData, FlowRunnerAuthLoginErrors, FlowRunnerAuthLoginResponses, FlowRunnerAuthLogoutData, FlowRunnerAuthLogoutErrors, FlowRunnerAuthLogoutResponses, FlowRunnerAuthRefreshData, FlowRunnerAuthRefreshErrors, FlowRunnerAuthRefreshResponses, FlowRunnerExecutionsCancelData, FlowRunnerExecutionsCancelErrors, FlowRunnerExecutionsCancelResponses, FlowRunnerExecutionsGetData, FlowRunnerExecutionsGetErrors, FlowRunnerExecutionsGetResponses, FlowRunnerExecutionsListData, FlowRunnerExecutionsListErrors, FlowRunnerExecutionsListResponses, FlowRunnerExecutionsLogsData, FlowRunnerExecutionsLogsErrors, FlowRunnerExecutionsLogsResponses, FlowRunnerExecutionsRedriveData, FlowRunnerExecutionsRedriveErrors, FlowRunnerExecutionsRedriveResponses, FlowRunnerExecutionsReplayData, FlowRunnerExecutionsReplayErrors, FlowRunnerExecutionsReplayResponses, FlowRunnerExecutionsResumeData, FlowRunnerExecutionsResumeErrors, FlowRunnerExecutionsResumeResponses, FlowRunnerFlowsCreateData, FlowRunnerFlowsCreateErrors, FlowRunnerFlowsCreateResponses, FlowRunnerFlowsDeleteData, FlowRunnerFlowsDeleteErrors, FlowRunnerFlowsDeleteResponses, FlowRunnerFlowsGetData, FlowRunnerFlowsGetErrors, FlowRunnerFlowsGetResponses, FlowRunnerFlowsListData, FlowRunnerFlowsListErrors, FlowRunnerFlowsListResponses, FlowRunnerFlowsRunData, FlowRunnerFlowsRunErrors, FlowRunnerFlowsRunResponses, FlowRunnerFlowsUpdateData, FlowRunnerFlowsUpdateErrors, FlowRunnerFlowsUpdateResponses, FlowRunnerSecretsCreateData, FlowRunnerSecretsCreateErrors, FlowRunnerSecretsCreateResponses, FlowRunnerSecretsDeleteData, FlowRunnerSecretsDeleteErrors, FlowRunnerSecretsDeleteResponses, FlowRunnerSecretsListData, FlowRunnerSecretsListErrors, FlowRunnerSecretsListResponses, FlowRunnerSignalsSendData, FlowRunnerSignalsSendErrors, FlowRunnerSignalsSendResponses, FlwdHealthGetData, FlwdHealthGetErrors, FlwdHealthGetResponses, OperationsMetricsGetData, OperationsMetricsGetErrors, OperationsMetricsGetResponses } from './types.gen.js';
+import type { FacilflowApiKeysCreateData, FacilflowApiKeysCreateErrors, FacilflowApiKeysCreateResponses, FacilflowApiKeysDeleteData, FacilflowApiKeysDeleteErrors, FacilflowApiKeysDeleteResponses, FacilflowApiKeysGetData, FacilflowApiKeysGetErrors, FacilflowApiKeysGetResponses, FacilflowApiKeysListData, FacilflowApiKeysListErrors, FacilflowApiKeysListResponses, FacilflowAuditActivityData, FacilflowAuditActivityErrors, FacilflowAuditActivityResponses, FacilflowAuditExportData, FacilflowAuditExportErrors, FacilflowAuditExportResponses, FacilflowAuditLogsData, FacilflowAuditLogsErrors, FacilflowAuditLogsResponses, FacilflowAuditVerifyData, FacilflowAuditVerifyErrors, FacilflowAuditVerifyResponses, FacilflowHealthGetData, FacilflowHealthGetErrors, FacilflowHealthGetResponses, FacilflowSchedulerCreateData, FacilflowSchedulerCreateErrors, FacilflowSchedulerCreateResponses, FacilflowSchedulerDeleteData, FacilflowSchedulerDeleteErrors, FacilflowSchedulerDeleteResponses, FacilflowSchedulerGetData, FacilflowSchedulerGetErrors, FacilflowSchedulerGetResponses, FacilflowSchedulerHistoryData, FacilflowSchedulerHistoryErrors, FacilflowSchedulerHistoryResponses, FacilflowSchedulerListData, FacilflowSchedulerListErrors, FacilflowSchedulerListResponses, FacilflowSchedulerNextData, FacilflowSchedulerNextErrors, FacilflowSchedulerNextResponses, FacilflowSchedulerUpdateData, FacilflowSchedulerUpdateErrors, FacilflowSchedulerUpdateResponses, FacilflowUsersListData, FacilflowUsersListErrors, FacilflowUsersListResponses, Flow8ApiKeysCreateData, Flow8ApiKeysCreateErrors, Flow8ApiKeysCreateResponses, Flow8ApiKeysDeleteData, Flow8ApiKeysDeleteErrors, Flow8ApiKeysDeleteResponses, Flow8ApiKeysGetData, Flow8ApiKeysGetErrors, Flow8ApiKeysGetResponses, Flow8ApiKeysListData, Flow8ApiKeysListErrors, Flow8ApiKeysListResponses, Flow8AuthLoginData, Flow8AuthLoginErrors, Flow8AuthLoginResponses, Flow8AuthLogoutData, Flow8AuthLogoutErrors, Flow8AuthLogoutResponses, Flow8AuthMeData, Flow8AuthMeErrors, Flow8AuthMeResponses, Flow8ChannelRoutesCreateData, Flow8ChannelRoutesCreateErrors, Flow8ChannelRoutesCreateResponses, Flow8ChannelRoutesDeleteData, Flow8ChannelRoutesDeleteErrors, Flow8ChannelRoutesDeleteResponses, Flow8ChannelRoutesGetData, Flow8ChannelRoutesGetErrors, Flow8ChannelRoutesGetResponses, Flow8ChannelRoutesListData, Flow8ChannelRoutesListErrors, Flow8ChannelRoutesListResponses, Flow8ChannelRoutesUpdateData, Flow8ChannelRoutesUpdateErrors, Flow8ChannelRoutesUpdateResponses, Flow8ChannelsCreateData, Flow8ChannelsCreateErrors, Flow8ChannelsCreateResponses, Flow8ChannelsDeleteData, Flow8ChannelsDeleteErrors, Flow8ChannelsDeleteResponses, Flow8ChannelsGetData, Flow8ChannelsGetErrors, Flow8ChannelsGetResponses, Flow8ChannelsListData, Flow8ChannelsListErrors, Flow8ChannelsListResponses, Flow8ChannelsUpdateData, Flow8ChannelsUpdateErrors, Flow8ChannelsUpdateResponses, Flow8GroupsCreateData, Flow8GroupsCreateErrors, Flow8GroupsCreateResponses, Flow8GroupsDeleteData, Flow8GroupsDeleteErrors, Flow8GroupsDeleteResponses, Flow8GroupsGetData, Flow8GroupsGetErrors, Flow8GroupsGetResponses, Flow8GroupsListData, Flow8GroupsListErrors, Flow8GroupsListResponses, Flow8GroupsUpdateData, Flow8GroupsUpdateErrors, Flow8GroupsUpdateResponses, Flow8KvDeleteData, Flow8KvDeleteErrors, Flow8KvDeleteResponses, Flow8KvGetData, Flow8KvGetErrors, Flow8KvGetResponses, Flow8KvListData, Flow8KvListErrors, Flow8KvListResponses, Flow8KvSetData, Flow8KvSetErrors, Flow8KvSetResponses, Flow8SchedulesCreateData, Flow8SchedulesCreateErrors, Flow8SchedulesCreateResponses, Flow8SchedulesDeleteData, Flow8SchedulesDeleteErrors, Flow8SchedulesDeleteResponses, Flow8SchedulesGetData, Flow8SchedulesGetErrors, Flow8SchedulesGetResponses, Flow8SchedulesListData, Flow8SchedulesListErrors, Flow8SchedulesListResponses, Flow8SchedulesUpdateData, Flow8SchedulesUpdateErrors, Flow8SchedulesUpdateResponses, FlowRunnerAccountsCreateData, FlowRunnerAccountsCreateErrors, FlowRunnerAccountsCreateResponses, FlowRunnerAccountsDeleteData, FlowRunnerAccountsDeleteErrors, FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsGetData, FlowRunnerAccountsGetErrors, FlowRunnerAccountsGetResponses, FlowRunnerAccountsListData, FlowRunnerAccountsListErrors, FlowRunnerAccountsListResponses, FlowRunnerAccountsUpdateData, FlowRunnerAccountsUpdateErrors, FlowRunnerAccountsUpdateResponses, FlowRunnerAuthLoginData, FlowRunnerAuthLoginErrors, FlowRunnerAuthLoginResponses, FlowRunnerAuthLogoutData, FlowRunnerAuthLogoutErrors, FlowRunnerAuthLogoutResponses, FlowRunnerAuthRefreshData, FlowRunnerAuthRefreshErrors, FlowRunnerAuthRefreshResponses, FlowRunnerExecutionsCancelData, FlowRunnerExecutionsCancelErrors, FlowRunnerExecutionsCancelResponses, FlowRunnerExecutionsGetData, FlowRunnerExecutionsGetErrors, FlowRunnerExecutionsGetResponses, FlowRunnerExecutionsListData, FlowRunnerExecutionsListErrors, FlowRunnerExecutionsListResponses, FlowRunnerExecutionsLogsData, FlowRunnerExecutionsLogsErrors, FlowRunnerExecutionsLogsResponses, FlowRunnerExecutionsRedriveData, FlowRunnerExecutionsRedriveErrors, FlowRunnerExecutionsRedriveResponses, FlowRunnerExecutionsReplayData, FlowRunnerExecutionsReplayErrors, FlowRunnerExecutionsReplayResponses, FlowRunnerExecutionsResumeData, FlowRunnerExecutionsResumeErrors, FlowRunnerExecutionsResumeResponses, FlowRunnerFlowsCreateData, FlowRunnerFlowsCreateErrors, FlowRunnerFlowsCreateResponses, FlowRunnerFlowsDeleteData, FlowRunnerFlowsDeleteErrors, FlowRunnerFlowsDeleteResponses, FlowRunnerFlowsGetData, FlowRunnerFlowsGetErrors, FlowRunnerFlowsGetResponses, FlowRunnerFlowsListData, FlowRunnerFlowsListErrors, FlowRunnerFlowsListResponses, FlowRunnerFlowsRunData, FlowRunnerFlowsRunErrors, FlowRunnerFlowsRunResponses, FlowRunnerFlowsUpdateData, FlowRunnerFlowsUpdateErrors, FlowRunnerFlowsUpdateResponses, FlowRunnerSecretsCreateData, FlowRunnerSecretsCreateErrors, FlowRunnerSecretsCreateResponses, FlowRunnerSecretsDeleteData, FlowRunnerSecretsDeleteErrors, FlowRunnerSecretsDeleteResponses, FlowRunnerSecretsListData, FlowRunnerSecretsListErrors, FlowRunnerSecretsListResponses, FlowRunnerSignalsSendData, FlowRunnerSignalsSendErrors, FlowRunnerSignalsSendResponses, FlwdHealthGetData, FlwdHealthGetErrors, FlwdHealthGetResponses, OperationsMetricsGetData, OperationsMetricsGetErrors, OperationsMetricsGetResponses } from './types.gen.js';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -46,6 +46,80 @@ class HeyApiRegistry<T> {
     }
 }
 
+export class ApiKeys extends HeyApiClient {
+    /**
+     * List API keys
+     *
+     * The caller's keys, oldest first, without their secrets.
+     */
+    public list<ThrowOnError extends boolean = false>(options?: Options<FacilflowApiKeysListData, ThrowOnError>): RequestResult<FacilflowApiKeysListResponses, FacilflowApiKeysListErrors, ThrowOnError> {
+        return (options?.client ?? this.client).get<FacilflowApiKeysListResponses, FacilflowApiKeysListErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/api-keys',
+            ...options
+        });
+    }
+    
+    /**
+     * Create an API key
+     *
+     * A secret for programs, which is shown this once. It acts with the role that the account has at the time. A key cannot make others.
+     */
+    public create<ThrowOnError extends boolean = false>(options: Options<FacilflowApiKeysCreateData, ThrowOnError>): RequestResult<FacilflowApiKeysCreateResponses, FacilflowApiKeysCreateErrors, ThrowOnError> {
+        return (options.client ?? this.client).post<FacilflowApiKeysCreateResponses, FacilflowApiKeysCreateErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/api-keys',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
+     * Revoke an API key
+     *
+     * It is dead from now on.
+     */
+    public delete<ThrowOnError extends boolean = false>(options: Options<FacilflowApiKeysDeleteData, ThrowOnError>): RequestResult<FacilflowApiKeysDeleteResponses, FacilflowApiKeysDeleteErrors, ThrowOnError> {
+        return (options.client ?? this.client).delete<FacilflowApiKeysDeleteResponses, FacilflowApiKeysDeleteErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/api-keys/{id}',
+            ...options
+        });
+    }
+    
+    /**
+     * Get an API key
+     *
+     * Without its secret.
+     */
+    public get<ThrowOnError extends boolean = false>(options: Options<FacilflowApiKeysGetData, ThrowOnError>): RequestResult<FacilflowApiKeysGetResponses, FacilflowApiKeysGetErrors, ThrowOnError> {
+        return (options.client ?? this.client).get<FacilflowApiKeysGetResponses, FacilflowApiKeysGetErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/api-keys/{id}',
+            ...options
+        });
+    }
+}
+
 export class Audit extends HeyApiClient {
     /**
      * Export audit logs
@@ -54,7 +128,11 @@ export class Audit extends HeyApiClient {
      */
     public export<ThrowOnError extends boolean = false>(options?: Options<FacilflowAuditExportData, ThrowOnError>): RequestResult<FacilflowAuditExportResponses, FacilflowAuditExportErrors, ThrowOnError> {
         return (options?.client ?? this.client).get<FacilflowAuditExportResponses, FacilflowAuditExportErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/audit/export',
             ...options
         });
@@ -67,7 +145,11 @@ export class Audit extends HeyApiClient {
      */
     public logs<ThrowOnError extends boolean = false>(options?: Options<FacilflowAuditLogsData, ThrowOnError>): RequestResult<FacilflowAuditLogsResponses, FacilflowAuditLogsErrors, ThrowOnError> {
         return (options?.client ?? this.client).get<FacilflowAuditLogsResponses, FacilflowAuditLogsErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/audit/logs',
             ...options
         });
@@ -80,7 +162,11 @@ export class Audit extends HeyApiClient {
      */
     public activity<ThrowOnError extends boolean = false>(options: Options<FacilflowAuditActivityData, ThrowOnError>): RequestResult<FacilflowAuditActivityResponses, FacilflowAuditActivityErrors, ThrowOnError> {
         return (options.client ?? this.client).get<FacilflowAuditActivityResponses, FacilflowAuditActivityErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/audit/users/{id}/activity',
             ...options
         });
@@ -93,7 +179,11 @@ export class Audit extends HeyApiClient {
      */
     public verify<ThrowOnError extends boolean = false>(options?: Options<FacilflowAuditVerifyData, ThrowOnError>): RequestResult<FacilflowAuditVerifyResponses, FacilflowAuditVerifyErrors, ThrowOnError> {
         return (options?.client ?? this.client).get<FacilflowAuditVerifyResponses, FacilflowAuditVerifyErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/audit/verify',
             ...options
         });
@@ -119,7 +209,11 @@ export class Scheduler extends HeyApiClient {
      */
     public list<ThrowOnError extends boolean = false>(options?: Options<FacilflowSchedulerListData, ThrowOnError>): RequestResult<FacilflowSchedulerListResponses, FacilflowSchedulerListErrors, ThrowOnError> {
         return (options?.client ?? this.client).get<FacilflowSchedulerListResponses, FacilflowSchedulerListErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/scheduler/schedules',
             ...options
         });
@@ -132,7 +226,11 @@ export class Scheduler extends HeyApiClient {
      */
     public create<ThrowOnError extends boolean = false>(options: Options<FacilflowSchedulerCreateData, ThrowOnError>): RequestResult<FacilflowSchedulerCreateResponses, FacilflowSchedulerCreateErrors, ThrowOnError> {
         return (options.client ?? this.client).post<FacilflowSchedulerCreateResponses, FacilflowSchedulerCreateErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/scheduler/schedules',
             ...options,
             headers: {
@@ -149,7 +247,11 @@ export class Scheduler extends HeyApiClient {
      */
     public delete<ThrowOnError extends boolean = false>(options: Options<FacilflowSchedulerDeleteData, ThrowOnError>): RequestResult<FacilflowSchedulerDeleteResponses, FacilflowSchedulerDeleteErrors, ThrowOnError> {
         return (options.client ?? this.client).delete<FacilflowSchedulerDeleteResponses, FacilflowSchedulerDeleteErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/scheduler/schedules/{id}',
             ...options
         });
@@ -162,7 +264,11 @@ export class Scheduler extends HeyApiClient {
      */
     public get<ThrowOnError extends boolean = false>(options: Options<FacilflowSchedulerGetData, ThrowOnError>): RequestResult<FacilflowSchedulerGetResponses, FacilflowSchedulerGetErrors, ThrowOnError> {
         return (options.client ?? this.client).get<FacilflowSchedulerGetResponses, FacilflowSchedulerGetErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/scheduler/schedules/{id}',
             ...options
         });
@@ -175,7 +281,11 @@ export class Scheduler extends HeyApiClient {
      */
     public update<ThrowOnError extends boolean = false>(options: Options<FacilflowSchedulerUpdateData, ThrowOnError>): RequestResult<FacilflowSchedulerUpdateResponses, FacilflowSchedulerUpdateErrors, ThrowOnError> {
         return (options.client ?? this.client).put<FacilflowSchedulerUpdateResponses, FacilflowSchedulerUpdateErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/scheduler/schedules/{id}',
             ...options,
             headers: {
@@ -192,7 +302,11 @@ export class Scheduler extends HeyApiClient {
      */
     public history<ThrowOnError extends boolean = false>(options: Options<FacilflowSchedulerHistoryData, ThrowOnError>): RequestResult<FacilflowSchedulerHistoryResponses, FacilflowSchedulerHistoryErrors, ThrowOnError> {
         return (options.client ?? this.client).get<FacilflowSchedulerHistoryResponses, FacilflowSchedulerHistoryErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/scheduler/schedules/{id}/history',
             ...options
         });
@@ -205,7 +319,11 @@ export class Scheduler extends HeyApiClient {
      */
     public next<ThrowOnError extends boolean = false>(options: Options<FacilflowSchedulerNextData, ThrowOnError>): RequestResult<FacilflowSchedulerNextResponses, FacilflowSchedulerNextErrors, ThrowOnError> {
         return (options.client ?? this.client).get<FacilflowSchedulerNextResponses, FacilflowSchedulerNextErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/scheduler/schedules/{id}/next',
             ...options
         });
@@ -220,7 +338,11 @@ export class Users extends HeyApiClient {
      */
     public list<ThrowOnError extends boolean = false>(options?: Options<FacilflowUsersListData, ThrowOnError>): RequestResult<FacilflowUsersListResponses, FacilflowUsersListErrors, ThrowOnError> {
         return (options?.client ?? this.client).get<FacilflowUsersListResponses, FacilflowUsersListErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/users',
             ...options
         });
@@ -228,6 +350,11 @@ export class Users extends HeyApiClient {
 }
 
 export class Facilflow extends HeyApiClient {
+    private _apiKeys?: ApiKeys;
+    get apiKeys(): ApiKeys {
+        return this._apiKeys ??= new ApiKeys({ client: this.client });
+    }
+    
     private _audit?: Audit;
     get audit(): Audit {
         return this._audit ??= new Audit({ client: this.client });
@@ -249,6 +376,132 @@ export class Facilflow extends HeyApiClient {
     }
 }
 
+export class ApiKeys2 extends HeyApiClient {
+    /**
+     * List API keys
+     *
+     * The caller's keys, oldest first, without their tokens.
+     */
+    public list<ThrowOnError extends boolean = false>(options?: Options<Flow8ApiKeysListData, ThrowOnError>): RequestResult<Flow8ApiKeysListResponses, Flow8ApiKeysListErrors, ThrowOnError> {
+        return (options?.client ?? this.client).get<Flow8ApiKeysListResponses, Flow8ApiKeysListErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/auth/api-keys',
+            ...options
+        });
+    }
+    
+    /**
+     * Create an API key
+     *
+     * A token for programs, which is shown this once. It acts with the role that the account has at the time. A key cannot make others.
+     */
+    public create<ThrowOnError extends boolean = false>(options: Options<Flow8ApiKeysCreateData, ThrowOnError>): RequestResult<Flow8ApiKeysCreateResponses, Flow8ApiKeysCreateErrors, ThrowOnError> {
+        return (options.client ?? this.client).post<Flow8ApiKeysCreateResponses, Flow8ApiKeysCreateErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/auth/api-keys',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
+     * Revoke an API key
+     *
+     * It is dead from now on.
+     */
+    public delete<ThrowOnError extends boolean = false>(options: Options<Flow8ApiKeysDeleteData, ThrowOnError>): RequestResult<Flow8ApiKeysDeleteResponses, Flow8ApiKeysDeleteErrors, ThrowOnError> {
+        return (options.client ?? this.client).delete<Flow8ApiKeysDeleteResponses, Flow8ApiKeysDeleteErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/auth/api-keys/{id}',
+            ...options
+        });
+    }
+    
+    /**
+     * Get an API key
+     *
+     * Without its token.
+     */
+    public get<ThrowOnError extends boolean = false>(options: Options<Flow8ApiKeysGetData, ThrowOnError>): RequestResult<Flow8ApiKeysGetResponses, Flow8ApiKeysGetErrors, ThrowOnError> {
+        return (options.client ?? this.client).get<Flow8ApiKeysGetResponses, Flow8ApiKeysGetErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/auth/api-keys/{id}',
+            ...options
+        });
+    }
+}
+
+export class Auth extends HeyApiClient {
+    /**
+     * Log in
+     *
+     * Begins a session, in the cookie `sid`: it lasts for an hour after its last use, and a session that the browser had before is over. After five failures in a minute for one account, or a hundred from one address, further attempts are told to wait.
+     */
+    public login<ThrowOnError extends boolean = false>(options: Options<Flow8AuthLoginData, ThrowOnError>): RequestResult<Flow8AuthLoginResponses, Flow8AuthLoginErrors, ThrowOnError> {
+        return (options.client ?? this.client).post<Flow8AuthLoginResponses, Flow8AuthLoginErrors, ThrowOnError>({
+            url: '/api/auth/login',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
+     * Log out
+     *
+     * The session, or the access token that was sent, is dead from now on. API keys are revoked instead.
+     */
+    public logout<ThrowOnError extends boolean = false>(options?: Options<Flow8AuthLogoutData, ThrowOnError>): RequestResult<Flow8AuthLogoutResponses, Flow8AuthLogoutErrors, ThrowOnError> {
+        return (options?.client ?? this.client).post<Flow8AuthLogoutResponses, Flow8AuthLogoutErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/auth/logout',
+            ...options
+        });
+    }
+    
+    /**
+     * Current user
+     *
+     * Who is asking, whichever the credentials.
+     */
+    public me<ThrowOnError extends boolean = false>(options?: Options<Flow8AuthMeData, ThrowOnError>): RequestResult<Flow8AuthMeResponses, Flow8AuthMeErrors, ThrowOnError> {
+        return (options?.client ?? this.client).get<Flow8AuthMeResponses, Flow8AuthMeErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/auth/me',
+            ...options
+        });
+    }
+}
+
 export class Channels extends HeyApiClient {
     /**
      * List channels
@@ -257,7 +510,11 @@ export class Channels extends HeyApiClient {
      */
     public list<ThrowOnError extends boolean = false>(options?: Options<Flow8ChannelsListData, ThrowOnError>): RequestResult<Flow8ChannelsListResponses, Flow8ChannelsListErrors, ThrowOnError> {
         return (options?.client ?? this.client).get<Flow8ChannelsListResponses, Flow8ChannelsListErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/channels',
             ...options
         });
@@ -270,7 +527,11 @@ export class Channels extends HeyApiClient {
      */
     public create<ThrowOnError extends boolean = false>(options: Options<Flow8ChannelsCreateData, ThrowOnError>): RequestResult<Flow8ChannelsCreateResponses, Flow8ChannelsCreateErrors, ThrowOnError> {
         return (options.client ?? this.client).post<Flow8ChannelsCreateResponses, Flow8ChannelsCreateErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/channels',
             ...options,
             headers: {
@@ -287,7 +548,11 @@ export class Channels extends HeyApiClient {
      */
     public delete<ThrowOnError extends boolean = false>(options: Options<Flow8ChannelsDeleteData, ThrowOnError>): RequestResult<Flow8ChannelsDeleteResponses, Flow8ChannelsDeleteErrors, ThrowOnError> {
         return (options.client ?? this.client).delete<Flow8ChannelsDeleteResponses, Flow8ChannelsDeleteErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/channels/{id}',
             ...options
         });
@@ -300,7 +565,11 @@ export class Channels extends HeyApiClient {
      */
     public get<ThrowOnError extends boolean = false>(options: Options<Flow8ChannelsGetData, ThrowOnError>): RequestResult<Flow8ChannelsGetResponses, Flow8ChannelsGetErrors, ThrowOnError> {
         return (options.client ?? this.client).get<Flow8ChannelsGetResponses, Flow8ChannelsGetErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/channels/{id}',
             ...options
         });
@@ -313,7 +582,11 @@ export class Channels extends HeyApiClient {
      */
     public update<ThrowOnError extends boolean = false>(options: Options<Flow8ChannelsUpdateData, ThrowOnError>): RequestResult<Flow8ChannelsUpdateResponses, Flow8ChannelsUpdateErrors, ThrowOnError> {
         return (options.client ?? this.client).put<Flow8ChannelsUpdateResponses, Flow8ChannelsUpdateErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/channels/{id}',
             ...options,
             headers: {
@@ -332,7 +605,11 @@ export class ChannelRoutes extends HeyApiClient {
      */
     public list<ThrowOnError extends boolean = false>(options: Options<Flow8ChannelRoutesListData, ThrowOnError>): RequestResult<Flow8ChannelRoutesListResponses, Flow8ChannelRoutesListErrors, ThrowOnError> {
         return (options.client ?? this.client).get<Flow8ChannelRoutesListResponses, Flow8ChannelRoutesListErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/channels/{id}/routes',
             ...options
         });
@@ -345,7 +622,11 @@ export class ChannelRoutes extends HeyApiClient {
      */
     public create<ThrowOnError extends boolean = false>(options: Options<Flow8ChannelRoutesCreateData, ThrowOnError>): RequestResult<Flow8ChannelRoutesCreateResponses, Flow8ChannelRoutesCreateErrors, ThrowOnError> {
         return (options.client ?? this.client).post<Flow8ChannelRoutesCreateResponses, Flow8ChannelRoutesCreateErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/channels/{id}/routes',
             ...options,
             headers: {
@@ -362,7 +643,11 @@ export class ChannelRoutes extends HeyApiClient {
      */
     public delete<ThrowOnError extends boolean = false>(options: Options<Flow8ChannelRoutesDeleteData, ThrowOnError>): RequestResult<Flow8ChannelRoutesDeleteResponses, Flow8ChannelRoutesDeleteErrors, ThrowOnError> {
         return (options.client ?? this.client).delete<Flow8ChannelRoutesDeleteResponses, Flow8ChannelRoutesDeleteErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/channels/{id}/routes/{routeId}',
             ...options
         });
@@ -375,7 +660,11 @@ export class ChannelRoutes extends HeyApiClient {
      */
     public get<ThrowOnError extends boolean = false>(options: Options<Flow8ChannelRoutesGetData, ThrowOnError>): RequestResult<Flow8ChannelRoutesGetResponses, Flow8ChannelRoutesGetErrors, ThrowOnError> {
         return (options.client ?? this.client).get<Flow8ChannelRoutesGetResponses, Flow8ChannelRoutesGetErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/channels/{id}/routes/{routeId}',
             ...options
         });
@@ -388,7 +677,11 @@ export class ChannelRoutes extends HeyApiClient {
      */
     public update<ThrowOnError extends boolean = false>(options: Options<Flow8ChannelRoutesUpdateData, ThrowOnError>): RequestResult<Flow8ChannelRoutesUpdateResponses, Flow8ChannelRoutesUpdateErrors, ThrowOnError> {
         return (options.client ?? this.client).put<Flow8ChannelRoutesUpdateResponses, Flow8ChannelRoutesUpdateErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/channels/{id}/routes/{routeId}',
             ...options,
             headers: {
@@ -407,7 +700,11 @@ export class Groups extends HeyApiClient {
      */
     public list<ThrowOnError extends boolean = false>(options?: Options<Flow8GroupsListData, ThrowOnError>): RequestResult<Flow8GroupsListResponses, Flow8GroupsListErrors, ThrowOnError> {
         return (options?.client ?? this.client).get<Flow8GroupsListResponses, Flow8GroupsListErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/groups',
             ...options
         });
@@ -420,7 +717,11 @@ export class Groups extends HeyApiClient {
      */
     public create<ThrowOnError extends boolean = false>(options: Options<Flow8GroupsCreateData, ThrowOnError>): RequestResult<Flow8GroupsCreateResponses, Flow8GroupsCreateErrors, ThrowOnError> {
         return (options.client ?? this.client).post<Flow8GroupsCreateResponses, Flow8GroupsCreateErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/groups',
             ...options,
             headers: {
@@ -437,7 +738,11 @@ export class Groups extends HeyApiClient {
      */
     public delete<ThrowOnError extends boolean = false>(options: Options<Flow8GroupsDeleteData, ThrowOnError>): RequestResult<Flow8GroupsDeleteResponses, Flow8GroupsDeleteErrors, ThrowOnError> {
         return (options.client ?? this.client).delete<Flow8GroupsDeleteResponses, Flow8GroupsDeleteErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/groups/{id}',
             ...options
         });
@@ -450,7 +755,11 @@ export class Groups extends HeyApiClient {
      */
     public get<ThrowOnError extends boolean = false>(options: Options<Flow8GroupsGetData, ThrowOnError>): RequestResult<Flow8GroupsGetResponses, Flow8GroupsGetErrors, ThrowOnError> {
         return (options.client ?? this.client).get<Flow8GroupsGetResponses, Flow8GroupsGetErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/groups/{id}',
             ...options
         });
@@ -463,7 +772,11 @@ export class Groups extends HeyApiClient {
      */
     public update<ThrowOnError extends boolean = false>(options: Options<Flow8GroupsUpdateData, ThrowOnError>): RequestResult<Flow8GroupsUpdateResponses, Flow8GroupsUpdateErrors, ThrowOnError> {
         return (options.client ?? this.client).put<Flow8GroupsUpdateResponses, Flow8GroupsUpdateErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/groups/{id}',
             ...options,
             headers: {
@@ -482,7 +795,11 @@ export class Kv extends HeyApiClient {
      */
     public list<ThrowOnError extends boolean = false>(options?: Options<Flow8KvListData, ThrowOnError>): RequestResult<Flow8KvListResponses, Flow8KvListErrors, ThrowOnError> {
         return (options?.client ?? this.client).get<Flow8KvListResponses, Flow8KvListErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/kv',
             ...options
         });
@@ -495,7 +812,11 @@ export class Kv extends HeyApiClient {
      */
     public set<ThrowOnError extends boolean = false>(options: Options<Flow8KvSetData, ThrowOnError>): RequestResult<Flow8KvSetResponses, Flow8KvSetErrors, ThrowOnError> {
         return (options.client ?? this.client).post<Flow8KvSetResponses, Flow8KvSetErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/kv',
             ...options,
             headers: {
@@ -512,7 +833,11 @@ export class Kv extends HeyApiClient {
      */
     public delete<ThrowOnError extends boolean = false>(options: Options<Flow8KvDeleteData, ThrowOnError>): RequestResult<Flow8KvDeleteResponses, Flow8KvDeleteErrors, ThrowOnError> {
         return (options.client ?? this.client).delete<Flow8KvDeleteResponses, Flow8KvDeleteErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/kv/{id}',
             ...options
         });
@@ -525,7 +850,11 @@ export class Kv extends HeyApiClient {
      */
     public get<ThrowOnError extends boolean = false>(options: Options<Flow8KvGetData, ThrowOnError>): RequestResult<Flow8KvGetResponses, Flow8KvGetErrors, ThrowOnError> {
         return (options.client ?? this.client).get<Flow8KvGetResponses, Flow8KvGetErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/kv/{id}',
             ...options
         });
@@ -540,7 +869,11 @@ export class Schedules extends HeyApiClient {
      */
     public list<ThrowOnError extends boolean = false>(options?: Options<Flow8SchedulesListData, ThrowOnError>): RequestResult<Flow8SchedulesListResponses, Flow8SchedulesListErrors, ThrowOnError> {
         return (options?.client ?? this.client).get<Flow8SchedulesListResponses, Flow8SchedulesListErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/schedules',
             ...options
         });
@@ -553,7 +886,11 @@ export class Schedules extends HeyApiClient {
      */
     public create<ThrowOnError extends boolean = false>(options: Options<Flow8SchedulesCreateData, ThrowOnError>): RequestResult<Flow8SchedulesCreateResponses, Flow8SchedulesCreateErrors, ThrowOnError> {
         return (options.client ?? this.client).post<Flow8SchedulesCreateResponses, Flow8SchedulesCreateErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/schedules',
             ...options,
             headers: {
@@ -570,7 +907,11 @@ export class Schedules extends HeyApiClient {
      */
     public delete<ThrowOnError extends boolean = false>(options: Options<Flow8SchedulesDeleteData, ThrowOnError>): RequestResult<Flow8SchedulesDeleteResponses, Flow8SchedulesDeleteErrors, ThrowOnError> {
         return (options.client ?? this.client).delete<Flow8SchedulesDeleteResponses, Flow8SchedulesDeleteErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/schedules/{id}',
             ...options
         });
@@ -583,7 +924,11 @@ export class Schedules extends HeyApiClient {
      */
     public get<ThrowOnError extends boolean = false>(options: Options<Flow8SchedulesGetData, ThrowOnError>): RequestResult<Flow8SchedulesGetResponses, Flow8SchedulesGetErrors, ThrowOnError> {
         return (options.client ?? this.client).get<Flow8SchedulesGetResponses, Flow8SchedulesGetErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/schedules/{id}',
             ...options
         });
@@ -596,7 +941,11 @@ export class Schedules extends HeyApiClient {
      */
     public update<ThrowOnError extends boolean = false>(options: Options<Flow8SchedulesUpdateData, ThrowOnError>): RequestResult<Flow8SchedulesUpdateResponses, Flow8SchedulesUpdateErrors, ThrowOnError> {
         return (options.client ?? this.client).put<Flow8SchedulesUpdateResponses, Flow8SchedulesUpdateErrors, ThrowOnError>({
-            security: [{ scheme: 'bearer', type: 'http' }],
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
             url: '/api/schedules/{id}',
             ...options,
             headers: {
@@ -608,6 +957,16 @@ export class Schedules extends HeyApiClient {
 }
 
 export class Flow8 extends HeyApiClient {
+    private _apiKeys?: ApiKeys2;
+    get apiKeys(): ApiKeys2 {
+        return this._apiKeys ??= new ApiKeys2({ client: this.client });
+    }
+    
+    private _auth?: Auth;
+    get auth(): Auth {
+        return this._auth ??= new Auth({ client: this.client });
+    }
+    
     private _channels?: Channels;
     get channels(): Channels {
         return this._channels ??= new Channels({ client: this.client });
@@ -668,7 +1027,7 @@ export class Accounts extends HeyApiClient {
     /**
      * Delete an account
      *
-     * Ends its sessions and removes its secrets. Refused for the last admin, and while the account owns flows or has executions that have not ended.
+     * Ends its sessions, its API keys and its secrets. Refused for the last admin, and while the account owns flows or has executions that have not ended.
      */
     public delete<ThrowOnError extends boolean = false>(options: Options<FlowRunnerAccountsDeleteData, ThrowOnError>): RequestResult<FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsDeleteErrors, ThrowOnError> {
         return (options.client ?? this.client).delete<FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsDeleteErrors, ThrowOnError>({
@@ -694,7 +1053,7 @@ export class Accounts extends HeyApiClient {
     /**
      * Update an account
      *
-     * What is left out stays as it is. Only admins change roles, and one admin is always left. A new password ends every session of the account.
+     * What is left out stays as it is. Only admins change roles, and one admin is always left. A new password ends every session of the account, but not its API keys.
      */
     public update<ThrowOnError extends boolean = false>(options: Options<FlowRunnerAccountsUpdateData, ThrowOnError>): RequestResult<FlowRunnerAccountsUpdateResponses, FlowRunnerAccountsUpdateErrors, ThrowOnError> {
         return (options.client ?? this.client).put<FlowRunnerAccountsUpdateResponses, FlowRunnerAccountsUpdateErrors, ThrowOnError>({
@@ -754,7 +1113,7 @@ export class Secrets extends HeyApiClient {
     }
 }
 
-export class Auth extends HeyApiClient {
+export class Auth2 extends HeyApiClient {
     /**
      * Log in
      *
@@ -1021,9 +1380,9 @@ export class FlowRunner extends HeyApiClient {
         return this._secrets ??= new Secrets({ client: this.client });
     }
     
-    private _auth?: Auth;
-    get auth(): Auth {
-        return this._auth ??= new Auth({ client: this.client });
+    private _auth?: Auth2;
+    get auth(): Auth2 {
+        return this._auth ??= new Auth2({ client: this.client });
     }
     
     private _executions?: Executions;

@@ -4,6 +4,44 @@ export type ClientOptions = {
     baseUrl: `${string}://${string}` | (string & {});
 };
 
+export type FacilFlowApiKey = {
+    /**
+     * The id.
+     */
+    id: string;
+    /**
+     * What it is called.
+     */
+    name: string;
+    /**
+     * What it is for.
+     */
+    scopes: Array<'standard' | 'mcp'>;
+    /**
+     * When it was made.
+     */
+    createdAt: string;
+    /**
+     * When it ends by itself; null: never.
+     */
+    expiresAt: string | null;
+    /**
+     * When it was last used, give or take a minute; null: never.
+     */
+    lastUsedAt: string | null;
+};
+
+export type FacilFlowApiKeyList = {
+    /**
+     * The keys.
+     */
+    apiKeys: Array<FacilFlowApiKey>;
+    /**
+     * How many there are in all.
+     */
+    total: number;
+};
+
 export type FacilFlowAuditBreak = {
     /**
      * What happened: an entry was `changed`, `removed`, or `inserted` by somebody else than this program; or the record of where the trail ends, or begins, is not its own.
@@ -153,6 +191,52 @@ export type FacilFlowHealth = {
      * Seconds since the service started.
      */
     uptime: number;
+};
+
+export type FacilFlowIssuedApiKey = {
+    /**
+     * The id.
+     */
+    id: string;
+    /**
+     * What it is called.
+     */
+    name: string;
+    /**
+     * What it is for.
+     */
+    scopes: Array<'standard' | 'mcp'>;
+    /**
+     * When it was made.
+     */
+    createdAt: string;
+    /**
+     * When it ends by itself; null: never.
+     */
+    expiresAt: string | null;
+    /**
+     * When it was last used, give or take a minute; null: never.
+     */
+    lastUsedAt: string | null;
+    /**
+     * The secret, to be sent as `Authorization: Bearer …`. It is not shown again.
+     */
+    key: string;
+};
+
+export type FacilFlowNewApiKey = {
+    /**
+     * What to call it.
+     */
+    name: string;
+    /**
+     * What it is for: `standard` opens all that the account may do, `mcp` the channels of the kind `mcp`.
+     */
+    scopes?: Array<'standard' | 'mcp'>;
+    /**
+     * When it ends by itself. Without this it counts until it is revoked.
+     */
+    expiresAt?: string;
 };
 
 export type FacilFlowNewSchedule = {
@@ -475,6 +559,56 @@ export type FacilFlowUserList = {
     total: number;
 };
 
+export type Flow8ApiKey = {
+    /**
+     * The id.
+     */
+    id: string;
+    /**
+     * What it is called.
+     */
+    name: string;
+    /**
+     * What it is for.
+     */
+    scopes: Array<'standard' | 'mcp'>;
+    /**
+     * When it was made.
+     */
+    issuedAt: string;
+    /**
+     * When it ends by itself; null: never.
+     */
+    expiresAt: string | null;
+    /**
+     * When it was last used, give or take a minute; null: never.
+     */
+    lastUsedAt: string | null;
+};
+
+export type Flow8ApiKeyList = {
+    /**
+     * How many there are in all.
+     */
+    total: number;
+    /**
+     * Which page this is, counted from 0.
+     */
+    page: number;
+    /**
+     * How many a page has at most.
+     */
+    size: number;
+    /**
+     * How many pages there are.
+     */
+    pages: number;
+    /**
+     * This page.
+     */
+    data: Array<Flow8ApiKey>;
+};
+
 export type Flow8Channel = {
     /**
      * The id.
@@ -665,6 +799,29 @@ export type Flow8ChannelRoutePage = {
     data: Array<Flow8ChannelRoute>;
 };
 
+export type Flow8CurrentUser = {
+    /**
+     * The id.
+     */
+    id: string;
+    /**
+     * The e-mail to log in with.
+     */
+    email: string;
+    /**
+     * What people call the user.
+     */
+    name: string;
+    /**
+     * What the user may do.
+     */
+    role: Flow8Role;
+    /**
+     * The company that the user belongs to: all that the user sees is its.
+     */
+    companyId: string;
+};
+
 export type Flow8Group = {
     /**
      * The id.
@@ -728,6 +885,37 @@ export type Flow8GroupList = {
      * This page.
      */
     data: Array<Flow8Group>;
+};
+
+export type Flow8IssuedApiKey = {
+    /**
+     * The id.
+     */
+    id: string;
+    /**
+     * What it is called.
+     */
+    name: string;
+    /**
+     * What it is for.
+     */
+    scopes: Array<'standard' | 'mcp'>;
+    /**
+     * When it was made.
+     */
+    issuedAt: string;
+    /**
+     * When it ends by itself; null: never.
+     */
+    expiresAt: string | null;
+    /**
+     * When it was last used, give or take a minute; null: never.
+     */
+    lastUsedAt: string | null;
+    /**
+     * To be sent as `Authorization: Bearer …`. It is not shown again.
+     */
+    token: string;
 };
 
 export type Flow8KvEntry = {
@@ -838,6 +1026,35 @@ export type Flow8ListedChannelRoute = {
      * Which of the routes that are there already it takes the place of; without it, it is new.
      */
     id?: string;
+};
+
+export type Flow8Login = {
+    /**
+     * The account's e-mail.
+     */
+    email: string;
+};
+
+export type Flow8LogoutMessage = {
+    /**
+     * What was done.
+     */
+    message: string;
+};
+
+export type Flow8NewApiKey = {
+    /**
+     * What to call it.
+     */
+    name: string;
+    /**
+     * What it is for: `standard` opens all that the account may do, `mcp` the channels of the kind `mcp`. A key with `mcp` alone opens nothing else.
+     */
+    scopes?: Array<'standard' | 'mcp'>;
+    /**
+     * When it ends by itself. Without this it counts until it is revoked.
+     */
+    expiresAt?: string;
 };
 
 export type Flow8NewChannel = {
@@ -1035,6 +1252,11 @@ export type Flow8Problem = {
     statusCode: number;
 };
 
+/**
+ * What the user may do.
+ */
+export type Flow8Role = 'admin' | 'editor' | 'user' | 'viewer';
+
 export type Flow8Schedule = {
     /**
      * The schedule's id. A flow that makes one gives it an id of its own choosing.
@@ -1177,6 +1399,21 @@ export type Flow8ScheduleMissed = 'skip' | 'last' | 'all';
  * What a slot does while a play of the schedule is under way: be skipped, start beside it, wait for its end, or cancel it.
  */
 export type Flow8ScheduleOverlap = 'skip' | 'allow' | 'queue' | 'cancel_previous';
+
+export type Flow8User = {
+    /**
+     * The id.
+     */
+    id: string;
+    /**
+     * The e-mail to log in with.
+     */
+    email: string;
+    /**
+     * What people call the user.
+     */
+    name: string;
+};
 
 export type FlowRunnerAcceptedExecution = {
     /**
@@ -1958,6 +2195,17 @@ export type Flow8ChannelChangeWritable = {
     routes?: Array<Flow8ListedChannelRoute>;
 };
 
+export type Flow8LoginWritable = {
+    /**
+     * The account's e-mail.
+     */
+    email: string;
+    /**
+     * The password.
+     */
+    password: string;
+};
+
 export type Flow8NewChannelWritable = {
     /**
      * The name people know it by.
@@ -2060,6 +2308,225 @@ export type IfMatch = string;
  */
 export type IfNoneMatch = '*';
 
+export type FacilflowApiKeysListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * How many to answer at most. More than 1000 counts as 1000.
+         */
+        limit?: number;
+        /**
+         * How many to skip.
+         */
+        offset?: number;
+    };
+    url: '/api/api-keys';
+};
+
+export type FacilflowApiKeysListErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowApiKeysListError = FacilflowApiKeysListErrors[keyof FacilflowApiKeysListErrors];
+
+export type FacilflowApiKeysListResponses = {
+    /**
+     * The API keys
+     */
+    200: FacilFlowApiKeyList;
+};
+
+export type FacilflowApiKeysListResponse = FacilflowApiKeysListResponses[keyof FacilflowApiKeysListResponses];
+
+export type FacilflowApiKeysCreateData = {
+    body: FacilFlowNewApiKey;
+    path?: never;
+    query?: never;
+    url: '/api/api-keys';
+};
+
+export type FacilflowApiKeysCreateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * The body is too large.
+     */
+    413: FacilFlowProblem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: FacilFlowProblem;
+    /**
+     * The request failed validation.
+     */
+    422: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowApiKeysCreateError = FacilflowApiKeysCreateErrors[keyof FacilflowApiKeysCreateErrors];
+
+export type FacilflowApiKeysCreateResponses = {
+    /**
+     * The key, with its secret
+     */
+    201: FacilFlowIssuedApiKey;
+};
+
+export type FacilflowApiKeysCreateResponse = FacilflowApiKeysCreateResponses[keyof FacilflowApiKeysCreateResponses];
+
+export type FacilflowApiKeysDeleteData = {
+    body?: never;
+    path: {
+        /**
+         * The API key's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/api-keys/{id}';
+};
+
+export type FacilflowApiKeysDeleteErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowApiKeysDeleteError = FacilflowApiKeysDeleteErrors[keyof FacilflowApiKeysDeleteErrors];
+
+export type FacilflowApiKeysDeleteResponses = {
+    /**
+     * The key is dead
+     */
+    204: void;
+};
+
+export type FacilflowApiKeysDeleteResponse = FacilflowApiKeysDeleteResponses[keyof FacilflowApiKeysDeleteResponses];
+
+export type FacilflowApiKeysGetData = {
+    body?: never;
+    path: {
+        /**
+         * The API key's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/api-keys/{id}';
+};
+
+export type FacilflowApiKeysGetErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowApiKeysGetError = FacilflowApiKeysGetErrors[keyof FacilflowApiKeysGetErrors];
+
+export type FacilflowApiKeysGetResponses = {
+    /**
+     * The key
+     */
+    200: FacilFlowApiKey;
+};
+
+export type FacilflowApiKeysGetResponse = FacilflowApiKeysGetResponses[keyof FacilflowApiKeysGetResponses];
+
 export type FacilflowAuditExportData = {
     body?: never;
     path?: never;
@@ -2103,6 +2570,10 @@ export type FacilflowAuditExportErrors = {
      * Authentication is required.
      */
     401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
     /**
      * Too many requests.
      */
@@ -2179,6 +2650,10 @@ export type FacilflowAuditLogsErrors = {
      * Authentication is required.
      */
     401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
     /**
      * Too many requests.
      */
@@ -2257,6 +2732,10 @@ export type FacilflowAuditActivityErrors = {
      */
     401: FacilFlowProblem;
     /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
      * Flow not found.
      */
     404: FacilFlowProblem;
@@ -2330,6 +2809,368 @@ export type FacilflowAuditVerifyResponses = {
 
 export type FacilflowAuditVerifyResponse = FacilflowAuditVerifyResponses[keyof FacilflowAuditVerifyResponses];
 
+export type Flow8ApiKeysListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Which page, counted from 0.
+         */
+        page?: number;
+        /**
+         * How many to answer at most. More than 100 counts as 100.
+         */
+        size?: number;
+    };
+    url: '/api/auth/api-keys';
+};
+
+export type Flow8ApiKeysListErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8ApiKeysListError = Flow8ApiKeysListErrors[keyof Flow8ApiKeysListErrors];
+
+export type Flow8ApiKeysListResponses = {
+    /**
+     * One page of API keys
+     */
+    200: Flow8ApiKeyList;
+};
+
+export type Flow8ApiKeysListResponse = Flow8ApiKeysListResponses[keyof Flow8ApiKeysListResponses];
+
+export type Flow8ApiKeysCreateData = {
+    body: Flow8NewApiKey;
+    path?: never;
+    query?: never;
+    url: '/api/auth/api-keys';
+};
+
+export type Flow8ApiKeysCreateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * The body is too large.
+     */
+    413: Flow8Problem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: Flow8Problem;
+    /**
+     * The request failed validation.
+     */
+    422: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8ApiKeysCreateError = Flow8ApiKeysCreateErrors[keyof Flow8ApiKeysCreateErrors];
+
+export type Flow8ApiKeysCreateResponses = {
+    /**
+     * The key, with its token
+     */
+    201: Flow8IssuedApiKey;
+};
+
+export type Flow8ApiKeysCreateResponse = Flow8ApiKeysCreateResponses[keyof Flow8ApiKeysCreateResponses];
+
+export type Flow8ApiKeysDeleteData = {
+    body?: never;
+    path: {
+        /**
+         * The API key's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/auth/api-keys/{id}';
+};
+
+export type Flow8ApiKeysDeleteErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8ApiKeysDeleteError = Flow8ApiKeysDeleteErrors[keyof Flow8ApiKeysDeleteErrors];
+
+export type Flow8ApiKeysDeleteResponses = {
+    /**
+     * The key is dead
+     */
+    204: void;
+};
+
+export type Flow8ApiKeysDeleteResponse = Flow8ApiKeysDeleteResponses[keyof Flow8ApiKeysDeleteResponses];
+
+export type Flow8ApiKeysGetData = {
+    body?: never;
+    path: {
+        /**
+         * The API key's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/auth/api-keys/{id}';
+};
+
+export type Flow8ApiKeysGetErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8ApiKeysGetError = Flow8ApiKeysGetErrors[keyof Flow8ApiKeysGetErrors];
+
+export type Flow8ApiKeysGetResponses = {
+    /**
+     * The key
+     */
+    200: Flow8ApiKey;
+};
+
+export type Flow8ApiKeysGetResponse = Flow8ApiKeysGetResponses[keyof Flow8ApiKeysGetResponses];
+
+export type Flow8AuthLoginData = {
+    body: Flow8LoginWritable;
+    path?: never;
+    query?: never;
+    url: '/api/auth/login';
+};
+
+export type Flow8AuthLoginErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * The body is too large.
+     */
+    413: Flow8Problem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: Flow8Problem;
+    /**
+     * The request failed validation.
+     */
+    422: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8AuthLoginError = Flow8AuthLoginErrors[keyof Flow8AuthLoginErrors];
+
+export type Flow8AuthLoginResponses = {
+    /**
+     * Whose session it is
+     */
+    200: Flow8User;
+};
+
+export type Flow8AuthLoginResponse = Flow8AuthLoginResponses[keyof Flow8AuthLoginResponses];
+
+export type Flow8AuthLogoutData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/auth/logout';
+};
+
+export type Flow8AuthLogoutErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8AuthLogoutError = Flow8AuthLogoutErrors[keyof Flow8AuthLogoutErrors];
+
+export type Flow8AuthLogoutResponses = {
+    /**
+     * The session is over
+     */
+    200: Flow8LogoutMessage;
+};
+
+export type Flow8AuthLogoutResponse = Flow8AuthLogoutResponses[keyof Flow8AuthLogoutResponses];
+
+export type Flow8AuthMeData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/auth/me';
+};
+
+export type Flow8AuthMeErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8AuthMeError = Flow8AuthMeErrors[keyof Flow8AuthMeErrors];
+
+export type Flow8AuthMeResponses = {
+    /**
+     * The current user
+     */
+    200: Flow8CurrentUser;
+};
+
+export type Flow8AuthMeResponse = Flow8AuthMeResponses[keyof Flow8AuthMeResponses];
+
 export type Flow8ChannelsListData = {
     body?: never;
     path?: never;
@@ -2355,6 +3196,10 @@ export type Flow8ChannelsListErrors = {
      * Authentication is required.
      */
     401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
     /**
      * Too many requests.
      */
@@ -2527,6 +3372,10 @@ export type Flow8ChannelsGetErrors = {
      */
     401: Flow8Problem;
     /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
      * Flow not found.
      */
     404: Flow8Problem;
@@ -2665,6 +3514,10 @@ export type Flow8ChannelRoutesListErrors = {
      * Authentication is required.
      */
     401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
     /**
      * Flow not found.
      */
@@ -2848,6 +3701,10 @@ export type Flow8ChannelRoutesGetErrors = {
      */
     401: Flow8Problem;
     /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
      * Flow not found.
      */
     404: Flow8Problem;
@@ -2985,6 +3842,10 @@ export type Flow8GroupsListErrors = {
      * Authentication is required.
      */
     401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
     /**
      * Too many requests.
      */
@@ -3160,6 +4021,10 @@ export type Flow8GroupsGetErrors = {
      * Authentication is required.
      */
     401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
     /**
      * Flow not found.
      */
@@ -3343,6 +4208,10 @@ export type Flow8KvListErrors = {
      * Authentication is required.
      */
     401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
     /**
      * Too many requests.
      */
@@ -3533,6 +4402,10 @@ export type Flow8KvGetErrors = {
      */
     401: Flow8Problem;
     /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
      * Flow not found.
      */
     404: Flow8Problem;
@@ -3586,6 +4459,10 @@ export type FacilflowSchedulerListErrors = {
      * Authentication is required.
      */
     401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
     /**
      * Too many requests.
      */
@@ -3754,6 +4631,10 @@ export type FacilflowSchedulerGetErrors = {
      */
     401: FacilFlowProblem;
     /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
      * Flow not found.
      */
     404: FacilFlowProblem;
@@ -3889,6 +4770,10 @@ export type FacilflowSchedulerHistoryErrors = {
      */
     401: FacilFlowProblem;
     /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
      * Flow not found.
      */
     404: FacilFlowProblem;
@@ -3944,6 +4829,10 @@ export type FacilflowSchedulerNextErrors = {
      */
     401: FacilFlowProblem;
     /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
      * Flow not found.
      */
     404: FacilFlowProblem;
@@ -3997,6 +4886,10 @@ export type Flow8SchedulesListErrors = {
      * Authentication is required.
      */
     401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
     /**
      * Too many requests.
      */
@@ -4165,6 +5058,10 @@ export type Flow8SchedulesGetErrors = {
      */
     401: Flow8Problem;
     /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
      * Flow not found.
      */
     404: Flow8Problem;
@@ -4299,6 +5196,10 @@ export type FacilflowUsersListErrors = {
      */
     401: FacilFlowProblem;
     /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
      * Too many requests.
      */
     429: FacilFlowProblem;
@@ -4352,6 +5253,10 @@ export type FlowRunnerAccountsListErrors = {
      * Authentication is required.
      */
     401: FlowRunnerProblem;
+    /**
+     * Not permitted.
+     */
+    403: FlowRunnerProblem;
     /**
      * Too many requests.
      */
@@ -4459,6 +5364,10 @@ export type FlowRunnerSecretsListErrors = {
      * Authentication is required.
      */
     401: FlowRunnerProblem;
+    /**
+     * Not permitted.
+     */
+    403: FlowRunnerProblem;
     /**
      * Flow not found.
      */
@@ -4638,6 +5547,10 @@ export type FlowRunnerAccountsDeleteErrors = {
      */
     401: FlowRunnerProblem;
     /**
+     * Not permitted.
+     */
+    403: FlowRunnerProblem;
+    /**
      * Flow not found.
      */
     404: FlowRunnerProblem;
@@ -4691,6 +5604,10 @@ export type FlowRunnerAccountsGetErrors = {
      * Authentication is required.
      */
     401: FlowRunnerProblem;
+    /**
+     * Not permitted.
+     */
+    403: FlowRunnerProblem;
     /**
      * Flow not found.
      */
@@ -4870,6 +5787,10 @@ export type FlowRunnerAuthLogoutErrors = {
      */
     401: FlowRunnerProblem;
     /**
+     * Not permitted.
+     */
+    403: FlowRunnerProblem;
+    /**
      * Too many requests.
      */
     429: FlowRunnerProblem;
@@ -4910,6 +5831,10 @@ export type FlowRunnerAuthRefreshErrors = {
      * Authentication is required.
      */
     401: FlowRunnerProblem;
+    /**
+     * Not permitted.
+     */
+    403: FlowRunnerProblem;
     /**
      * Too many requests.
      */
@@ -4980,6 +5905,10 @@ export type FlowRunnerExecutionsListErrors = {
      * Authentication is required.
      */
     401: FlowRunnerProblem;
+    /**
+     * Not permitted.
+     */
+    403: FlowRunnerProblem;
     /**
      * Too many requests.
      */
@@ -5142,6 +6071,10 @@ export type FlowRunnerExecutionsGetErrors = {
      */
     401: FlowRunnerProblem;
     /**
+     * Not permitted.
+     */
+    403: FlowRunnerProblem;
+    /**
      * Flow not found.
      */
     404: FlowRunnerProblem;
@@ -5204,6 +6137,10 @@ export type FlowRunnerExecutionsLogsErrors = {
      * Authentication is required.
      */
     401: FlowRunnerProblem;
+    /**
+     * Not permitted.
+     */
+    403: FlowRunnerProblem;
     /**
      * Flow not found.
      */
@@ -5407,6 +6344,10 @@ export type FlowRunnerFlowsListErrors = {
      */
     401: FlowRunnerProblem;
     /**
+     * Not permitted.
+     */
+    403: FlowRunnerProblem;
+    /**
      * Too many requests.
      */
     429: FlowRunnerProblem;
@@ -5563,6 +6504,10 @@ export type FlowRunnerFlowsGetErrors = {
      * Authentication is required.
      */
     401: FlowRunnerProblem;
+    /**
+     * Not permitted.
+     */
+    403: FlowRunnerProblem;
     /**
      * Flow not found.
      */

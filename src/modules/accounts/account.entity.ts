@@ -17,6 +17,10 @@ export class Account {
   @Column('text')
   email: string
 
+  /** Whether an admin or an identity provider gave the address, who may know whose it is. */
+  @Column('boolean')
+  emailVouched: boolean
+
   @Column('text')
   role: Role
 

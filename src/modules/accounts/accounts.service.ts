@@ -68,6 +68,7 @@ export class AccountsService {
       tenantId: caller.tenantId,
       name: input.name,
       email: input.email,
+      emailVouched: true,
       role: input.role,
       passwordHash: await this.hasher.hash(input.password),
       createdAt: now,
@@ -92,7 +93,10 @@ export class AccountsService {
       const role = change.role ?? account.role
       if (role !== account.role) await this.admitRole(tx, caller, account)
       account.name = change.name ?? account.name
-      account.email = change.email ?? account.email
+      if (change.email !== undefined && change.email !== account.email) {
+        account.email = change.email
+        account.emailVouched = caller.role === 'admin'
+      }
       account.role = role
       account.updatedAt = changeTime(this.clock.now(), account.updatedAt)
       if (passwordHash) {
@@ -106,7 +110,7 @@ export class AccountsService {
     })
   }
 
-  /** Ends its sessions and removes its secrets, entries and groups; refused while it owns what other modules want dealt with first. */
+  /** Ends its sessions and removes its API keys, secrets, entries and groups; refused while it owns what other modules want dealt with first. */
   async remove(caller: Principal, id: string): Promise<void> {
     await this.database.transaction(async (tx) => {
       await oneAtATime(tx, caller.tenantId)
@@ -116,6 +120,7 @@ export class AccountsService {
       if (owned.length > 0) throw new AccountInUse(owned)
       await endSessions(tx, id)
       await this.dependents.remove(tx, id)
+      await tx.query('delete from api_key where account_id = $1', [id])
       await tx.query('delete from secret where account_id = $1', [id])
       await tx.query('delete from kv_entry where account_id = $1', [id])
       await tx.query('delete from flow_group where account_id = $1', [id])
@@ -171,6 +176,7 @@ async function oneAtATime(tx: EntityManager, tenantId: string): Promise<void> {
 
 async function endSessions(tx: EntityManager, accountId: string): Promise<void> {
   await tx.query('delete from access_token where account_id = $1', [accountId])
+  await tx.query('delete from session where account_id = $1', [accountId])
 }
 
 /** The index `account_email` decides, so that two requests at once cannot both have the address. */

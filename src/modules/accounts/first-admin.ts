@@ -61,6 +61,7 @@ export class FirstAdmin implements OnApplicationBootstrap {
         tenantId: DEFAULT_TENANT,
         name: 'Admin',
         email,
+        emailVouched: true,
         role: 'admin',
         passwordHash,
         createdAt: now,

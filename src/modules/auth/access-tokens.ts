@@ -13,7 +13,7 @@ const LIFETIME_S = 24 * 60 * 60
 const REFRESHED_GRACE_S = 60
 
 /** What a login or a refresh answers. */
-export interface Session {
+export interface IssuedToken {
   token: string
   expiresAt: Date
   accountId: string
@@ -36,7 +36,7 @@ export class AccessTokens {
   }
 
   /** A new token, which counts once `tx` has committed. */
-  async issue(tx: EntityManager, account: { id: string; email: string }): Promise<Session> {
+  async issue(tx: EntityManager, account: { id: string; email: string }): Promise<IssuedToken> {
     const issuedAt = Math.floor(Date.now() / 1000)
     const claims: TokenClaims = {
       account_id: account.id,

@@ -19,3 +19,11 @@ export class TooManyAttempts extends DomainError {
     )
   }
 }
+
+export class ApiKeyNotFound extends DomainError {
+  constructor(id: string) {
+    super('not_found', 'api-key-not-found', 'API key not found', `API key with ID ${id} not found`, {
+      resource: 'api_key',
+    })
+  }
+}

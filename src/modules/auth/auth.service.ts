@@ -4,49 +4,74 @@ import { DataSource, type EntityManager } from 'typeorm'
 import { Unauthenticated } from '../../platform/auth/auth.errors.js'
 import type { Principal } from '../../platform/auth/principal.js'
 import { AuditTrail } from '../audit/audit-trail.js'
-import { AccessTokens, type Session } from './access-tokens.js'
+import { AccessTokens, type IssuedToken } from './access-tokens.js'
 import { InvalidLogin } from './auth.errors.js'
 import { type Known, PasswordCheck } from './password-check.js'
+import { Sessions } from './sessions.js'
 
-/** Logging in with a password, and the life of the tokens that come of it. */
+/** What somebody types to log in, and the address that it comes from. */
+export interface Login {
+  username: string
+  password: string
+  address: string
+}
+
+/** Logging in with a password, and the life of the tokens and sessions that come of it. */
 @Injectable()
 export class AuthService {
   constructor(
     @InjectDataSource() private readonly database: DataSource,
     private readonly passwords: PasswordCheck,
     private readonly tokens: AccessTokens,
+    private readonly sessions: Sessions,
     private readonly audit: AuditTrail,
   ) {}
 
   /** Throws `InvalidLogin` and `TooManyAttempts`. */
-  async login(username: string, password: string, address: string): Promise<Session> {
-    const account = await this.passwords.check(username, password, address)
-    return await this.database.transaction(async (tx) => {
-      if (!(await isStill(tx, account))) throw new InvalidLogin()
-      const session = await this.tokens.issue(tx, account)
-      const actor = { tenantId: account.tenantId, accountId: account.id, email: account.email }
-      await this.audit.record(tx, { actor, action: 'auth.login', resource: ['account', account.id] })
-      return session
-    })
+  async login(login: Login): Promise<IssuedToken> {
+    return await this.admit(login, (tx, account) => this.tokens.issue(tx, account))
+  }
+
+  /**
+   * A session, and whose it is. `until` is the one that the browser had until now, which is over: what somebody has slipped a
+   * browser before the login is worth nothing after it. Throws `InvalidLogin` and `TooManyAttempts`.
+   */
+  async startSession(login: Login, until?: string): Promise<{ account: Known; session: string }> {
+    return await this.admit(login, async (tx, account) => ({
+      account,
+      session: await this.sessions.start(tx, account.id, until),
+    }))
   }
 
   /** A new token for the one that the caller has, which then ends within a minute. */
-  async refresh(caller: Principal): Promise<Session> {
-    const tokenId = tokenOf(caller)
+  async refresh(caller: Principal): Promise<IssuedToken> {
+    const tokenId = accessTokenOf(caller)
     return await this.database.transaction(async (tx) => {
       if (!(await this.tokens.retire(tx, tokenId))) throw new Unauthenticated()
-      const session = await this.tokens.issue(tx, { id: caller.accountId, email: caller.email })
+      const token = await this.tokens.issue(tx, { id: caller.accountId, email: caller.email })
       await this.audit.record(tx, { actor: caller, action: 'auth.refresh', resource: ['account', caller.accountId] })
-      return session
+      return token
     })
   }
 
-  /** The caller's token is dead from now on, everywhere. */
+  /** The caller's session or access token is dead from now on, everywhere. */
   async logout(caller: Principal): Promise<void> {
-    const tokenId = tokenOf(caller)
     await this.database.transaction(async (tx) => {
-      await this.tokens.revoke(tx, tokenId)
+      const { kind, tokenId = '' } = caller.credential
+      if (kind === 'session') await this.sessions.end(tx, tokenId)
+      else await this.tokens.revoke(tx, accessTokenOf(caller))
       await this.audit.record(tx, { actor: caller, action: 'auth.logout', resource: ['account', caller.accountId] })
+    })
+  }
+
+  private async admit<T>(login: Login, issue: (tx: EntityManager, account: Known) => Promise<T>): Promise<T> {
+    const account = await this.passwords.check(login.username, login.password, login.address)
+    return await this.database.transaction(async (tx) => {
+      if (!(await isStill(tx, account))) throw new InvalidLogin()
+      const issued = await issue(tx, account)
+      const actor = { tenantId: account.tenantId, accountId: account.id, email: account.email }
+      await this.audit.record(tx, { actor, action: 'auth.login', resource: ['account', account.id] })
+      return issued
     })
   }
 }
@@ -60,7 +85,7 @@ async function isStill(tx: EntityManager, { id, passwordHash }: Known): Promise<
   return rows.length > 0
 }
 
-function tokenOf({ credential }: Principal): string {
-  if (!credential.tokenId) throw new Unauthenticated('This needs a token, not a password')
-  return credential.tokenId
+function accessTokenOf({ credential: { kind, tokenId } }: Principal): string {
+  if (kind !== 'password-token' || !tokenId) throw new Unauthenticated('This needs the token of a login')
+  return tokenId
 }

@@ -81,7 +81,8 @@ export class PasswordCheck {
 
   private async verify({ name, account }: Claimed, password: string, address: string): Promise<Known> {
     const attempt = await this.attempts.begin(name, address)
-    const matches = await this.hasher.verify(account?.passwordHash, password)
+    // An account that came of an ID token has no password.
+    const matches = await this.hasher.verify(account?.passwordHash || undefined, password)
     if (!matches || !account) {
       await this.recordFailure(account)
       throw new InvalidLogin()

@@ -7,6 +7,18 @@ export class Unauthenticated extends DomainError {
   }
 }
 
+/** A session's cookie came with a request that another site may have made. */
+export class CrossOrigin extends DomainError {
+  constructor() {
+    super(
+      'forbidden',
+      'cross-origin',
+      'The request comes from another origin',
+      "With a session's cookie, only this server's own pages and programs that are no browsers may do this",
+    )
+  }
+}
+
 /** The caller may see it but not do this. */
 export class Forbidden extends DomainError {
   constructor(message = 'You do not have permission to do this') {

@@ -5,7 +5,7 @@ import type { Config } from '../config/config.js'
 import type { Dialects } from '../http/dialects.js'
 import { Public, SurfaceController } from '../openapi/operations.js'
 import { TOKEN_ALGORITHM, TOKEN_ISSUER } from './access-token.js'
-import { Forbidden, Unauthenticated } from './auth.errors.js'
+import { CrossOrigin, Forbidden, Unauthenticated } from './auth.errors.js'
 import { AuthenticationGuard } from './authentication.guard.js'
 import type { Authenticator } from './authenticator.js'
 import { BasicStrategy } from './basic.strategy.js'
@@ -13,6 +13,8 @@ import { BearerStrategy } from './bearer.strategy.js'
 import { AlsoFor } from './machine-token.js'
 import type { Principal } from './principal.js'
 import { Roles } from './roles.js'
+import { SessionStrategy } from './session.strategy.js'
+import { TokenStrategy } from './token.strategy.js'
 
 const SECRET = 'a secret of at least thirty-two characters'
 const MACHINE = 'the-token-of-a-machine'
@@ -31,7 +33,9 @@ describe('requests at the same time', () => {
     const guard = new AuthenticationGuard(
       {} as Dialects,
       new BearerStrategy(SECRET, authenticator),
+      {} as TokenStrategy,
       {} as BasicStrategy,
+      {} as SessionStrategy,
       {} as Config,
     )
     const names = Array.from({ length: 20 }, (_, index) => `account_${index}`)
@@ -68,25 +72,52 @@ class TakesTokens {
   list() {}
 }
 
+@SurfaceController({ surface: 'flow8', path: 'sessions', resource: 'Sessions' })
+class TakesSessions {
+  @Get()
+  list() {}
+}
+
+const accepts: Record<string, string[]> = {
+  flowRunner: ['bearer', 'basic'],
+  flow8: ['bearer', 'session'],
+  flwd: ['bearer'],
+}
+
+type Controller = typeof TakesBoth | typeof TakesTokens | typeof TakesSessions
+
 describe('a route', () => {
   const authenticator = {
     principalOf: async ({ sub }: { sub: string }) => ({ accountId: sub, role: sub }),
+    authenticate: async (text: string) => ({ accountId: `owner of ${text}` }),
+    withSession: async (session: string) => ({ accountId: `owner of ${session}`, credential: {} }),
     withPassword: async (username: string) => ({ accountId: username, role: username }),
   } as unknown as Authenticator
   const dialects = {
-    of: (surface: string) => ({ accepts: surface === 'flowRunner' ? ['bearer', 'basic'] : ['bearer'] }),
+    of: (surface: string) => ({ accepts: accepts[surface] }),
   } as unknown as Dialects
   const guard = new AuthenticationGuard(
     dialects,
     new BearerStrategy(SECRET, authenticator),
+    new TokenStrategy(authenticator),
     new BasicStrategy(authenticator),
+    new SessionStrategy(authenticator),
     { metricsToken: MACHINE } as Config,
   )
   const basic = `Basic ${Buffer.from('user:password').toString('base64')}`
 
-  async function ask(controller: typeof TakesBoth | typeof TakesTokens, handler: string, authorization?: string) {
+  function ask(controller: Controller, handler: string, authorization?: string) {
+    return askWith(controller, handler, { authorization })
+  }
+
+  async function askWith(
+    controller: Controller,
+    handler: string,
+    given: Record<string, string | undefined>,
+    method = 'GET',
+  ) {
     const headers: Record<string, string> = {}
-    const request = { headers: { authorization }, user: undefined as Principal | undefined }
+    const request = { method, headers: given, host: 'here', user: undefined as Principal | undefined }
     const outcome = await guard
       .canActivate(contextOf(request, controller, handler, (name, value) => Object.assign(headers, { [name]: value })))
       .catch((error: unknown) => error)
@@ -102,6 +133,34 @@ describe('a route', () => {
       caller: undefined,
       challenge: 'Bearer realm="millrace"',
     })
+  })
+
+  it('takes an API key and an ID token for what their headers say, and leaves them to who knows them', async () => {
+    for (const header of [
+      { alg: 'HS256', kid: 'key_1' },
+      { alg: 'RS256', kid: 'abc' },
+    ]) {
+      const other = `${Buffer.from(JSON.stringify(header)).toString('base64url')}.e30.x`
+      expect(await ask(TakesTokens, 'list', `Bearer ${other}`)).toMatchObject({ caller: `owner of ${other}` })
+    }
+  })
+
+  it('takes the cookie of a session where its surface does, unless there is an Authorization', async () => {
+    const session = 's'.repeat(43)
+    const cookie = `theme=dark; sid=${session}`
+    expect(await askWith(TakesSessions, 'list', { cookie })).toMatchObject({ caller: `owner of ${session}` })
+    expect(await askWith(TakesBoth, 'list', { cookie })).toMatchObject({ outcome: expect.any(Unauthenticated) })
+    for (const other of [{ cookie: 'sid=short' }, { cookie, authorization: 'Bearer x.y.z' }])
+      expect(await askWith(TakesSessions, 'list', other)).toMatchObject({ outcome: expect.any(Unauthenticated) })
+  })
+
+  it('changes nothing by the cookie of a session for a page of another origin', async () => {
+    const cookie = `sid=${'s'.repeat(43)}`
+    for (const from of [{}, { origin: 'http://here' }, { 'sec-fetch-site': 'same-origin' }])
+      expect(await askWith(TakesSessions, 'list', { cookie, ...from }, 'POST')).toMatchObject({ outcome: true })
+    const foreign = { cookie, origin: 'http://there' }
+    expect(await askWith(TakesSessions, 'list', foreign, 'POST')).toMatchObject({ outcome: expect.any(CrossOrigin) })
+    expect(await askWith(TakesSessions, 'list', foreign, 'GET')).toMatchObject({ outcome: true })
   })
 
   it('says with every refusal what it wants', async () => {

@@ -10,27 +10,35 @@ import { isPublic, surfaceOf } from '../openapi/operations.js'
 import type { CredentialScheme } from './accepted-credentials.js'
 import { Forbidden, Unauthenticated } from './auth.errors.js'
 import { BasicStrategy } from './basic.strategy.js'
+import { bearerIn } from './bearer.js'
 import { BearerStrategy } from './bearer.strategy.js'
 import { isMachineToken, machineTokenOf, markMachine } from './machine-token.js'
+import { requireOwnOrigin } from './own-origin.js'
 import type { Principal } from './principal.js'
 import { rolesOf } from './roles.js'
+import { SessionStrategy } from './session.strategy.js'
+import { sessionIn } from './session-cookie.js'
+import { TokenStrategy } from './token.strategy.js'
+import { tokenKind } from './token-kind.js'
+
+/** Methods that change nothing. */
+const SAFE = new Set(['GET', 'HEAD', 'OPTIONS'])
 
 /**
  * The one guard of all routes. A route is public by `@Public()`, or the request carries a credential of a kind that the route's
- * surface accepts; the scheme of `Authorization` picks the strategy, so one request never tries two.
+ * surface accepts. The scheme of `Authorization` picks the strategy, and for bearer tokens their kind; a cookie counts only without
+ * that header. So one request never tries two.
  */
 @Injectable()
 export class AuthenticationGuard implements CanActivate {
-  private readonly strategies: Record<CredentialScheme, Strategy>
-
   constructor(
     private readonly dialects: Dialects,
-    bearer: BearerStrategy,
-    basic: BasicStrategy,
+    private readonly bearer: BearerStrategy,
+    private readonly token: TokenStrategy,
+    private readonly basic: BasicStrategy,
+    private readonly session: SessionStrategy,
     private readonly config: Config,
-  ) {
-    this.strategies = { bearer, basic }
-  }
+  ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const handler = context.getHandler()
@@ -70,11 +78,17 @@ export class AuthenticationGuard implements CanActivate {
     const scheme = schemeOf(request)
     try {
       if (!scheme || !accepted.includes(scheme)) throw new Unauthenticated()
-      return await ask(this.strategies[scheme], request, response)
+      if (scheme === 'session' && !SAFE.has(request.method)) requireOwnOrigin(request.headers, request.host)
+      return await ask(this.strategyFor(scheme, request), request, response)
     } catch (error) {
       if (error instanceof DomainError && error.kind === 'unauthenticated') challenge(response, scheme, accepted)
       throw error
     }
+  }
+
+  private strategyFor(scheme: CredentialScheme, { headers }: Request): Strategy {
+    if (scheme !== 'bearer') return scheme === 'basic' ? this.basic : this.session
+    return tokenKind(bearerIn(headers.authorization) ?? '') === 'access-token' ? this.bearer : this.token
   }
 }
 
@@ -96,8 +110,9 @@ function ask(strategy: Strategy, request: Request, response: Response): Promise<
   })
 }
 
-function schemeOf(request: Request): CredentialScheme | undefined {
-  const scheme = /^(\w+) /.exec(request.headers.authorization ?? '')?.[1]?.toLowerCase()
+function schemeOf({ headers }: Request): CredentialScheme | undefined {
+  if (headers.authorization === undefined) return sessionIn(headers.cookie) === undefined ? undefined : 'session'
+  const scheme = /^(\w+) /.exec(headers.authorization)?.[1]?.toLowerCase()
   return scheme === 'bearer' || scheme === 'basic' ? scheme : undefined
 }
 

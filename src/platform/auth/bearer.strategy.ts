@@ -9,7 +9,7 @@ import type { Principal } from './principal.js'
 /** The key that signs access tokens. */
 export const JWT_SECRET = Symbol('the key that signs access tokens')
 
-/** `Authorization: Bearer`: an access token. */
+/** `Authorization: Bearer`: an access token. Other tokens are for `TokenStrategy`. */
 @Injectable()
 export class BearerStrategy extends PassportStrategy(Strategy, 'bearer') {
   constructor(

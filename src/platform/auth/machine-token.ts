@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { bearerIn } from './bearer.js'
 
 const MACHINE = Symbol('asked by a machine')
 const OPEN_TO = Symbol('open to a machine')
@@ -18,7 +19,7 @@ export function machineTokenOf(handler: object): MachineToken | undefined {
 
 /** Whether `Authorization` carries this token. Takes as long for a near miss as for any other. */
 export function isMachineToken(authorization: string | undefined, token: string): boolean {
-  const given = /^Bearer +(\S+) *$/i.exec(authorization ?? '')?.[1]
+  const given = bearerIn(authorization)
   return given !== undefined && timingSafeEqual(digest(given), digest(token))
 }
 

@@ -20,8 +20,12 @@ export interface Principal {
 }
 
 export interface Credential {
-  kind: 'password-token' | 'basic'
-  /** The token's own id, for credentials that are one. */
+  kind: 'password-token' | 'basic' | 'session' | 'api-key' | 'id-token'
+  /** The id of the row by which it counts: of an access token, a session, an API key. */
   tokenId?: string
   expiresAt?: Date
+  /** What it is for, where that is less than all that the account may do: ask `allows`. */
+  scopes?: readonly string[]
+  /** Of a session whose end this use has moved: its cookie is to be sent again. */
+  renewed?: boolean
 }

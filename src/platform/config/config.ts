@@ -1,4 +1,5 @@
 import { inspect } from 'node:util'
+import type { Role } from '../auth/principal.js'
 import { type EncryptionKey, encryptionKeys } from './encryption-keys.js'
 import { generatedKey } from './generated-keys.js'
 import { type TracingSettings, tracingSettings } from './tracing-variables.js'
@@ -35,6 +36,8 @@ export class Config {
   readonly firebaseProjectId?: string
   /** A URL or a file. */
   readonly firebaseJwks?: string
+  /** Of accounts that come of ID tokens. */
+  readonly firebaseRole: Role
   /** A YAML file. */
   readonly jobSources?: string
   /** Executables that an mcp step may start. */
@@ -83,6 +86,7 @@ export class Config {
     this.mail = set.SMTP_URL && set.SMTP_FROM ? { url: set.SMTP_URL, from: set.SMTP_FROM } : undefined
     this.firebaseProjectId = set.FIREBASE_PROJECT_ID
     this.firebaseJwks = set.FIREBASE_JWKS
+    this.firebaseRole = set.FIREBASE_ROLE
     this.jobSources = set.JOB_SOURCES
     this.mcpCommands = set.MCP_COMMANDS
     this.rateLimit = set.RATE_LIMIT

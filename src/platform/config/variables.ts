@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { ROLES } from '../auth/principal.js'
 import { CRASH_POINTS, type CrashPoint } from '../crash-point/crash-point.js'
 import { encryptionKeys } from './encryption-keys.js'
 import { tracingVariables } from './tracing-variables.js'
@@ -26,8 +27,13 @@ export const variables = z.object({
   JWT_SECRET: z.string().min(32, 'must have at least 32 characters').optional(),
   ENCRYPTION_KEY: encryptionKeys.optional(),
   OUTBOUND_ALLOW: list(/^[\w.:*/[\]-]+$/, 'must list hosts, CIDRs or host:port').default([]),
-  FIREBASE_PROJECT_ID: z.string().optional(),
+  FIREBASE_PROJECT_ID: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]*$/, 'must be the id of a project: small letters, digits and dashes')
+    .optional()
+    .describe('whose ID tokens are taken'),
   FIREBASE_JWKS: z.string().optional().describe('a URL or a file; without it Google’s'),
+  FIREBASE_ROLE: z.enum(ROLES).default('user').describe('what accounts may do that come of ID tokens'),
   JOB_SOURCES: z.string().optional().describe('a YAML file'),
   MCP_COMMANDS: list().default([]).describe('executables that an mcp step may start'),
   RATE_LIMIT: whole(0, 1_000_000).default(600).describe('requests per minute and principal; 0 = off'),

@@ -54,7 +54,12 @@ export function asyncDocument(app: INestApplication, dialects: Dialects): AsyncD
       messages: {},
       schemas: {},
       securitySchemes: {
-        bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'A token as a login answers it.' },
+        bearer: {
+          type: 'http',
+          scheme: 'bearer',
+          bearerFormat: 'JWT',
+          description: 'A token of a login, an API key or an ID token.',
+        },
         tokenInQuery: {
           type: 'httpApiKey',
           name: 'token',

@@ -1,3 +1,4 @@
+import { SESSION_COOKIE } from '../auth/session-cookie.js'
 import { DomainError, type ErrorKind } from '../errors/domain-error.js'
 import { InvalidRequest, ValidationFailed } from '../http/faults.js'
 import type { Dialect } from '../http/problem.js'
@@ -34,6 +35,11 @@ const headers: Record<string, unknown> = {
     format: 'uri-reference',
     maxLength: 2048,
     examples: ['/api/v1/flows/flow-123'],
+  }),
+  'Set-Cookie': header('The cookie of the session, set or cleared.', {
+    type: 'string',
+    maxLength: 500,
+    examples: ['sid=pV3…; Max-Age=3600; Path=/; HttpOnly; SameSite=Strict'],
   }),
   ETag: header('The version of the thing, for `If-Match`.', { type: 'string', maxLength: 255, examples: ['"7"'] }),
 }
@@ -72,7 +78,15 @@ const securitySchemes: Record<string, unknown> = {
     type: 'http',
     scheme: 'bearer',
     bearerFormat: 'JWT',
-    description: 'A token as a login answers it, signed and checked as RFC8725 asks.',
+    description:
+      'A token of a login, an API key, or an ID token of the configured Firebase project, signed and checked as RFC8725 asks.',
+  },
+  session: {
+    type: 'apiKey',
+    in: 'cookie',
+    name: SESSION_COOKIE,
+    description:
+      'The cookie of a session, which lasts for an hour after its last use. What changes something must come from the server’s own pages, by `Sec-Fetch-Site` or `Origin`, or from no browser at all.',
   },
   basic: { type: 'http', scheme: 'basic', description: "The account's e-mail and password." },
 }

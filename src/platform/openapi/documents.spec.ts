@@ -95,12 +95,13 @@ it('derives all from surface, resource, handler and shape', async () => {
     security: [{ bearer: [] }],
     parameters: [{ name: 'id', in: 'path', required: true, description: 'Which.', example: 'thing-1' }],
   })
-  expect(Object.keys(get?.responses ?? {})).toEqual(['200', '400', '401', '404', '429', '500', '503'])
+  expect(Object.keys(get?.responses ?? {})).toEqual(['200', '400', '401', '403', '404', '429', '500', '503'])
   const create = paths['/api/big things']?.post
   expect(Object.keys(create?.responses ?? {})).toEqual([
     '201',
     '400',
     '401',
+    '403',
     '409',
     '413',
     '415',
@@ -112,7 +113,7 @@ it('derives all from surface, resource, handler and shape', async () => {
   expect(create?.responses[201]?.headers).toHaveProperty('Location')
   expect(create?.parameters).toEqual([{ $ref: '#/components/parameters/Idempotency-Key' }])
   const turn = paths['/api/big things/{id}/turn']?.post
-  expect(Object.keys(turn?.responses ?? {})).toEqual(['204', '400', '401', '404', '412', '429', '500', '503'])
+  expect(Object.keys(turn?.responses ?? {})).toEqual(['204', '400', '401', '403', '404', '412', '429', '500', '503'])
   expect(paths['/api/v1/health']?.get?.security).toEqual([])
 })
 

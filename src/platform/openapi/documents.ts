@@ -1,7 +1,6 @@
 import type { INestApplication } from '@nestjs/common'
 import { DiscoveryService, type NestContainer } from '@nestjs/core'
 import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger'
-import { rolesOf } from '../auth/roles.js'
 import type { ErrorKind } from '../errors/domain-error.js'
 import type { Dialects } from '../http/dialects.js'
 import type { Dialect } from '../http/problem.js'
@@ -131,7 +130,11 @@ function complete(operation: Operation, path: string, found: Handler, schemas: R
   if (!answer) return [...faults, 'lacks its @Answers']
   faults.push(...completeParameters(operation, handler, controller))
   const success = operation.responses[answer.status] as Response
-  success.headers = headerRefs(...(answer.location ? ['Location'] : []), ...(answer.version ? ['ETag'] : []))
+  success.headers = headerRefs(
+    ...(answer.location ? ['Location'] : []),
+    ...(answer.version ? ['ETag'] : []),
+    ...(answer.cookie ? ['Set-Cookie'] : []),
+  )
   for (const [type, media] of Object.entries(success.content ?? {})) {
     const example = answer.examples?.[type] ?? answer.example
     faults.push(...addExample(media, schemas, 'its answer', answer.exampleName ?? 'answer', example))
@@ -194,8 +197,8 @@ function problems({ handler, controller, dialect }: Handler, path: string, hasBo
   const open = isPublic(handler, controller)
   const kinds: ErrorKind[] = [
     'invalid',
-    ...(open ? [] : (['unauthenticated'] as const)),
-    ...(rolesOf(handler, controller) ? (['forbidden'] as const) : []),
+    // Forbidden by a role, by the scope of an API key, or since a session's cookie came from another origin.
+    ...(open ? [] : (['unauthenticated', 'forbidden'] as const)),
     ...(namesSomething(path, pathParamsOf(handler, controller)) ? (['not_found'] as const) : []),
     ...(hasBody ? (['too_large', 'unsupported_media_type', 'unprocessable'] as const) : []),
     ...(headers.includes('Idempotency-Key') ? (['unprocessable'] as const) : []),

@@ -65,6 +65,8 @@ export interface AnswerOptions {
   location?: string
   /** The member of the answer that changes whenever the thing does, such as `updated_at`. Sent as `ETag`, for `If-Match`. */
   version?: string
+  /** Sets or clears the cookie of a session. */
+  cookie?: boolean
   /** Default `application/json`. */
   contentType?: string
 }

@@ -10,12 +10,16 @@ import { type Opening, SocketServer } from './socket-server.js'
 let http: Server
 let sockets: SocketServer
 let base: string
+/** Whether the clients are proxies that are trusted. */
+let trusted = false
 const arrivals: ((socket: LiveSocket) => void)[] = []
 const clients: { terminate?(): void; destroy?(): void }[] = []
 
 beforeEach(async () => {
   http = createServer()
-  sockets = new SocketServer({ httpAdapter: { getHttpServer: () => http } } as unknown as HttpAdapterHost)
+  const trusts = (address: string) => address === '127.0.0.1' && trusted
+  const httpAdapter = { getHttpServer: () => http, getInstance: () => ({ get: () => trusts }) }
+  sockets = new SocketServer({ httpAdapter } as unknown as HttpAdapterHost)
   sockets.onApplicationBootstrap()
   sockets.route('/ws/connected', async (socket) => arrivals.shift()?.(socket))
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
@@ -40,6 +44,17 @@ describe('a WebSocket path', () => {
     expect(await once(client, 'close')).toEqual([1000, Buffer.from('bye')])
     expect(openings[0]).toMatchObject({ params: { id: 'a/b', part: '7' }, headers: { 'x-mine': '1' } })
     expect(openings[0]?.query.get('token')).toBe('t')
+  })
+
+  it('knows which host was asked, by a trusted proxy too', async () => {
+    const hosts: unknown[] = []
+    sockets.route('/ws/hosts', async (socket, { host }) => {
+      hosts.push(host)
+      socket.close(1000, '')
+    })
+    const headers = { host: 'inside:8080', 'x-forwarded-host': 'example.com, inside' }
+    for (trusted of [true, false]) await once(open('/ws/hosts', headers), 'close')
+    expect(hosts).toEqual(['example.com', 'inside:8080'])
   })
 
   it.each(['/ws/nothing', '/ws/things', '/ws/things/1/more', '/ws/things/%E0%A4%A', '//', '/ws/things/'])(

@@ -12,6 +12,8 @@ export interface Opening {
   params: Readonly<Record<string, string>>
   query: URLSearchParams
   headers: IncomingMessage['headers']
+  /** The name and port that the client asked, as a trusted proxy tells it. */
+  host: string | undefined
   address: string
 }
 
@@ -96,6 +98,15 @@ export class SocketServer implements OnApplicationBootstrap, BeforeApplicationSh
     })
   }
 
+  /** As Express tells it for requests, by the proxies that it was told to trust. */
+  private host({ headers, socket }: IncomingMessage): string | undefined {
+    const trusts: unknown = this.adapter.httpAdapter.getInstance().get('trust proxy fn')
+    const forwarded = String(headers['x-forwarded-host'] ?? '')
+      .split(',')[0]
+      ?.trim()
+    return forwarded && typeof trusts === 'function' && trusts(socket.remoteAddress, 0) ? forwarded : headers.host
+  }
+
   private read(request: IncomingMessage): { opening: Opening; route: SocketRoute } | undefined {
     try {
       const url = new URL(request.url ?? '/', 'http://localhost')
@@ -105,11 +116,17 @@ export class SocketServer implements OnApplicationBootstrap, BeforeApplicationSh
         const params = Object.fromEntries(
           route.names.map((name, index) => [name, decodeURIComponent(match[index + 1] ?? '')]),
         )
+        const { headers } = request
         const address = request.socket.remoteAddress ?? ''
-        return {
-          route,
-          opening: { path: url.pathname, params, query: url.searchParams, headers: request.headers, address },
+        const opening = {
+          path: url.pathname,
+          params,
+          query: url.searchParams,
+          headers,
+          host: this.host(request),
+          address,
         }
+        return { route, opening }
       }
     } catch {
       // A path that cannot be decoded names nothing.

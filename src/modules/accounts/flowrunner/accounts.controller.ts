@@ -52,7 +52,7 @@ export class FlowRunnerAccountsController {
   @Put(':id')
   @Summary(
     'Update an account',
-    'What is left out stays as it is. Only admins change roles, and one admin is always left. A new password ends every session of the account.',
+    'What is left out stays as it is. Only admins change roles, and one admin is always left. A new password ends every session of the account, but not its API keys.',
   )
   @Answers(FlowRunnerAccount, { description: 'The account', version: 'updated_at', example: examples.updatedAccount })
   @Problems('forbidden', 'conflict')
@@ -68,7 +68,7 @@ export class FlowRunnerAccountsController {
   @Delete(':id')
   @Summary(
     'Delete an account',
-    'Ends its sessions and removes its secrets. Refused for the last admin, and while the account owns flows or has executions that have not ended.',
+    'Ends its sessions, its API keys and its secrets. Refused for the last admin, and while the account owns flows or has executions that have not ended.',
   )
   @Answers(FlowRunnerAccountMessage, { description: 'The account is deleted', example: examples.deletedAccount })
   @Problems('conflict')

@@ -18,8 +18,8 @@ export class FlowRunnerAuthController {
   )
   @Answers(FlowRunnerSession, { description: 'The token', example: examples.session })
   @Problems('unauthenticated')
-  async login(@Body() body: FlowRunnerLogin, @Ip() address: string): Promise<FlowRunnerSession> {
-    return toSession(await this.auth.login(body.username, body.password, address))
+  async login(@Body() { username, password }: FlowRunnerLogin, @Ip() address: string): Promise<FlowRunnerSession> {
+    return toSession(await this.auth.login({ username, password, address }))
   }
 
   @Post('refresh')

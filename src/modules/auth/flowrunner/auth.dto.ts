@@ -1,5 +1,5 @@
 import { DateField, IdField, StringField } from '../../../platform/openapi/fields.js'
-import type { Session } from '../access-tokens.js'
+import type { IssuedToken } from '../access-tokens.js'
 
 /** Who logs in. */
 export class FlowRunnerLogin {
@@ -32,6 +32,6 @@ export class FlowRunnerLogoutMessage {
   message: string
 }
 
-export function toSession(session: Session): FlowRunnerSession {
-  return { token: session.token, expires_at: session.expiresAt.toISOString(), account_id: session.accountId }
+export function toSession({ token, expiresAt, accountId }: IssuedToken): FlowRunnerSession {
+  return { token, expires_at: expiresAt.toISOString(), account_id: accountId }
 }

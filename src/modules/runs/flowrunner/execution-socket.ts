@@ -1,6 +1,7 @@
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common'
 import { Authenticator } from '../../../platform/auth/authenticator.js'
 import type { Principal } from '../../../platform/auth/principal.js'
+import { callerOf } from '../../../platform/auth/socket-caller.js'
 import { CLOCK, type Clock } from '../../../platform/clock/clock.js'
 import type { DomainError } from '../../../platform/errors/domain-error.js'
 import { Dialects } from '../../../platform/http/dialects.js'
@@ -62,9 +63,7 @@ export class ExecutionSocket implements OnModuleInit {
   }
 
   private caller(opening: Opening): Promise<Principal> {
-    const [scheme, credential] = (opening.headers.authorization ?? '').split(' ', 2)
-    const token = scheme?.toLowerCase() === 'bearer' ? credential : opening.query.get('token')
-    return this.authenticator.authenticate(token ?? '')
+    return callerOf(opening, ['bearer'], this.authenticator)
   }
 
   private refuse(socket: LiveSocket, opening: Opening, error: DomainError): void {
