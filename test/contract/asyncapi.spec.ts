@@ -29,12 +29,12 @@ describe('the AsyncAPI document', () => {
   it('has examples that are valid against their schemas', () => {
     const judge = new PublishedMessages(document)
     for (const { address, messages } of Object.values(document.channels)) {
-      const shown = Object.values(messages).flatMap(({ $ref }) => {
+      const shown = Object.entries(messages).flatMap(([name, { $ref }]) => {
         const message = document.components.messages[$ref.split('/').at(-1) ?? '']
-        return ((message?.examples ?? []) as { payload: { type: string } }[]).map(({ payload }) => payload)
+        return ((message?.examples ?? []) as { payload: { type: string } }[]).map(({ payload }) => ({ name, payload }))
       })
       expect(shown.length).toBeGreaterThan(0)
-      expect(shown.flatMap((payload) => judge.faults(address, payload))).toEqual([])
+      expect(shown.flatMap(({ name, payload }) => judge.faults(address, payload, name))).toEqual([])
     }
   })
 

@@ -20,9 +20,8 @@ export class PublishedMessages {
     this.ajv.addSchema({ $id: 'published', ...copy })
   }
 
-  /** What is wrong with a message on the channel at `address`; empty when it is as published. */
-  faults(address: string, message: { type: string }): string[] {
-    const { type } = message
+  /** What is wrong with a message on the channel at `address`; empty when it is as published. `type` is for those that do not say it. */
+  faults(address: string, message: { type: string }, type = message.type): string[] {
     const channel = Object.values(this.document.channels).find((one) => one.address === address)
     const id = channel?.messages[type]?.$ref.split('/').at(-1) ?? ''
     const payload = this.document.components.messages[id]?.payload.$ref

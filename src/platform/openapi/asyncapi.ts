@@ -2,7 +2,7 @@ import type { INestApplication } from '@nestjs/common'
 import { DiscoveryService, type NestContainer } from '@nestjs/core'
 import type { Dialects } from '../http/dialects.js'
 import { version } from '../version.js'
-import { type ChannelMessage, type ChannelOptions, channelOf } from './channels.js'
+import { type ChannelMessage, type ChannelOptions, type ChannelRequest, channelOf } from './channels.js'
 import { problemSchemaName, sharedComponents } from './components.js'
 import type { Schema } from './document.js'
 import { surfaces } from './surface.js'
@@ -98,6 +98,7 @@ function add(document: AsyncDocument, channel: ChannelOptions, shared: Record<st
     }
     return [message.type, id] as const
   })
+  const said = channel.request && requestIn(components, schemaPrefix, channel.request)
   for (const needed of [problem, 'ProblemFault']) components.schemas[needed] = shared[needed] ?? {}
   document.channels[key] = {
     address: path.replace(/:(\w+)/g, '{$1}'),
@@ -106,7 +107,9 @@ function add(document: AsyncDocument, channel: ChannelOptions, shared: Record<st
     parameters: Object.fromEntries(
       Object.entries(params).map(([param, { description, example }]) => [param, { description, examples: [example] }]),
     ),
-    messages: Object.fromEntries(own.map(([type, id]) => [type, { $ref: `#/components/messages/${id}` }])),
+    messages: Object.fromEntries(
+      [...own, ...(said ? [said] : [])].map(([name, id]) => [name, { $ref: `#/components/messages/${id}` }]),
+    ),
     bindings: { ws: { method: 'GET' } },
   }
   Object.assign(document.operations as object, {
@@ -119,7 +122,42 @@ function add(document: AsyncDocument, channel: ChannelOptions, shared: Record<st
       channel: { $ref: `#/channels/${key}` },
       messages: own.map(([type]) => ({ $ref: `#/channels/${key}/messages/${type}` })),
     },
+    ...(channel.request && {
+      [`${key}_receive`]: {
+        action: 'receive',
+        title: channel.request.summary,
+        summary: channel.request.summary,
+        description,
+        tags: [{ name: title }],
+        channel: { $ref: `#/channels/${key}` },
+        messages: [{ $ref: `#/channels/${key}/messages/${channel.request.name}` }],
+      },
+    }),
   })
+}
+
+/** Adds what clients say to the components; returns its name and its id there. */
+function requestIn(
+  components: AsyncDocument['components'],
+  prefix: string,
+  { name, summary, members, optional = [], example }: ChannelRequest,
+): readonly [name: string, id: string] {
+  const id = `${prefix}${inCapitals(name)}Message`
+  components.schemas[id] = {
+    type: 'object',
+    description: `${summary}.`,
+    required: Object.keys(members).filter((member) => !optional.includes(member)),
+    properties: members,
+    additionalProperties: true,
+  }
+  components.messages[id] = {
+    name,
+    title: summary,
+    contentType: 'application/json',
+    payload: { $ref: `#/components/schemas/${id}` },
+    examples: [{ name, payload: example }],
+  }
+  return [name, id]
 }
 
 type Told = Omit<ChannelMessage, 'example'> & { example?: Record<string, unknown> }

@@ -16,6 +16,16 @@ export interface ChannelMessage {
   example: Record<string, unknown>
 }
 
+/** What clients say on a WebSocket that listens. It has no `type`: there is one kind only. */
+export interface ChannelRequest {
+  /** What the document calls it, such as `call`. */
+  name: string
+  summary: string
+  members: Record<string, Schema>
+  optional?: readonly string[]
+  example: Record<string, unknown>
+}
+
 /** A WebSocket of one documented API: all that the published AsyncAPI document knows of it. */
 export interface ChannelOptions {
   surface: SurfaceName
@@ -28,6 +38,8 @@ export interface ChannelOptions {
   description: string
   params: Record<string, { description: string; example: string }>
   messages: readonly ChannelMessage[]
+  /** On a WebSocket that listens. */
+  request?: ChannelRequest
 }
 
 export function SurfaceChannel(options: ChannelOptions): ClassDecorator {

@@ -65,7 +65,7 @@ function named(id: Said['id']): JsonObject {
 const id: Schema = {
   type: ['string', 'number'],
   maxLength: 255,
-  description: "The message's own `id`, where it had one.",
+  description: "A word of the client's own, which its answers repeat.",
 }
 const flowId = text('The flow.', '65abc123', 64)
 const playId = text('The play.', '65abc124', 64)
@@ -78,7 +78,27 @@ export const socketChannel: ChannelOptions = {
   name: 'channelMessages',
   summary: 'What the messages to a WebSocket channel come to',
   description:
-    "A client sends JSON objects: `{id?, route?, args, idempotencyKey?}`. Each starts the flows of the route that it names, or of the only one; without `args` its other members are the arguments. `id` is repeated in the answers. Each flow is answered by a `play`, and on a `sync` route later by a `result` or by `failed`; a `result` with the status `running` says that the route's time is over before the play. A message that cannot be served is `rejected`; the connection goes on. The channel's token comes as `Authorization: Bearer`, as `X-Channel-Token`, or as `?token=`. 4401: the token is missing or not the channel's, or not any more. 4404: no such WebSocket channel. 1009: a message was too large. 1013: the channel has too many connections, or the answers were not read in time. 1001: the server is stopping. 4503: the database cannot be reached.",
+    "Each message of a client starts the flows of the route that it names, or of the only one. Each flow is answered by a `play`, and on a `sync` route later by a `result` or by `failed`; a `result` with the status `running` says that the route's time is over before the play. A message that cannot be served is `rejected`; the connection goes on. The channel's token comes as `Authorization: Bearer`, as `X-Channel-Token`, or as `?token=`. 4401: the token is missing or not the channel's, or not any more. 4404: no such WebSocket channel. 1009: a message was too large. 1013: the channel has too many connections, or the answers were not read in time. 1001: the server is stopping. 4503: the database cannot be reached.",
+  request: {
+    name: 'call',
+    summary: 'What a client wants to be started',
+    members: {
+      id,
+      route: text('The name of the route; the only one unless said.', 'orders', 200),
+      args: {
+        type: 'object',
+        additionalProperties: true,
+        description: 'What the flows get. Without it they get all members but those that are named here.',
+      },
+      idempotencyKey: text(
+        'Sent again with the same arguments, the first play is answered and none is started.',
+        'delivery-17',
+        255,
+      ),
+    },
+    optional: ['id', 'route', 'args', 'idempotencyKey'],
+    example: { id: 1, route: 'orders', args: { amount: 3 } },
+  },
   params: { channel_id: { description: "The channel's id.", example: '65abc126' } },
   messages: [
     {

@@ -3,6 +3,9 @@ import { connect } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import { DataSource } from 'typeorm'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { testConfig } from '../../../../test/support/config.js'
+import { createApp } from '../../../app/create-app.js'
+import { createLog } from '../../../platform/log/log.js'
 import { ChannelsInUse, type RouteOf, scripted, TOKEN, WAITS } from './channels-in-use.fake.js'
 
 let world: ChannelsInUse
@@ -120,6 +123,13 @@ describe('a caller', () => {
     expect(body).toMatchObject({ type: '/problems/channel-target-gone', error: 'GONE' })
     await post(id, '/a/%zz').expect(400)
     await post(id, '/a/%00').expect(400)
+  })
+
+  it('is told 409 while the flow is disabled', async () => {
+    const flow = await world.user.flow(scripted('return 1'))
+    const id = await world.channel('http', [{ targetFlowIds: [flow] }])
+    await world.api.app.get(DataSource).query('update flow set enabled = false where id = $1', [flow])
+    expect((await post(id).expect(409)).body.type).toBe('/problems/flow-disabled')
   })
 
   it.each([['GET'], ['PUT'], ['PATCH'], ['DELETE']])('can use %s', async (httpMethod) => {
@@ -313,6 +323,29 @@ describe('requests', () => {
       await ask(two).expect(200)
     } finally {
       await limited.api.close()
+    }
+  })
+})
+
+describe('a play that another process has', () => {
+  it('answers who waits for it here as soon as it has ended there', async () => {
+    const here = await ChannelsInUse.start({ MAX_ACTIVE_RUNS: '0' })
+    const config = testConfig({ DATABASE_URL: here.api.databaseUrl })
+    const elsewhere = await createApp({ config, log: createLog(config) })
+    try {
+      await elsewhere.init()
+      const id = await here.channel('http')
+      for (let round = 0; round < 5; round++) {
+        const { body } = await here.api
+          .post(`/channels/${id}`)
+          .set('X-Channel-Token', TOKEN)
+          .send({ round })
+          .expect(200)
+        expect(body.body).toEqual({ round })
+      }
+    } finally {
+      await elsewhere.close()
+      await here.api.close()
     }
   })
 })
