@@ -518,3 +518,15 @@ test('a thousand expressions in five hundred layers compile in no time', () => {
   expect(graphOf(...many).nodes.size).toBe(500)
   expect(performance.now() - began).toBeLessThan(2_000)
 })
+
+test('patterns take their time together', () => {
+  const filters = Array.from({ length: 50 }, (_, at) => ({
+    leftValue: 'x',
+    operator: 'regex' as const,
+    rightValue: `a{1000}b{1000}c{1000}${at}`,
+  }))
+  const began = performance.now()
+  const faults = faultsOf(...Array.from({ length: 20 }, () => ({ filters })))
+  expect(new Set(faults.map(({ code }) => code))).toEqual(new Set(['too_complex']))
+  expect(performance.now() - began).toBeLessThan(5_000)
+})

@@ -1,7 +1,8 @@
 import { type Graph, type GraphNode, STAGE } from '../../engine/graph.js'
 import type { RunSettings } from '../../engine/run-settings.js'
 import type { Mention } from '../../platform/expressions/go-template.js'
-import type { JsonObject } from '../../platform/json.js'
+import { sizeOfPattern } from '../../platform/expressions/regex.js'
+import type { Json, JsonObject } from '../../platform/json.js'
 import { pointerOf } from '../../platform/json-pointer.js'
 import type { StepTypes } from '../step-types.js'
 import { checkExpressions, holdsExpression, MARK } from './expressions.js'
@@ -32,9 +33,14 @@ export function compile(text: string, types: StepTypes): Compilation {
   return { ok: true, graph: settings ? { ...graph, settings } : graph, definition }
 }
 
+/** Instructions of all patterns of a flow together, and what each costs besides. */
+const MOST_PATTERNS = 50_000
+const EACH_PATTERN = 50
+
 /** What is checked of each layer by itself, once it is known where it lies. */
 class LayerChecks {
   private readonly byRef: ReadonlyMap<string, PlacedLayer>
+  private patterns = 0
 
   constructor(
     private readonly outline: Outline,
@@ -52,15 +58,27 @@ class LayerChecks {
       const filter = `${here}/filters/${at}`
       checkExpressions(leftValue, `${filter}/leftValue`, fault, this.faults)
       checkExpressions(rightValue, `${filter}/rightValue`, fault, this.faults)
-      if (operator !== 'regex' || (typeof rightValue === 'string' && holdsExpression(rightValue))) continue
-      const wrong = patternFault(rightValue)
-      if (wrong) this.faults.add(`${filter}/rightValue`, 'pattern', wrong)
+      if (operator === 'regex') this.checkPattern(rightValue, `${filter}/rightValue`)
     }
     if (!this.types.has(layer.appId)) {
       this.faults.add(`${here}/appId`, 'unknown_module', `there is no module ${quote(layer.appId)}`)
       return
     }
     this.checkArgs(layer, here, fault)
+  }
+
+  /** One that is literal. Compiling patterns takes time, which all of a flow's share. */
+  private checkPattern(pattern: Json, pointer: string): void {
+    if (typeof pattern === 'string') {
+      if (holdsExpression(pattern)) return
+      this.patterns += EACH_PATTERN + sizeOfPattern(pattern)
+      if (this.patterns > MOST_PATTERNS) {
+        this.faults.add(pointer, 'too_complex', 'the patterns of all filters together repeat too much')
+        return
+      }
+    }
+    const wrong = patternFault(pattern)
+    if (wrong) this.faults.add(pointer, 'pattern', wrong)
   }
 
   private checkArgs(

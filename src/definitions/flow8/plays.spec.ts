@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { type FakeRun, interpret } from '../../engine/flow.fake.js'
 import { FakeHost } from '../../engine/host.fake.js'
@@ -5,7 +6,7 @@ import type { Json } from '../../platform/json.js'
 import { checkParams } from '../../steps/params.js'
 import { compiled, registry } from './flow.fake.js'
 import { flow8Language } from './language.js'
-import type { LayerDefinition } from './layers.js'
+import type { FlowDefinition, LayerDefinition } from './layers.js'
 
 /** Plays a flow of these layers with an engine and a host of its own. */
 async function play(given: Partial<LayerDefinition>[], run: FakeRun = {}) {
@@ -252,4 +253,14 @@ test('secrets are used, and are in no outcome', async () => {
   )
   expect(ending).toMatchObject({ state: 'completed', result: { wrong: 15 } })
   expect(JSON.stringify(host.journal.outcomes)).not.toContain('hunter2')
+})
+
+test("the page's example does what the page says", async () => {
+  const [, example = ''] = /```json\n(.*?)```/s.exec(readFileSync('docs/expressions.md', 'utf8')) ?? []
+  const { layers } = JSON.parse(example) as FlowDefinition
+  const orders = [
+    { price: 2, count: 3 },
+    { price: 5, count: 1 },
+  ]
+  expect(await result(layers, { input: { orders } })).toEqual({ sum: 11 })
 })

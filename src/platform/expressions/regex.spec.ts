@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { linearRegex, UnusableRegex } from './regex.js'
+import { sizeOfPattern } from './regex-size.js'
 
 test('what patterns are asked for', () => {
   const regex = linearRegex('(\\w+)@(?P<host>\\w+)')
@@ -14,6 +15,36 @@ test('what patterns are asked for', () => {
 describe('what would cost too much is refused before it begins', () => {
   test.each(['(?=x)', '(a)\\1', '(', 'a{1001}', 'x'.repeat(1_001)])('the pattern %.20s', (pattern) => {
     expect(() => linearRegex(pattern)).toThrow(UnusableRegex)
+  })
+
+  test.each([
+    'a{1000}'.repeat(140),
+    `(?:${'a'.repeat(900)}){1000}`,
+    `${'(?:'.repeat(9)}${'a'.repeat(900)}${'){2}'.repeat(9)}`,
+    `\\Q[\\E(?:${'a'.repeat(900)}){1000}]`,
+    `[]a](?:${'a'.repeat(900)}){1000}`,
+    `(?:a|${'b'.repeat(900)}){0,999}`,
+  ])('the pattern %.20s, whose compiling takes long', (pattern) => {
+    const began = performance.now()
+    expect(() => linearRegex(pattern)).toThrow('the pattern repeats too much')
+    expect(performance.now() - began).toBeLessThan(100)
+  })
+
+  test('what repeats itself is known in its size before it is compiled', () => {
+    const patterns = [
+      'abc',
+      'a{3}',
+      '(?:ab){10}',
+      '((a{2}){3}){4}',
+      '[a-z]{5}x*',
+      '\\d{1,3}(\\.\\d{1,3}){3}',
+      'a|b|c',
+      '(?i)\\pL{20}',
+      '\\Qa{9}\\E',
+      'x{2,}',
+    ]
+    for (const pattern of patterns)
+      expect(sizeOfPattern(pattern) * 2 + 4).toBeGreaterThanOrEqual(linearRegex(pattern).size)
   })
 
   test('a large pattern on a long text', () => {

@@ -1,10 +1,16 @@
 import { type Matcher, RE2JS } from 're2js'
+import { sizeOfPattern } from './regex-size.js'
+
+export { sizeOfPattern } from './regex-size.js'
 
 const LONGEST_PATTERN = 1_000
 /** Instructions times characters. Some 40 million a second are worked off. */
 const MOST_WORK = 10_000_000
 const MOST_MADE = 4_194_304
-const REMEMBERED = 200
+/** Instructions of one pattern: 5,000 compile in some 60 ms. */
+const LARGEST = 5_000
+/** Each may keep 8 MB of what it has learnt of texts. */
+const REMEMBERED = 16
 const GROUP = /\$(?:\$|\{(\w+)\}|(\w+))/g
 
 /** A pattern that is none, or one that would cost too much on this text. The message is for its author. */
@@ -33,6 +39,7 @@ export function linearRegex(pattern: string): LinearRegex {
   if (regex) return regex
   if (pattern.length > LONGEST_PATTERN)
     throw new UnusableRegex(`a pattern may have at most ${LONGEST_PATTERN} characters`)
+  if (sizeOfPattern(pattern) > LARGEST) throw new UnusableRegex('the pattern repeats too much')
   regex = new Re2(compiled(pattern))
   if (known.size >= REMEMBERED) known.delete(known.keys().next().value as string)
   known.set(pattern, regex)

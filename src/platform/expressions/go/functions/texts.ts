@@ -161,7 +161,8 @@ function indented(call: Call): string {
 function searched(call: Call, search: (regex: LinearRegex, text: string) => Json): Json {
   try {
     const [regex, text] = [linearRegex(call.text(0)), call.text(1)]
-    call.budget.step(1 + ((regex.size * text.length) >> 4))
+    // What it takes to compile it, and then to search.
+    call.budget.step(regex.size * 10 + ((regex.size * text.length) >> 4))
     return search(regex, text)
   } catch (error) {
     if (error instanceof UnusableRegex) throw new Fault(error.message)
