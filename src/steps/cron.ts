@@ -128,7 +128,8 @@ const PARAMS = {
     schedule: {
       type: 'string',
       format: 'cron',
-      description: 'Cron expression of 5 fields, or of 6 with seconds first.',
+      description:
+        'Cron expression of 5 fields, or of 6 with seconds first; ranges may wrap, and L, W and # count within the month.',
       examples: ['0 9 * * 1-5', '*/30 * * * * *', '@daily'],
     },
     timezone: {

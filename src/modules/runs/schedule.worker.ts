@@ -1,12 +1,13 @@
 import { type BeforeApplicationShutdown, Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common'
 import { Interval } from '@nestjs/schedule'
+import { CLOCK, type Clock } from '../../platform/clock/clock.js'
 import { FlowsService } from '../flows/flows.service.js'
 import { DueSchedules } from '../schedules/due-schedules.js'
 import { placementIn } from './dispatch/run-placement.js'
 import { RunEngine } from './run-engine.js'
 import { RUN_TELEMETRY, type RunTelemetry } from './telemetry/run-telemetry.js'
 
-/** How often schedules are looked at; a slot starts its run at most this much late. */
+/** How often schedules are looked at. A slot that comes before the next look is looked at when it comes. */
 const LOOK_MS = 1_000
 
 /** Fires the schedules that are due. Every process does; each slot is taken by one of them. */
@@ -15,12 +16,14 @@ export class ScheduleWorker implements OnApplicationBootstrap, BeforeApplication
   private readonly logger = new Logger(ScheduleWorker.name)
   private running = false
   private looking?: Promise<void>
+  private forget: () => void = () => {}
 
   constructor(
     private readonly schedules: DueSchedules,
     private readonly flows: FlowsService,
     private readonly engine: RunEngine,
     @Inject(RUN_TELEMETRY) private readonly telemetry: RunTelemetry,
+    @Inject(CLOCK) private readonly clock: Clock,
   ) {}
 
   onApplicationBootstrap(): void {
@@ -29,12 +32,15 @@ export class ScheduleWorker implements OnApplicationBootstrap, BeforeApplication
 
   async beforeApplicationShutdown(): Promise<void> {
     this.running = false
+    this.forget()
     await this.looking
+    this.forget()
   }
 
   @Interval(LOOK_MS)
   look(): void {
     if (!this.running || this.looking !== undefined) return
+    this.forget()
     this.looking = this.fire().finally(() => {
       this.looking = undefined
     })
@@ -46,11 +52,19 @@ export class ScheduleWorker implements OnApplicationBootstrap, BeforeApplication
         placementIn(this.flows, flowId, revision, input),
       )
       if (cancelled.length > 0) await this.engine.cancelled(cancelled)
-      if (runs === 0) return
-      this.telemetry.fired(runs)
-      this.engine.due()
+      if (runs > 0) {
+        this.telemetry.fired(runs)
+        this.engine.due()
+      }
+      await this.lookWhenDue()
     } catch (error) {
       this.logger.error({ err: error }, 'the schedules that are due could not be fired')
     }
+  }
+
+  private async lookWhenDue(): Promise<void> {
+    const next = await this.schedules.nextDueAt()
+    const soon = this.clock.now().getTime() + LOOK_MS
+    if (this.running && next && next.getTime() < soon) this.forget = this.clock.at(next, () => this.look())
   }
 }
