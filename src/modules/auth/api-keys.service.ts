@@ -54,7 +54,7 @@ export class ApiKeysService {
       await tx.insert(ApiKey, row)
       const { name, scopes } = row
       const after = { name, scopes, expiresAt: row.expiresAt?.toISOString() ?? null }
-      await this.audit.record(tx, { actor: caller, action: 'api_key.create', resource: ['api_key', row.id], after })
+      await this.audit.record(tx, { actor: caller, action: 'apiKey.create', resource: ['apiKey', row.id], after })
       return { key: row, token }
     })
   }
@@ -80,7 +80,7 @@ export class ApiKeysService {
       const { name } = await find(tx, caller, id, 'lock')
       await tx.delete(ApiKey, { id })
       const before = { name }
-      await this.audit.record(tx, { actor: caller, action: 'api_key.revoke', resource: ['api_key', id], before })
+      await this.audit.record(tx, { actor: caller, action: 'apiKey.delete', resource: ['apiKey', id], before })
     })
   }
 }

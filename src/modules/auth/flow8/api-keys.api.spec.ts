@@ -269,11 +269,11 @@ it('keeps no token, nor writes one into the audit trail', async () => {
   )
   expect(entries).toMatchObject([
     {
-      action: 'api_key.create',
+      action: 'apiKey.create',
       actor_id: user.accountId,
       after: { name: 'CI', scopes: ['standard'], expiresAt: null },
     },
-    { action: 'api_key.revoke', actor_id: user.accountId, before: { name: 'CI' } },
+    { action: 'apiKey.delete', actor_id: user.accountId, before: { name: 'CI' } },
   ])
   for (const part of [...token.split('.').slice(1), ...kept.split('.').slice(1)]) {
     expect(rows).not.toContain(part)
