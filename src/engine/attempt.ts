@@ -175,6 +175,7 @@ export class Attempt {
       log: (level, message, data) => voice.quote(node, level, message, data),
       mask: (value) => host.mask(plainJson(value)),
       secret: (name) => this.code.secret(name),
+      variables: () => this.code.variables(),
       script: (code, extra) => this.code.script(code, extra),
       sleepUntil: (dueAt) => this.wait(() => host.sleep(this.sleep(dueAt, mayPark), signal)),
       waitForSignal: (key, deadline) =>

@@ -62,6 +62,15 @@ describe('what a node sees', () => {
     expect(resultOf(await interpret(graph, { input: 1, steps: [own] }))).toEqual({ script: '${input}', other: 1 })
   })
 
+  it('shows a step what it would show to its code', async () => {
+    const own = stepType('own', async (_, step) => {
+      const { input, nothing = 'unknown' } = await step.variables()
+      return { output: [input ?? null, nothing, await step.script('input')] }
+    })
+    const graph = graphOf({ a: { type: 'own' } })
+    expect(resultOf(await interpret(graph, { input: 7, steps: [own] }))).toEqual({ result: [7, 'unknown', 7] })
+  })
+
   it('offers a step the secrets that it names, and no others', async () => {
     const own = stepType('own', async (_, step) => {
       const [known, unknown, inherited] = await Promise.all(['KEY', 'OTHER', 'toString'].map(step.secret))

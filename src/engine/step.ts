@@ -80,6 +80,8 @@ export interface StepContext {
   mask(value: Json): Json
   /** The account's secret of this name, for what a step uses where its parameters say nothing. */
   secret(name: string): Promise<string | undefined>
+  /** What the flow's language shows to the code of this step: for a step that evaluates expressions itself. */
+  variables(): Promise<Readonly<Record<string, Json>>>
   /** Evaluates JavaScript in the sandbox with the run's variables and `extra` on top. Body with `return`, or one expression. */
   script(code: string, extra?: Readonly<Record<string, Json>>): Promise<Json>
   /** Resolves when `at` has come. Survives restarts: the wait is a row. */

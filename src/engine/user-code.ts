@@ -67,7 +67,7 @@ export class UserCode {
     return Object.hasOwn(secrets, name) ? secrets[name] : undefined
   }
 
-  private async variables(): Promise<Record<string, Json>> {
+  async variables(): Promise<Record<string, Json>> {
     const moment = this.bench.memory.moment(this.bench.host.clock.now(), await this.secrets(), this.of.item)
     return this.bench.language.variables(this.overlay ? { ...moment, shared: this.shared() } : moment)
   }

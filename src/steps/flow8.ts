@@ -1,5 +1,7 @@
 import type { StepType } from '../engine/step.js'
 import { aggregator } from './flow8/aggregator.js'
+import { arrayFilter } from './flow8/array-filter.js'
+import { arrayMap } from './flow8/array-map.js'
 import { curl } from './flow8/curl.js'
 import { databases } from './flow8/database.js'
 import { encodings } from './flow8/encoding.js'
@@ -10,6 +12,7 @@ import { regex } from './flow8/regex.js'
 import { router } from './flow8/router.js'
 import { type SendMailPorts, sendMail } from './flow8/send-mail.js'
 import { subflow } from './flow8/subflow.js'
+import { template } from './flow8/template.js'
 import { variables } from './flow8/variables.js'
 import type { FlowKeyValues } from './ports.js'
 
@@ -29,6 +32,9 @@ export function flow8Steps({ outbound, flowKeyValues, mailRelay }: Flow8StepPort
     ...databases(outbound),
     sendMail({ outbound, mailRelay }),
     variables(),
+    template(),
+    arrayFilter(),
+    arrayMap(),
     ...encodings(),
     regex(),
     ...kvSteps(flowKeyValues),

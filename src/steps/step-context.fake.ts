@@ -21,7 +21,7 @@ export interface FakeStepOptions {
   secrets?: readonly string[]
   /** Those of them that the step may ask for, by name. */
   namedSecrets?: Readonly<Record<string, string>>
-  /** More variables for scripts. */
+  /** More variables for scripts and expressions. */
   variables?: Readonly<Record<string, Json>>
   nextNode?: string
   attempt?: number
@@ -59,7 +59,7 @@ export class FakeStepContext implements StepContext {
   private readonly secrets: readonly string[]
   private readonly namedSecrets: Readonly<Record<string, string>>
   private time: Date
-  private readonly variables: Readonly<Record<string, Json>>
+  private readonly given: Readonly<Record<string, Json>>
 
   constructor(options: FakeStepOptions = {}) {
     this.run = { id: 'run_1', flowId: 'flow_1', tenantId: 'tenant_1', accountId: 'account_1', ...options.run }
@@ -72,7 +72,7 @@ export class FakeStepContext implements StepContext {
     this.signal = options.signal ?? new AbortController().signal
     this.namedSecrets = options.namedSecrets ?? {}
     this.secrets = [...(options.secrets ?? []), ...Object.values(this.namedSecrets)]
-    this.variables = options.variables ?? {}
+    this.given = options.variables ?? {}
     this.time = options.now ?? new Date('2026-01-01T00:00:00Z')
   }
 
@@ -90,8 +90,12 @@ export class FakeStepContext implements StepContext {
     return Object.hasOwn(this.namedSecrets, name) ? this.namedSecrets[name] : undefined
   }
 
+  async variables(): Promise<Readonly<Record<string, Json>>> {
+    return { input: this.input, ...this.given }
+  }
+
   async script(code: string, extra: Readonly<Record<string, Json>> = {}): Promise<Json> {
-    const scope = { input: this.input, ...this.variables, ...extra }
+    const scope = { ...(await this.variables()), ...extra }
     const body = /\b(return|throw)\b/.test(code) ? code : `return (${code})`
     return (new Function(...Object.keys(scope), body)(...Object.values(scope)) ?? null) as Json
   }

@@ -1,6 +1,6 @@
 import { StepError, type StepType } from '../../engine/step.js'
-import type { Json } from '../../platform/json.js'
 import { MAX_ITEMS } from './limits.js'
+import { memberOf } from './member.js'
 
 /** The end of a loop: collects what one of its layers put out in each round. */
 export function aggregator(): StepType {
@@ -23,14 +23,6 @@ export function aggregator(): StepType {
       return { output: { items, count: items.length } }
     },
   }
-}
-
-/** Null where the path leads nowhere. */
-function memberOf(value: Json, field: string): Json {
-  return field.split('.').reduce<Json>((inner, name) => {
-    if (typeof inner !== 'object' || inner === null || !Object.hasOwn(inner, name)) return null
-    return (inner as Record<string, Json>)[name] ?? null
-  }, value)
 }
 
 const PARAMS = {
