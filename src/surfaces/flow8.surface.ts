@@ -13,10 +13,12 @@ import { Flow8KvController } from '../modules/kv/flow8/kv.controller.js'
 import { KvEntriesModule } from '../modules/kv/kv-entries.module.js'
 import { Flow8SchedulesController } from '../modules/schedules/flow8/schedules.controller.js'
 import { SchedulesModule } from '../modules/schedules/schedules.module.js'
+import { Flow8ModulesController } from '../modules/steps/flow8/modules.controller.js'
+import { StepsModule } from '../modules/steps/steps.module.js'
 
 /** flow8: flows of layers; plays and their approvals; groups, KV entries, channels, schedules. */
 @Module({
-  imports: [AuthModule, ChannelsModule, GroupsModule, KvEntriesModule, SchedulesModule],
+  imports: [AuthModule, ChannelsModule, GroupsModule, KvEntriesModule, SchedulesModule, StepsModule],
   controllers: [
     Flow8AuthController,
     Flow8ApiKeysController,
@@ -26,6 +28,7 @@ import { SchedulesModule } from '../modules/schedules/schedules.module.js'
     Flow8GroupsController,
     Flow8KvController,
     Flow8SchedulesController,
+    Flow8ModulesController,
   ],
   providers: [ChannelSocket],
 })

@@ -13,6 +13,7 @@ import { KvModule } from '../kv/kv.module.js'
 import { KvStore } from '../kv/kv-store.js'
 import { SchedulesOfFlows } from '../schedules/flow-schedules.js'
 import { SchedulesModule } from '../schedules/schedules.module.js'
+import { StepCatalogue } from './step-catalogue.js'
 
 /** The operator's mail server is the operator's choice, so its address need not be public; it is no way to others. */
 function mailRelayOf({ mail }: Config): MailRelay | undefined {
@@ -27,6 +28,7 @@ function mailRelayOf({ mail }: Config): MailRelay | undefined {
 @Module({
   imports: [KvModule, SchedulesModule],
   providers: [
+    StepCatalogue,
     {
       provide: GuardedOutbound,
       inject: [Config],
@@ -50,7 +52,7 @@ function mailRelayOf({ mail }: Config): MailRelay | undefined {
         ]),
     },
   ],
-  exports: [StepRegistry, GuardedOutbound, SchedulesModule],
+  exports: [StepCatalogue, StepRegistry, GuardedOutbound, SchedulesModule],
 })
 export class StepsModule implements OnApplicationShutdown {
   constructor(@Inject(GuardedOutbound) private readonly outbound: GuardedOutbound) {}
