@@ -1042,6 +1042,78 @@ export type Flow8LogoutMessage = {
     message: string;
 };
 
+export type Flow8Module = {
+    /**
+     * The id: the `appId` of a layer.
+     */
+    id: string;
+    /**
+     * What people call it.
+     */
+    name: string;
+    /**
+     * What it is for; absent where it is of no group.
+     */
+    category?: Flow8ModuleCategory;
+    /**
+     * What it does, in a sentence.
+     */
+    description: string;
+    /**
+     * What a crash may do to a layer in its work. `pure`: it runs again, and nobody can tell. `effect`: it runs again under the same key. `transactional`: it has happened exactly once. The strictest that its args can make of it.
+     */
+    repetition: Flow8ModuleRepetition;
+    /**
+     * JSON Schema (2020-12) of its args, each with a description and with examples or the values that it may have. An expression may stand for any value.
+     */
+    args: {
+        [key: string]: unknown;
+    };
+    /**
+     * Args that hold templates or code of the module itself: expressions in them are evaluated by it, for each item.
+     */
+    rawArgs: Array<string>;
+    /**
+     * JSON Schema (2020-12) of what it puts out; absent where that cannot be said beforehand.
+     */
+    out?: {
+        [key: string]: unknown;
+    };
+};
+
+/**
+ * What it is for; absent where it is of no group.
+ */
+export type Flow8ModuleCategory = 'control' | 'data' | 'http' | 'kv' | 'database' | 'messaging' | 'ai';
+
+export type Flow8ModuleList = {
+    /**
+     * How many there are in all.
+     */
+    total: number;
+    /**
+     * Which page this is, counted from 0.
+     */
+    page: number;
+    /**
+     * How many a page has at most.
+     */
+    size: number;
+    /**
+     * How many pages there are.
+     */
+    pages: number;
+    /**
+     * This page.
+     */
+    data: Array<Flow8Module>;
+};
+
+/**
+ * What a crash may do to a layer in its work. `pure`: it runs again, and nobody can tell. `effect`: it runs again under the same key. `transactional`: it has happened exactly once. The strictest that its args can make of it.
+ */
+export type Flow8ModuleRepetition = 'pure' | 'effect' | 'transactional' | 'at_most_once';
+
 export type Flow8NewApiKey = {
     /**
      * What to call it.
@@ -4433,6 +4505,118 @@ export type Flow8KvGetResponses = {
 };
 
 export type Flow8KvGetResponse = Flow8KvGetResponses[keyof Flow8KvGetResponses];
+
+export type Flow8ModulesListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Which page, counted from 0.
+         */
+        page?: number;
+        /**
+         * How many to answer at most. More than 100 counts as 100.
+         */
+        size?: number;
+        /**
+         * Only modules of this category.
+         */
+        category?: Flow8ModuleCategory;
+    };
+    url: '/api/modules';
+};
+
+export type Flow8ModulesListErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8ModulesListError = Flow8ModulesListErrors[keyof Flow8ModulesListErrors];
+
+export type Flow8ModulesListResponses = {
+    /**
+     * One page of modules
+     */
+    200: Flow8ModuleList;
+};
+
+export type Flow8ModulesListResponse = Flow8ModulesListResponses[keyof Flow8ModulesListResponses];
+
+export type Flow8ModulesGetData = {
+    body?: never;
+    path: {
+        /**
+         * The module's id: the `appId` of a layer.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/modules/{id}';
+};
+
+export type Flow8ModulesGetErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8ModulesGetError = Flow8ModulesGetErrors[keyof Flow8ModulesGetErrors];
+
+export type Flow8ModulesGetResponses = {
+    /**
+     * The module
+     */
+    200: Flow8Module;
+};
+
+export type Flow8ModulesGetResponse = Flow8ModulesGetResponses[keyof Flow8ModulesGetResponses];
 
 export type FacilflowSchedulerListData = {
     body?: never;
