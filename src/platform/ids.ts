@@ -15,6 +15,7 @@ export type IdPrefix =
   | 'token'
   | 'key'
   | 'flow'
+  | 'layer'
   | 'run'
   | 'engine'
   | 'schedule'

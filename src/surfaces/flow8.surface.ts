@@ -11,6 +11,9 @@ import { Flow8GroupsController } from '../modules/groups/flow8/groups.controller
 import { GroupsModule } from '../modules/groups/groups.module.js'
 import { Flow8KvController } from '../modules/kv/flow8/kv.controller.js'
 import { KvEntriesModule } from '../modules/kv/kv-entries.module.js'
+import { Flow8FlowsController } from '../modules/flows/flow8/flows.controller.js'
+import { Flow8LayersController } from '../modules/flows/flow8/layers.controller.js'
+import { FlowsModule } from '../modules/flows/flows.module.js'
 import { Flow8SchedulesController } from '../modules/schedules/flow8/schedules.controller.js'
 import { SchedulesModule } from '../modules/schedules/schedules.module.js'
 import { Flow8ModulesController } from '../modules/steps/flow8/modules.controller.js'
@@ -18,7 +21,7 @@ import { StepsModule } from '../modules/steps/steps.module.js'
 
 /** flow8: flows of layers; plays and their approvals; groups, KV entries, channels, schedules. */
 @Module({
-  imports: [AuthModule, ChannelsModule, GroupsModule, KvEntriesModule, SchedulesModule, StepsModule],
+  imports: [AuthModule, ChannelsModule, FlowsModule, GroupsModule, KvEntriesModule, SchedulesModule, StepsModule],
   controllers: [
     Flow8AuthController,
     Flow8ApiKeysController,
@@ -27,6 +30,8 @@ import { StepsModule } from '../modules/steps/steps.module.js'
     Flow8ChannelRequestsController,
     Flow8GroupsController,
     Flow8KvController,
+    Flow8FlowsController,
+    Flow8LayersController,
     Flow8SchedulesController,
     Flow8ModulesController,
   ],

@@ -138,10 +138,12 @@ function sectionNode(section: Section, outline: Outline): GraphNode {
 
 function settingsOf(settings: FlowSettings | undefined): RunSettings | undefined {
   if (!settings) return undefined
-  const { priority, queue, concurrency } = settings
+  const { priority, queue, concurrency, timeout, onFailFlowId } = settings
   return {
     ...(priority !== undefined && { priority }),
     ...(queue !== undefined && { tag: queue }),
     ...(concurrency !== undefined && { concurrency: { limit: concurrency, key: () => '' } }),
+    ...(timeout !== undefined && { timeoutMs: timeout * 1_000 }),
+    ...(onFailFlowId !== undefined && { onFailFlowId }),
   }
 }

@@ -14,6 +14,10 @@ export interface FlowSettings {
   queue?: string
   /** Plays of the flow that go on at the same time. */
   concurrency?: number
+  /** Seconds that a play may take; for ever where absent. */
+  timeout?: number
+  /** The flow that is started with what is known of a play that failed. */
+  onFailFlowId?: string
 }
 
 /** One step of a flow. flow8 also calls it a flowlet. */
@@ -173,6 +177,8 @@ export const flowDefinitionSchema: JsonSchema = {
         priority: { type: 'integer', minimum: -100, maximum: 100 },
         queue: { type: 'string', pattern: '^[a-z0-9][a-z0-9_-]{0,62}$' },
         concurrency: { type: 'integer', minimum: 1, maximum: 1_000 },
+        timeout: { type: 'number', exclusiveMinimum: 0, maximum: 366 * DAY_SECONDS },
+        onFailFlowId: { type: 'string', minLength: 1, maxLength: 64 },
       },
     },
   },

@@ -1,3 +1,4 @@
+import { compile as compileFlow8, flow8Language, toDomainError as toLayerError } from '../../definitions/flow8/index.js'
 import {
   compile as compileFlowRunner,
   flowRunnerLanguage,
@@ -29,6 +30,15 @@ export const LANGUAGES: Readonly<Record<FlowLanguage, WrittenLanguage>> = {
       if (!compilation.ok) return { ok: false, error: toDomainError(compilation.faults) }
       const { graph, metadata } = compilation
       return { ok: true, graph, description: metadata.description, version: metadata.version }
+    },
+  },
+  flow8: {
+    engine: flow8Language,
+    read(definition, types) {
+      const compilation = compileFlow8(definition, types)
+      return compilation.ok
+        ? { ok: true, graph: compilation.graph }
+        : { ok: false, error: toLayerError(compilation.faults) }
     },
   },
 }

@@ -1,4 +1,4 @@
-import { DomainError } from '../../platform/errors/domain-error.js'
+import { DomainError, type Fault } from '../../platform/errors/domain-error.js'
 import { ValidationFailed } from '../../platform/http/faults.js'
 
 export class FlowNotFound extends DomainError {
@@ -24,6 +24,27 @@ export class FlowDisabled extends DomainError {
 export class PermanentIdTaken extends DomainError {
   constructor(permanentId: string) {
     super('conflict', 'permanent-id-taken', 'Permanent ID taken', `Another flow has the permanent ID '${permanentId}'`)
+  }
+}
+
+/** It is written in another language, and is no plain chain of nodes. */
+export class FlowNotLayered extends DomainError {
+  constructor(id: string, reason: string) {
+    super('conflict', 'flow-not-layered', 'Flow not layered', `Flow ${id} cannot be told in layers: ${reason}`)
+  }
+}
+
+export class LayerNotFound extends DomainError {
+  constructor(id: string) {
+    super('not_found', 'layer-not-found', 'Layer not found', `Layer with ID ${id} not found`, { resource: 'layer' })
+  }
+}
+
+/** Other layers speak of it. */
+export class LayerInUse extends DomainError {
+  constructor(id: string, faults: readonly Fault[]) {
+    const [first] = faults
+    super('conflict', 'layer-in-use', 'Layer in use', `Layer ${id} is needed: ${first?.detail ?? 'others name it'}`)
   }
 }
 

@@ -8,12 +8,13 @@ import { StepsModule } from '../steps/steps.module.js'
 import { Flow } from './flow.entity.js'
 import { FlowRevision } from './flow-revision.entity.js'
 import { FlowsService } from './flows.service.js'
+import { LayeredFlows } from './layered-flows.service.js'
 
 /** Flows and their revisions. An account that has flows cannot be deleted. */
 @Module({
   imports: [TypeOrmModule.forFeature([Flow, FlowRevision]), AccountsModule, AuditModule, StepsModule],
-  providers: [FlowsService],
-  exports: [FlowsService],
+  providers: [FlowsService, LayeredFlows],
+  exports: [FlowsService, LayeredFlows],
 })
 export class FlowsModule implements OnModuleInit {
   constructor(private readonly dependents: AccountDependents) {}

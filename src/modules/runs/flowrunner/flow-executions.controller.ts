@@ -4,7 +4,7 @@ import { type Principal, WRITERS } from '../../../platform/auth/principal.js'
 import { Roles } from '../../../platform/auth/roles.js'
 import { IdempotencyKey } from '../../../platform/http/headers.js'
 import { Audited } from '../../../platform/http/refused-calls.js'
-import { Answers, PathParam, Summary, SurfaceController } from '../../../platform/openapi/operations.js'
+import { Answers, PathParam, Problems, Summary, SurfaceController } from '../../../platform/openapi/operations.js'
 import { RunsService } from '../runs.service.js'
 import { FlowRunnerAcceptedExecution, FlowRunnerRunRequest, toAccepted } from './executions.dto.js'
 import * as examples from './executions.examples.js'
@@ -27,6 +27,7 @@ export class FlowRunnerFlowExecutionsController {
     location: '/api/v1/executions/{execution_id}',
     example: examples.accepted,
   })
+  @Problems('conflict')
   async run(
     @Caller() caller: Principal,
     @Param('id') id: string,
