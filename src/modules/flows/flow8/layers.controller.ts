@@ -4,6 +4,7 @@ import { Caller } from '../../../platform/auth/caller.js'
 import { type Principal, WRITERS } from '../../../platform/auth/principal.js'
 import { Roles } from '../../../platform/auth/roles.js'
 import { type Expected, IfMatch } from '../../../platform/http/headers.js'
+import { Audited } from '../../../platform/http/refused-calls.js'
 import { Answers, PathParam, Problems, Summary, SurfaceController } from '../../../platform/openapi/operations.js'
 import { LayeredFlows } from '../layered-flows.service.js'
 import { Flow8Layer, Flow8LayerChange, Flow8LayerList, Flow8NewLayer, toLayer, toLayerList } from './layers.dto.js'
@@ -26,13 +27,13 @@ export class Flow8LayersController {
   }
 
   @Post()
+  @Audited('flow.update')
   @Roles(...WRITERS)
   @Summary('Add a layer', 'It is checked with all others, and becomes part of plays that are started from now on.')
   @Answers(Flow8Layer, {
     status: 201,
     description: 'The layer',
     location: '/api/flows/{flowId}/layers/{id}',
-    example: undefined,
   })
   @Problems('conflict')
   async create(
@@ -45,6 +46,7 @@ export class Flow8LayersController {
   }
 
   @Put(':layerId')
+  @Audited('flow.update')
   @PathParam('layerId', "The layer's id.", 'layer-123')
   @Roles(...WRITERS)
   @Summary('Update a layer', 'What is left out stays as it is. If-Match names the version of the flow.')
@@ -61,6 +63,7 @@ export class Flow8LayersController {
   }
 
   @Delete(':layerId')
+  @Audited('flow.update')
   @PathParam('layerId', "The layer's id.", 'layer-123')
   @Roles(...WRITERS)
   @Summary('Delete a layer', 'One that others name stays. If-Match names the version of the flow.')
