@@ -8,6 +8,7 @@ import type { Principal } from '../../platform/auth/principal.js'
 import { CLOCK, type Clock, changeTime } from '../../platform/clock/clock.js'
 import { BatchedReads } from '../../platform/database/batched-reads.js'
 import { Sql, type Statement } from '../../platform/database/sql.js'
+import { ValidationFailed } from '../../platform/http/faults.js'
 import { type Expected, requireMatch } from '../../platform/http/headers.js'
 import { newId } from '../../platform/ids.js'
 import { AuditTrail } from '../audit/audit-trail.js'
@@ -150,6 +151,7 @@ export class FlowsService {
       deletedAt: null,
     }
     await this.database.transaction(async (tx) => {
+      await checkGroup(tx, flow)
       await unlessTaken(flow, tx.insert(Flow, flow))
       await this.addRevision(tx, caller, flow, { definition, language })
       await this.audit.record(tx, {
@@ -198,6 +200,7 @@ export class FlowsService {
         flow.version = read.version ?? `v${flow.revision}`
         await this.addRevision(tx, caller, flow, read)
       }
+      if (change.groupId) await checkGroup(tx, flow)
       await unlessTaken(flow, tx.save(Flow, flow))
       await this.audit.record(tx, {
         actor: caller,
@@ -306,6 +309,17 @@ export class FlowsService {
       createdBy: caller.accountId,
     })
   }
+}
+
+/** The group has to be one of the flow's account; it stays until the flow is in it. */
+async function checkGroup(tx: EntityManager, { groupId, accountId }: Flow): Promise<void> {
+  if (groupId === null) return
+  const text = 'select 1 from flow_group where id = $1 and account_id = $2 for key share'
+  const found = await tx.query<unknown[]>(text, [groupId, accountId])
+  if (found.length === 0)
+    throw new ValidationFailed([
+      { pointer: '#/groupId', detail: `Group with ID ${groupId} not found`, code: 'unknown_group' },
+    ])
 }
 
 async function unlessTaken({ permanentId }: Flow, write: Promise<unknown>): Promise<void> {

@@ -116,6 +116,18 @@ describe('flows', () => {
     await user.put(`/api/flows/${flow.id}`, { name: 'x' }).expect(404)
   })
 
+  it('lie in groups of their account, which are not deleted meanwhile', async () => {
+    const group = (await user.post('/api/groups', { name: 'Imports' }).expect(201)).body
+    const flow = await made({ groupId: group.id })
+    expect((await user.get(`/api/flows?groupId=${group.id}`).expect(200)).body.data).toMatchObject([{ id: flow.id }])
+    const { body } = await user.post('/api/flows', { name: 'x', groupId: 'group_gone' }).expect(422)
+    expect(body.errors).toMatchObject([{ pointer: '#/groupId', code: 'unknown_group' }])
+    await user.put(`/api/flows/${flow.id}`, { groupId: 'group_gone' }).expect(422)
+    await user.delete(`/api/groups/${group.id}`).expect(409)
+    await user.put(`/api/flows/${flow.id}`, { groupId: null }).expect(200)
+    await user.delete(`/api/groups/${group.id}`).expect(204)
+  })
+
   it('name only flows for failures that there are', async () => {
     const { body } = await user.post('/api/flows', { name: 'x', execution: { onFailFlowId: 'flow_gone' } }).expect(422)
     expect(body.errors).toMatchObject([{ pointer: '#/execution/onFailFlowId', code: 'unknown_flow' }])
