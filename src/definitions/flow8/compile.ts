@@ -10,7 +10,15 @@ import { type LayerFault, LayerFaults, quote } from './faults.js'
 import { patternFault } from './filters.js'
 import { type FlowDefinition, type FlowSettings, RESERVED_REFS } from './layers.js'
 import { nodeOf, paramsOf } from './node.js'
-import { type Level, type Outline, outlineOf, type PlacedLayer, type Section, whyNotVisible } from './outline.js'
+import {
+  type Level,
+  type Objection,
+  type Outline,
+  outlineOf,
+  type PlacedLayer,
+  type Section,
+  whyNotVisible,
+} from './outline.js'
 import { readDefinition } from './read.js'
 
 export type Compilation = { ok: true; graph: Graph; definition: FlowDefinition } | { ok: false; faults: LayerFault[] }
@@ -81,11 +89,7 @@ class LayerChecks {
     if (wrong) this.faults.add(pointer, 'pattern', wrong)
   }
 
-  private checkArgs(
-    layer: PlacedLayer,
-    here: string,
-    fault: (mention: Mention) => ReturnType<typeof this.mentionFault>,
-  ) {
+  private checkArgs(layer: PlacedLayer, here: string, fault: (mention: Mention) => Objection | undefined) {
     const { args = {}, appId } = layer
     const code = new Set(this.types.codeParams(appId))
     const own = Object.fromEntries(Object.entries(args).filter(([name]) => !code.has(name))) as JsonObject
@@ -95,7 +99,7 @@ class LayerChecks {
       this.faults.add(`${here}/args${path.slice('/params'.length)}`, code, detail)
   }
 
-  private mentionFault(layer: PlacedLayer, { name, steps }: Mention): { code: string; detail: string } | undefined {
+  private mentionFault(layer: PlacedLayer, { name, steps }: Mention): Objection | undefined {
     const [member] = steps
     if (member === undefined) return undefined
     if (name === '$date' && member !== 'now') return { code: 'unknown_ref', detail: `there is no $date.${member}` }

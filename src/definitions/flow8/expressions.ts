@@ -8,6 +8,7 @@ import {
 import type { Json } from '../../platform/json.js'
 import { pointerTo } from '../../platform/json-pointer.js'
 import type { LayerFaults } from './faults.js'
+import type { Objection } from './outline.js'
 
 /** What expressions begin with. */
 export const MARK = '{{'
@@ -45,7 +46,7 @@ export function templateOf(text: string): GoTemplate {
 export function checkExpressions(
   value: Json,
   pointer: string,
-  fault: (mention: Mention) => { code: string; detail: string } | undefined,
+  fault: (mention: Mention) => Objection | undefined,
   faults: LayerFaults,
 ): void {
   const checkText = (text: string, at: string) => {

@@ -1,5 +1,4 @@
-import type { LayerFaults } from './faults.js'
-import { quote } from './faults.js'
+import { type LayerFaults, quote } from './faults.js'
 import type { LayerDefinition } from './layers.js'
 
 /** A layer, and where it stands in the definition. */
@@ -155,14 +154,10 @@ class Outliner {
       if (loop?.head) return loop.head.ref === ref ? wholeRounds(loop, loop.head) : rounds(loop, loop.head, [ref])
     }
     if (!visible.has(ref)) {
-      const { code, detail } = this.whyNot(aggregator, ref)
+      const { code, detail } = whyNotVisible(aggregator, ref, this.byRef)
       this.faults.add(['layers', aggregator.at, 'args', 'sourceRef'], code, detail)
     }
     return { kind: 'layer', ref }
-  }
-
-  private whyNot(layer: PlacedLayer, ref: string): { code: string; detail: string } {
-    return whyNotVisible(layer, ref, this.byRef)
   }
 
   private get innermost(): Level {
@@ -170,12 +165,14 @@ class Outliner {
   }
 }
 
+/** What is wrong with a name, in words. */
+export interface Objection {
+  code: string
+  detail: string
+}
+
 /** Why a layer cannot name another. */
-export function whyNotVisible(
-  layer: PlacedLayer,
-  ref: string,
-  byRef: ReadonlyMap<string, PlacedLayer>,
-): { code: string; detail: string } {
+export function whyNotVisible(layer: PlacedLayer, ref: string, byRef: ReadonlyMap<string, PlacedLayer>): Objection {
   const other = byRef.get(ref)
   const named = `the layer ${quote(ref)}`
   if (!other) return { code: 'unknown_ref', detail: `there is no layer ${quote(ref)}` }
