@@ -2,7 +2,7 @@
 
 import { client } from './client.gen.js';
 import type { Client, ClientMeta, Options as Options2, RequestResult, TDataShape } from './client/index.js';
-import type { FacilflowApiKeysCreateData, FacilflowApiKeysCreateErrors, FacilflowApiKeysCreateResponses, FacilflowApiKeysDeleteData, FacilflowApiKeysDeleteErrors, FacilflowApiKeysDeleteResponses, FacilflowApiKeysGetData, FacilflowApiKeysGetErrors, FacilflowApiKeysGetResponses, FacilflowApiKeysListData, FacilflowApiKeysListErrors, FacilflowApiKeysListResponses, FacilflowAuditActivityData, FacilflowAuditActivityErrors, FacilflowAuditActivityResponses, FacilflowAuditExportData, FacilflowAuditExportErrors, FacilflowAuditExportResponses, FacilflowAuditLogsData, FacilflowAuditLogsErrors, FacilflowAuditLogsResponses, FacilflowAuditVerifyData, FacilflowAuditVerifyErrors, FacilflowAuditVerifyResponses, FacilflowHealthGetData, FacilflowHealthGetErrors, FacilflowHealthGetResponses, FacilflowSchedulerCreateData, FacilflowSchedulerCreateErrors, FacilflowSchedulerCreateResponses, FacilflowSchedulerDeleteData, FacilflowSchedulerDeleteErrors, FacilflowSchedulerDeleteResponses, FacilflowSchedulerGetData, FacilflowSchedulerGetErrors, FacilflowSchedulerGetResponses, FacilflowSchedulerHistoryData, FacilflowSchedulerHistoryErrors, FacilflowSchedulerHistoryResponses, FacilflowSchedulerListData, FacilflowSchedulerListErrors, FacilflowSchedulerListResponses, FacilflowSchedulerNextData, FacilflowSchedulerNextErrors, FacilflowSchedulerNextResponses, FacilflowSchedulerUpdateData, FacilflowSchedulerUpdateErrors, FacilflowSchedulerUpdateResponses, FacilflowUsersListData, FacilflowUsersListErrors, FacilflowUsersListResponses, Flow8ApiKeysCreateData, Flow8ApiKeysCreateErrors, Flow8ApiKeysCreateResponses, Flow8ApiKeysDeleteData, Flow8ApiKeysDeleteErrors, Flow8ApiKeysDeleteResponses, Flow8ApiKeysGetData, Flow8ApiKeysGetErrors, Flow8ApiKeysGetResponses, Flow8ApiKeysListData, Flow8ApiKeysListErrors, Flow8ApiKeysListResponses, Flow8AuthLoginData, Flow8AuthLoginErrors, Flow8AuthLoginResponses, Flow8AuthLogoutData, Flow8AuthLogoutErrors, Flow8AuthLogoutResponses, Flow8AuthMeData, Flow8AuthMeErrors, Flow8AuthMeResponses, Flow8ChannelRoutesCreateData, Flow8ChannelRoutesCreateErrors, Flow8ChannelRoutesCreateResponses, Flow8ChannelRoutesDeleteData, Flow8ChannelRoutesDeleteErrors, Flow8ChannelRoutesDeleteResponses, Flow8ChannelRoutesGetData, Flow8ChannelRoutesGetErrors, Flow8ChannelRoutesGetResponses, Flow8ChannelRoutesListData, Flow8ChannelRoutesListErrors, Flow8ChannelRoutesListResponses, Flow8ChannelRoutesUpdateData, Flow8ChannelRoutesUpdateErrors, Flow8ChannelRoutesUpdateResponses, Flow8ChannelsCreateData, Flow8ChannelsCreateErrors, Flow8ChannelsCreateResponses, Flow8ChannelsDeleteData, Flow8ChannelsDeleteErrors, Flow8ChannelsDeleteResponses, Flow8ChannelsGetData, Flow8ChannelsGetErrors, Flow8ChannelsGetResponses, Flow8ChannelsListData, Flow8ChannelsListErrors, Flow8ChannelsListResponses, Flow8ChannelsUpdateData, Flow8ChannelsUpdateErrors, Flow8ChannelsUpdateResponses, Flow8GroupsCreateData, Flow8GroupsCreateErrors, Flow8GroupsCreateResponses, Flow8GroupsDeleteData, Flow8GroupsDeleteErrors, Flow8GroupsDeleteResponses, Flow8GroupsGetData, Flow8GroupsGetErrors, Flow8GroupsGetResponses, Flow8GroupsListData, Flow8GroupsListErrors, Flow8GroupsListResponses, Flow8GroupsUpdateData, Flow8GroupsUpdateErrors, Flow8GroupsUpdateResponses, Flow8KvDeleteData, Flow8KvDeleteErrors, Flow8KvDeleteResponses, Flow8KvGetData, Flow8KvGetErrors, Flow8KvGetResponses, Flow8KvListData, Flow8KvListErrors, Flow8KvListResponses, Flow8KvSetData, Flow8KvSetErrors, Flow8KvSetResponses, Flow8ModulesGetData, Flow8ModulesGetErrors, Flow8ModulesGetResponses, Flow8ModulesListData, Flow8ModulesListErrors, Flow8ModulesListResponses, Flow8SchedulesCreateData, Flow8SchedulesCreateErrors, Flow8SchedulesCreateResponses, Flow8SchedulesDeleteData, Flow8SchedulesDeleteErrors, Flow8SchedulesDeleteResponses, Flow8SchedulesGetData, Flow8SchedulesGetErrors, Flow8SchedulesGetResponses, Flow8SchedulesListData, Flow8SchedulesListErrors, Flow8SchedulesListResponses, Flow8SchedulesUpdateData, Flow8SchedulesUpdateErrors, Flow8SchedulesUpdateResponses, FlowRunnerAccountsCreateData, FlowRunnerAccountsCreateErrors, FlowRunnerAccountsCreateResponses, FlowRunnerAccountsDeleteData, FlowRunnerAccountsDeleteErrors, FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsGetData, FlowRunnerAccountsGetErrors, FlowRunnerAccountsGetResponses, FlowRunnerAccountsListData, FlowRunnerAccountsListErrors, FlowRunnerAccountsListResponses, FlowRunnerAccountsUpdateData, FlowRunnerAccountsUpdateErrors, FlowRunnerAccountsUpdateResponses, FlowRunnerAuthLoginData, FlowRunnerAuthLoginErrors, FlowRunnerAuthLoginResponses, FlowRunnerAuthLogoutData, FlowRunnerAuthLogoutErrors, FlowRunnerAuthLogoutResponses, FlowRunnerAuthRefreshData, FlowRunnerAuthRefreshErrors, FlowRunnerAuthRefreshResponses, FlowRunnerExecutionsCancelData, FlowRunnerExecutionsCancelErrors, FlowRunnerExecutionsCancelResponses, FlowRunnerExecutionsGetData, FlowRunnerExecutionsGetErrors, FlowRunnerExecutionsGetResponses, FlowRunnerExecutionsListData, FlowRunnerExecutionsListErrors, FlowRunnerExecutionsListResponses, FlowRunnerExecutionsLogsData, FlowRunnerExecutionsLogsErrors, FlowRunnerExecutionsLogsResponses, FlowRunnerExecutionsRedriveData, FlowRunnerExecutionsRedriveErrors, FlowRunnerExecutionsRedriveResponses, FlowRunnerExecutionsReplayData, FlowRunnerExecutionsReplayErrors, FlowRunnerExecutionsReplayResponses, FlowRunnerExecutionsResumeData, FlowRunnerExecutionsResumeErrors, FlowRunnerExecutionsResumeResponses, FlowRunnerFlowsCreateData, FlowRunnerFlowsCreateErrors, FlowRunnerFlowsCreateResponses, FlowRunnerFlowsDeleteData, FlowRunnerFlowsDeleteErrors, FlowRunnerFlowsDeleteResponses, FlowRunnerFlowsGetData, FlowRunnerFlowsGetErrors, FlowRunnerFlowsGetResponses, FlowRunnerFlowsListData, FlowRunnerFlowsListErrors, FlowRunnerFlowsListResponses, FlowRunnerFlowsRunData, FlowRunnerFlowsRunErrors, FlowRunnerFlowsRunResponses, FlowRunnerFlowsUpdateData, FlowRunnerFlowsUpdateErrors, FlowRunnerFlowsUpdateResponses, FlowRunnerSecretsCreateData, FlowRunnerSecretsCreateErrors, FlowRunnerSecretsCreateResponses, FlowRunnerSecretsDeleteData, FlowRunnerSecretsDeleteErrors, FlowRunnerSecretsDeleteResponses, FlowRunnerSecretsListData, FlowRunnerSecretsListErrors, FlowRunnerSecretsListResponses, FlowRunnerSignalsSendData, FlowRunnerSignalsSendErrors, FlowRunnerSignalsSendResponses, FlwdHealthGetData, FlwdHealthGetErrors, FlwdHealthGetResponses, OperationsMetricsGetData, OperationsMetricsGetErrors, OperationsMetricsGetResponses } from './types.gen.js';
+import type { FacilflowApiKeysCreateData, FacilflowApiKeysCreateErrors, FacilflowApiKeysCreateResponses, FacilflowApiKeysDeleteData, FacilflowApiKeysDeleteErrors, FacilflowApiKeysDeleteResponses, FacilflowApiKeysGetData, FacilflowApiKeysGetErrors, FacilflowApiKeysGetResponses, FacilflowApiKeysListData, FacilflowApiKeysListErrors, FacilflowApiKeysListResponses, FacilflowAuditActivityData, FacilflowAuditActivityErrors, FacilflowAuditActivityResponses, FacilflowAuditExportData, FacilflowAuditExportErrors, FacilflowAuditExportResponses, FacilflowAuditLogsData, FacilflowAuditLogsErrors, FacilflowAuditLogsResponses, FacilflowAuditVerifyData, FacilflowAuditVerifyErrors, FacilflowAuditVerifyResponses, FacilflowHealthGetData, FacilflowHealthGetErrors, FacilflowHealthGetResponses, FacilflowSchedulerCreateData, FacilflowSchedulerCreateErrors, FacilflowSchedulerCreateResponses, FacilflowSchedulerDeleteData, FacilflowSchedulerDeleteErrors, FacilflowSchedulerDeleteResponses, FacilflowSchedulerGetData, FacilflowSchedulerGetErrors, FacilflowSchedulerGetResponses, FacilflowSchedulerHistoryData, FacilflowSchedulerHistoryErrors, FacilflowSchedulerHistoryResponses, FacilflowSchedulerListData, FacilflowSchedulerListErrors, FacilflowSchedulerListResponses, FacilflowSchedulerNextData, FacilflowSchedulerNextErrors, FacilflowSchedulerNextResponses, FacilflowSchedulerUpdateData, FacilflowSchedulerUpdateErrors, FacilflowSchedulerUpdateResponses, FacilflowUsersListData, FacilflowUsersListErrors, FacilflowUsersListResponses, Flow8ApiKeysCreateData, Flow8ApiKeysCreateErrors, Flow8ApiKeysCreateResponses, Flow8ApiKeysDeleteData, Flow8ApiKeysDeleteErrors, Flow8ApiKeysDeleteResponses, Flow8ApiKeysGetData, Flow8ApiKeysGetErrors, Flow8ApiKeysGetResponses, Flow8ApiKeysListData, Flow8ApiKeysListErrors, Flow8ApiKeysListResponses, Flow8AuthLoginData, Flow8AuthLoginErrors, Flow8AuthLoginResponses, Flow8AuthLogoutData, Flow8AuthLogoutErrors, Flow8AuthLogoutResponses, Flow8AuthMeData, Flow8AuthMeErrors, Flow8AuthMeResponses, Flow8ChannelRoutesCreateData, Flow8ChannelRoutesCreateErrors, Flow8ChannelRoutesCreateResponses, Flow8ChannelRoutesDeleteData, Flow8ChannelRoutesDeleteErrors, Flow8ChannelRoutesDeleteResponses, Flow8ChannelRoutesGetData, Flow8ChannelRoutesGetErrors, Flow8ChannelRoutesGetResponses, Flow8ChannelRoutesListData, Flow8ChannelRoutesListErrors, Flow8ChannelRoutesListResponses, Flow8ChannelRoutesUpdateData, Flow8ChannelRoutesUpdateErrors, Flow8ChannelRoutesUpdateResponses, Flow8ChannelsCreateData, Flow8ChannelsCreateErrors, Flow8ChannelsCreateResponses, Flow8ChannelsDeleteData, Flow8ChannelsDeleteErrors, Flow8ChannelsDeleteResponses, Flow8ChannelsGetData, Flow8ChannelsGetErrors, Flow8ChannelsGetResponses, Flow8ChannelsListData, Flow8ChannelsListErrors, Flow8ChannelsListResponses, Flow8ChannelsUpdateData, Flow8ChannelsUpdateErrors, Flow8ChannelsUpdateResponses, Flow8FlowsCreateData, Flow8FlowsCreateErrors, Flow8FlowsCreateResponses, Flow8FlowsDeleteData, Flow8FlowsDeleteErrors, Flow8FlowsDeleteResponses, Flow8FlowsGetData, Flow8FlowsGetErrors, Flow8FlowsGetResponses, Flow8FlowsListData, Flow8FlowsListErrors, Flow8FlowsListResponses, Flow8FlowsUpdateData, Flow8FlowsUpdateErrors, Flow8FlowsUpdateResponses, Flow8GroupsCreateData, Flow8GroupsCreateErrors, Flow8GroupsCreateResponses, Flow8GroupsDeleteData, Flow8GroupsDeleteErrors, Flow8GroupsDeleteResponses, Flow8GroupsGetData, Flow8GroupsGetErrors, Flow8GroupsGetResponses, Flow8GroupsListData, Flow8GroupsListErrors, Flow8GroupsListResponses, Flow8GroupsUpdateData, Flow8GroupsUpdateErrors, Flow8GroupsUpdateResponses, Flow8KvDeleteData, Flow8KvDeleteErrors, Flow8KvDeleteResponses, Flow8KvGetData, Flow8KvGetErrors, Flow8KvGetResponses, Flow8KvListData, Flow8KvListErrors, Flow8KvListResponses, Flow8KvSetData, Flow8KvSetErrors, Flow8KvSetResponses, Flow8LayersCreateData, Flow8LayersCreateErrors, Flow8LayersCreateResponses, Flow8LayersDeleteData, Flow8LayersDeleteErrors, Flow8LayersDeleteResponses, Flow8LayersListData, Flow8LayersListErrors, Flow8LayersListResponses, Flow8LayersUpdateData, Flow8LayersUpdateErrors, Flow8LayersUpdateResponses, Flow8ModulesGetData, Flow8ModulesGetErrors, Flow8ModulesGetResponses, Flow8ModulesListData, Flow8ModulesListErrors, Flow8ModulesListResponses, Flow8SchedulesCreateData, Flow8SchedulesCreateErrors, Flow8SchedulesCreateResponses, Flow8SchedulesDeleteData, Flow8SchedulesDeleteErrors, Flow8SchedulesDeleteResponses, Flow8SchedulesGetData, Flow8SchedulesGetErrors, Flow8SchedulesGetResponses, Flow8SchedulesListData, Flow8SchedulesListErrors, Flow8SchedulesListResponses, Flow8SchedulesUpdateData, Flow8SchedulesUpdateErrors, Flow8SchedulesUpdateResponses, FlowRunnerAccountsCreateData, FlowRunnerAccountsCreateErrors, FlowRunnerAccountsCreateResponses, FlowRunnerAccountsDeleteData, FlowRunnerAccountsDeleteErrors, FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsGetData, FlowRunnerAccountsGetErrors, FlowRunnerAccountsGetResponses, FlowRunnerAccountsListData, FlowRunnerAccountsListErrors, FlowRunnerAccountsListResponses, FlowRunnerAccountsUpdateData, FlowRunnerAccountsUpdateErrors, FlowRunnerAccountsUpdateResponses, FlowRunnerAuthLoginData, FlowRunnerAuthLoginErrors, FlowRunnerAuthLoginResponses, FlowRunnerAuthLogoutData, FlowRunnerAuthLogoutErrors, FlowRunnerAuthLogoutResponses, FlowRunnerAuthRefreshData, FlowRunnerAuthRefreshErrors, FlowRunnerAuthRefreshResponses, FlowRunnerExecutionsCancelData, FlowRunnerExecutionsCancelErrors, FlowRunnerExecutionsCancelResponses, FlowRunnerExecutionsGetData, FlowRunnerExecutionsGetErrors, FlowRunnerExecutionsGetResponses, FlowRunnerExecutionsListData, FlowRunnerExecutionsListErrors, FlowRunnerExecutionsListResponses, FlowRunnerExecutionsLogsData, FlowRunnerExecutionsLogsErrors, FlowRunnerExecutionsLogsResponses, FlowRunnerExecutionsRedriveData, FlowRunnerExecutionsRedriveErrors, FlowRunnerExecutionsRedriveResponses, FlowRunnerExecutionsReplayData, FlowRunnerExecutionsReplayErrors, FlowRunnerExecutionsReplayResponses, FlowRunnerExecutionsResumeData, FlowRunnerExecutionsResumeErrors, FlowRunnerExecutionsResumeResponses, FlowRunnerFlowsCreateData, FlowRunnerFlowsCreateErrors, FlowRunnerFlowsCreateResponses, FlowRunnerFlowsDeleteData, FlowRunnerFlowsDeleteErrors, FlowRunnerFlowsDeleteResponses, FlowRunnerFlowsGetData, FlowRunnerFlowsGetErrors, FlowRunnerFlowsGetResponses, FlowRunnerFlowsListData, FlowRunnerFlowsListErrors, FlowRunnerFlowsListResponses, FlowRunnerFlowsRunData, FlowRunnerFlowsRunErrors, FlowRunnerFlowsRunResponses, FlowRunnerFlowsUpdateData, FlowRunnerFlowsUpdateErrors, FlowRunnerFlowsUpdateResponses, FlowRunnerSecretsCreateData, FlowRunnerSecretsCreateErrors, FlowRunnerSecretsCreateResponses, FlowRunnerSecretsDeleteData, FlowRunnerSecretsDeleteErrors, FlowRunnerSecretsDeleteResponses, FlowRunnerSecretsListData, FlowRunnerSecretsListErrors, FlowRunnerSecretsListResponses, FlowRunnerSignalsSendData, FlowRunnerSignalsSendErrors, FlowRunnerSignalsSendResponses, FlwdHealthGetData, FlwdHealthGetErrors, FlwdHealthGetResponses, OperationsMetricsGetData, OperationsMetricsGetErrors, OperationsMetricsGetResponses } from './types.gen.js';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -692,6 +692,179 @@ export class ChannelRoutes extends HeyApiClient {
     }
 }
 
+export class Flows extends HeyApiClient {
+    /**
+     * List flows
+     *
+     * The caller's flows, oldest first, whichever API they were made through.
+     */
+    public list<ThrowOnError extends boolean = false>(options?: Options<Flow8FlowsListData, ThrowOnError>): RequestResult<Flow8FlowsListResponses, Flow8FlowsListErrors, ThrowOnError> {
+        return (options?.client ?? this.client).get<Flow8FlowsListResponses, Flow8FlowsListErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/flows',
+            ...options
+        });
+    }
+    
+    /**
+     * Create a flow
+     *
+     * With its layers, or empty. Layers with faults are refused with all of them, each with its place.
+     */
+    public create<ThrowOnError extends boolean = false>(options: Options<Flow8FlowsCreateData, ThrowOnError>): RequestResult<Flow8FlowsCreateResponses, Flow8FlowsCreateErrors, ThrowOnError> {
+        return (options.client ?? this.client).post<Flow8FlowsCreateResponses, Flow8FlowsCreateErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/flows',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
+     * Delete a flow
+     *
+     * Nothing starts it any more. Plays that are under way go on to their end and stay readable.
+     */
+    public delete<ThrowOnError extends boolean = false>(options: Options<Flow8FlowsDeleteData, ThrowOnError>): RequestResult<Flow8FlowsDeleteResponses, Flow8FlowsDeleteErrors, ThrowOnError> {
+        return (options.client ?? this.client).delete<Flow8FlowsDeleteResponses, Flow8FlowsDeleteErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/flows/{id}',
+            ...options
+        });
+    }
+    
+    /**
+     * Get a flow
+     *
+     * The flow with its layers. A flow that was written in YAML shows its nodes, while they are a plain chain.
+     */
+    public get<ThrowOnError extends boolean = false>(options: Options<Flow8FlowsGetData, ThrowOnError>): RequestResult<Flow8FlowsGetResponses, Flow8FlowsGetErrors, ThrowOnError> {
+        return (options.client ?? this.client).get<Flow8FlowsGetResponses, Flow8FlowsGetErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/flows/{id}',
+            ...options
+        });
+    }
+    
+    /**
+     * Update a flow
+     *
+     * What is left out stays as it is. Plays that are under way stay with the layers that they began with.
+     */
+    public update<ThrowOnError extends boolean = false>(options: Options<Flow8FlowsUpdateData, ThrowOnError>): RequestResult<Flow8FlowsUpdateResponses, Flow8FlowsUpdateErrors, ThrowOnError> {
+        return (options.client ?? this.client).put<Flow8FlowsUpdateResponses, Flow8FlowsUpdateErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/flows/{id}',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+}
+
+export class Layers extends HeyApiClient {
+    /**
+     * List layers
+     *
+     * The layers of a flow, by index. A flow that cannot be told in layers says why.
+     */
+    public list<ThrowOnError extends boolean = false>(options: Options<Flow8LayersListData, ThrowOnError>): RequestResult<Flow8LayersListResponses, Flow8LayersListErrors, ThrowOnError> {
+        return (options.client ?? this.client).get<Flow8LayersListResponses, Flow8LayersListErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/flows/{id}/layers',
+            ...options
+        });
+    }
+    
+    /**
+     * Add a layer
+     *
+     * It is checked with all others, and becomes part of plays that are started from now on.
+     */
+    public create<ThrowOnError extends boolean = false>(options: Options<Flow8LayersCreateData, ThrowOnError>): RequestResult<Flow8LayersCreateResponses, Flow8LayersCreateErrors, ThrowOnError> {
+        return (options.client ?? this.client).post<Flow8LayersCreateResponses, Flow8LayersCreateErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/flows/{id}/layers',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
+     * Delete a layer
+     *
+     * One that others name stays. If-Match names the version of the flow.
+     */
+    public delete<ThrowOnError extends boolean = false>(options: Options<Flow8LayersDeleteData, ThrowOnError>): RequestResult<Flow8LayersDeleteResponses, Flow8LayersDeleteErrors, ThrowOnError> {
+        return (options.client ?? this.client).delete<Flow8LayersDeleteResponses, Flow8LayersDeleteErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/flows/{id}/layers/{layerId}',
+            ...options
+        });
+    }
+    
+    /**
+     * Update a layer
+     *
+     * What is left out stays as it is. If-Match names the version of the flow.
+     */
+    public update<ThrowOnError extends boolean = false>(options: Options<Flow8LayersUpdateData, ThrowOnError>): RequestResult<Flow8LayersUpdateResponses, Flow8LayersUpdateErrors, ThrowOnError> {
+        return (options.client ?? this.client).put<Flow8LayersUpdateResponses, Flow8LayersUpdateErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/flows/{id}/layers/{layerId}',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+}
+
 export class Groups extends HeyApiClient {
     /**
      * List groups
@@ -1013,6 +1186,16 @@ export class Flow8 extends HeyApiClient {
         return this._channelRoutes ??= new ChannelRoutes({ client: this.client });
     }
     
+    private _flows?: Flows;
+    get flows(): Flows {
+        return this._flows ??= new Flows({ client: this.client });
+    }
+    
+    private _layers?: Layers;
+    get layers(): Layers {
+        return this._layers ??= new Layers({ client: this.client });
+    }
+    
     private _groups?: Groups;
     get groups(): Groups {
         return this._groups ??= new Groups({ client: this.client });
@@ -1299,7 +1482,7 @@ export class Executions extends HeyApiClient {
     }
 }
 
-export class Flows extends HeyApiClient {
+export class Flows2 extends HeyApiClient {
     /**
      * List flows
      *
@@ -1431,9 +1614,9 @@ export class FlowRunner extends HeyApiClient {
         return this._executions ??= new Executions({ client: this.client });
     }
     
-    private _flows?: Flows;
-    get flows(): Flows {
-        return this._flows ??= new Flows({ client: this.client });
+    private _flows?: Flows2;
+    get flows(): Flows2 {
+        return this._flows ??= new Flows2({ client: this.client });
     }
     
     private _signals?: Signals;

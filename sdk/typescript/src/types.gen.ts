@@ -822,6 +822,259 @@ export type Flow8CurrentUser = {
     companyId: string;
 };
 
+export type Flow8Execution = {
+    /**
+     * Seconds that a play may take; then it fails. For ever where it is not said.
+     */
+    timeout?: number | null;
+    /**
+     * The tag of the workers that take its plays.
+     */
+    queue?: string | null;
+    /**
+     * The flow that is started when a play fails, with `{args, error, playId, flowId}`.
+     */
+    onFailFlowId?: string | null;
+    /**
+     * Of two plays that wait, the one with the higher number starts first.
+     */
+    priority?: number | null;
+    /**
+     * Plays of the flow that go on at the same time.
+     */
+    concurrency?: number | null;
+};
+
+export type Flow8Filter = {
+    /**
+     * A value, or a text with an expression.
+     */
+    leftValue: unknown;
+    /**
+     * How the values are compared.
+     */
+    operator: Flow8FilterOperator;
+    /**
+     * What it is compared with: a value, or a text with an expression. is_empty and not_empty need none.
+     */
+    rightValue?: unknown;
+    /**
+     * What both sides are read as before they are compared.
+     */
+    cast?: Flow8FilterCast;
+    /**
+     * How it joins what the filters before it came to.
+     */
+    mode?: Flow8FilterMode;
+};
+
+/**
+ * What both sides are read as before they are compared.
+ */
+export type Flow8FilterCast = 'string' | 'number' | 'boolean';
+
+/**
+ * How it joins what the filters before it came to.
+ */
+export type Flow8FilterMode = 'and' | 'or';
+
+/**
+ * How the values are compared.
+ */
+export type Flow8FilterOperator = 'eq' | 'neq' | 'gt' | 'gte' | 'lt' | 'lte' | 'contains' | 'not_contains' | 'is_empty' | 'not_empty' | 'regex';
+
+export type Flow8Flow = {
+    /**
+     * The flow's id.
+     */
+    id: string;
+    /**
+     * The name people know it by.
+     */
+    name: string;
+    /**
+     * What it is for.
+     */
+    description: string;
+    /**
+     * False: nothing starts it, unless it is forced to.
+     */
+    enabled: boolean;
+    /**
+     * A word to find it by.
+     */
+    category: string;
+    /**
+     * The group that it lies in.
+     */
+    groupId: string | null;
+    /**
+     * A name for programs, unique among the flows of the account. It stays when the flow is renamed.
+     */
+    permanentId: string;
+    /**
+     * Counts every change of the flow.
+     */
+    version: number;
+    /**
+     * Whether it sees entries of its group and of all flows.
+     */
+    kvInherit: boolean;
+    /**
+     * Which entry counts where several have its key: that of the wider scope, that of the narrower, or both merged.
+     */
+    kvConflict: Flow8KvConflict;
+    /**
+     * Words to find it by.
+     */
+    tags: Array<string>;
+    /**
+     * When it was made.
+     */
+    createdAt: string;
+    /**
+     * When it was changed last.
+     */
+    updatedAt: string;
+    /**
+     * What it asks for its plays.
+     */
+    execution: Flow8Execution;
+    /**
+     * Its layers, by index.
+     */
+    layers: Array<Flow8Layer>;
+    /**
+     * Why its layers cannot be shown, or cannot be changed: it is written in another language.
+     */
+    layersNote: string | null;
+};
+
+export type Flow8FlowChange = {
+    /**
+     * The name people know it by.
+     */
+    name?: string;
+    /**
+     * What it is for.
+     */
+    description?: string;
+    /**
+     * False: nothing starts it, unless it is forced to.
+     */
+    enabled?: boolean;
+    /**
+     * A word to find it by.
+     */
+    category?: string;
+    /**
+     * The group that it lies in.
+     */
+    groupId?: string | null;
+    /**
+     * A name for programs, unique among the flows of the account. It stays when the flow is renamed.
+     */
+    permanentId?: string;
+    /**
+     * Whether it sees entries of its group and of all flows.
+     */
+    kvInherit?: boolean;
+    /**
+     * Which entry counts where several have its key: that of the wider scope, that of the narrower, or both merged.
+     */
+    kvConflict?: Flow8KvConflict;
+    /**
+     * Words to find it by.
+     */
+    tags?: Array<string>;
+    /**
+     * What it asks for its plays.
+     */
+    execution?: Flow8Execution;
+    /**
+     * All of its layers, in place of those that it has. A layer with an id that the flow knows keeps it.
+     */
+    layers?: Array<Flow8NewLayer>;
+};
+
+export type Flow8FlowList = {
+    /**
+     * How many there are in all.
+     */
+    total: number;
+    /**
+     * Which page this is, counted from 0.
+     */
+    page: number;
+    /**
+     * How many a page has at most.
+     */
+    size: number;
+    /**
+     * How many pages there are.
+     */
+    pages: number;
+    /**
+     * This page.
+     */
+    data: Array<Flow8FlowSummary>;
+};
+
+export type Flow8FlowSummary = {
+    /**
+     * The flow's id.
+     */
+    id: string;
+    /**
+     * The name people know it by.
+     */
+    name: string;
+    /**
+     * What it is for.
+     */
+    description: string;
+    /**
+     * False: nothing starts it, unless it is forced to.
+     */
+    enabled: boolean;
+    /**
+     * A word to find it by.
+     */
+    category: string;
+    /**
+     * The group that it lies in.
+     */
+    groupId: string | null;
+    /**
+     * A name for programs, unique among the flows of the account. It stays when the flow is renamed.
+     */
+    permanentId: string;
+    /**
+     * Counts every change of the flow.
+     */
+    version: number;
+    /**
+     * Whether it sees entries of its group and of all flows.
+     */
+    kvInherit: boolean;
+    /**
+     * Which entry counts where several have its key: that of the wider scope, that of the narrower, or both merged.
+     */
+    kvConflict: Flow8KvConflict;
+    /**
+     * Words to find it by.
+     */
+    tags: Array<string>;
+    /**
+     * When it was made.
+     */
+    createdAt: string;
+    /**
+     * When it was changed last.
+     */
+    updatedAt: string;
+};
+
 export type Flow8Group = {
     /**
      * The id.
@@ -918,6 +1171,11 @@ export type Flow8IssuedApiKey = {
     token: string;
 };
 
+/**
+ * Which entry counts where several have its key: that of the wider scope, that of the narrower, or both merged.
+ */
+export type Flow8KvConflict = 'parent' | 'child' | 'merge';
+
 export type Flow8KvEntry = {
     /**
      * The id.
@@ -992,6 +1250,159 @@ export type Flow8KvEntryList = {
  * Who sees it: all flows, those of a group, or one flow.
  */
 export type Flow8KvScope = 'global' | 'flow_group' | 'flow';
+
+export type Flow8Layer = {
+    /**
+     * The layer's id.
+     */
+    id: string;
+    /**
+     * The flow that it belongs to.
+     */
+    flowId: string;
+    /**
+     * The name people know it by.
+     */
+    name: string;
+    /**
+     * How later layers name it, unique in its flow: `{{ $prev.<ref>.field }}`.
+     */
+    ref: string;
+    /**
+     * The module: one that GET /api/modules lists.
+     */
+    appId: string;
+    /**
+     * Layers with the same index run side by side; a higher one waits for all lower ones.
+     */
+    index: number;
+    /**
+     * The module's arguments; texts may hold expressions.
+     */
+    args: {
+        [key: string]: unknown;
+    };
+    /**
+     * Seconds that one attempt may take.
+     */
+    timeout: number;
+    /**
+     * Attempts after one that failed.
+     */
+    retry?: Flow8Retry;
+    /**
+     * Decide whether the layer runs; where they do not hold its state is FILTERED, and the flow goes on.
+     */
+    filters: Array<Flow8Filter>;
+    /**
+     * Its work begins once somebody approved it.
+     */
+    needsApproval: boolean;
+    /**
+     * Who may approve it: accounts and groups by their ids, accounts by their e-mail, or roles. Nobody in particular: editors and admins.
+     */
+    approvers: Array<string>;
+    /**
+     * Seconds to wait for an approval; then it counts as declined. For ever where it is not said.
+     */
+    approvalTimeout: number | null;
+    /**
+     * What a refusal comes to.
+     */
+    onDecline: Flow8OnDecline;
+    /**
+     * What a failure comes to: the flow fails, goes on, or goes on as if the layer had been skipped.
+     */
+    onError: Flow8OnError;
+    /**
+     * False: it is passed over as if its filters did not hold.
+     */
+    enabled: boolean;
+};
+
+export type Flow8LayerChange = {
+    /**
+     * The name people know it by.
+     */
+    name?: string;
+    /**
+     * How later layers name it, unique in its flow: `{{ $prev.<ref>.field }}`.
+     */
+    ref?: string;
+    /**
+     * The module: one that GET /api/modules lists.
+     */
+    appId?: string;
+    /**
+     * Layers with the same index run side by side; a higher one waits for all lower ones.
+     */
+    index?: number;
+    /**
+     * The module's arguments; texts may hold expressions.
+     */
+    args?: {
+        [key: string]: unknown;
+    };
+    /**
+     * Seconds that one attempt may take.
+     */
+    timeout?: number;
+    /**
+     * Attempts after one that failed.
+     */
+    retry?: Flow8Retry;
+    /**
+     * Decide whether the layer runs; where they do not hold its state is FILTERED, and the flow goes on.
+     */
+    filters?: Array<Flow8Filter>;
+    /**
+     * Its work begins once somebody approved it.
+     */
+    needsApproval?: boolean;
+    /**
+     * Who may approve it: accounts and groups by their ids, accounts by their e-mail, or roles. Nobody in particular: editors and admins.
+     */
+    approvers?: Array<string>;
+    /**
+     * Seconds to wait for an approval; then it counts as declined. For ever where it is not said.
+     */
+    approvalTimeout?: number;
+    /**
+     * What a refusal comes to.
+     */
+    onDecline?: Flow8OnDecline;
+    /**
+     * What a failure comes to: the flow fails, goes on, or goes on as if the layer had been skipped.
+     */
+    onError?: Flow8OnError;
+    /**
+     * False: it is passed over as if its filters did not hold.
+     */
+    enabled?: boolean;
+};
+
+export type Flow8LayerList = {
+    /**
+     * How many there are in all.
+     */
+    total: number;
+    /**
+     * Which page this is, counted from 0.
+     */
+    page: number;
+    /**
+     * How many a page has at most.
+     */
+    size: number;
+    /**
+     * How many pages there are.
+     */
+    pages: number;
+    /**
+     * This page.
+     */
+    data: Array<Flow8Layer>;
+};
 
 export type Flow8ListedChannelRoute = {
     /**
@@ -1183,6 +1594,53 @@ export type Flow8NewChannelRoute = {
     toolName?: string | null;
 };
 
+export type Flow8NewFlow = {
+    /**
+     * The name people know it by.
+     */
+    name: string;
+    /**
+     * What it is for.
+     */
+    description?: string;
+    /**
+     * False: nothing starts it, unless it is forced to.
+     */
+    enabled?: boolean;
+    /**
+     * A word to find it by.
+     */
+    category?: string;
+    /**
+     * The group that it lies in.
+     */
+    groupId?: string | null;
+    /**
+     * A name for programs, unique among the flows of the account. It stays when the flow is renamed.
+     */
+    permanentId?: string;
+    /**
+     * Whether it sees entries of its group and of all flows.
+     */
+    kvInherit?: boolean;
+    /**
+     * Which entry counts where several have its key: that of the wider scope, that of the narrower, or both merged.
+     */
+    kvConflict?: Flow8KvConflict;
+    /**
+     * Words to find it by.
+     */
+    tags?: Array<string>;
+    /**
+     * What it asks for its plays.
+     */
+    execution?: Flow8Execution;
+    /**
+     * Its layers, where they are not added one by one.
+     */
+    layers?: Array<Flow8NewLayer>;
+};
+
 export type Flow8NewGroup = {
     /**
      * The name people know it by; no two groups share one.
@@ -1233,6 +1691,71 @@ export type Flow8NewKvEntry = {
     expiresAt?: string;
 };
 
+export type Flow8NewLayer = {
+    /**
+     * The id of a layer that the flow has, where all layers of a flow are given; a new one is made otherwise.
+     */
+    id?: string;
+    /**
+     * The name people know it by.
+     */
+    name?: string;
+    /**
+     * How later layers name it, unique in its flow: `{{ $prev.<ref>.field }}`. Left out, a word made of the module.
+     */
+    ref?: string;
+    /**
+     * The module: one that GET /api/modules lists.
+     */
+    appId: string;
+    /**
+     * Layers with the same index run side by side; a higher one waits for all lower ones. Left out, it comes after all others.
+     */
+    index?: number;
+    /**
+     * The module's arguments; texts may hold expressions.
+     */
+    args?: {
+        [key: string]: unknown;
+    };
+    /**
+     * Seconds that one attempt may take.
+     */
+    timeout?: number;
+    /**
+     * Attempts after one that failed.
+     */
+    retry?: Flow8Retry;
+    /**
+     * Decide whether the layer runs; where they do not hold its state is FILTERED, and the flow goes on.
+     */
+    filters?: Array<Flow8Filter>;
+    /**
+     * Its work begins once somebody approved it.
+     */
+    needsApproval?: boolean;
+    /**
+     * Who may approve it: accounts and groups by their ids, accounts by their e-mail, or roles. Nobody in particular: editors and admins.
+     */
+    approvers?: Array<string>;
+    /**
+     * Seconds to wait for an approval; then it counts as declined. For ever where it is not said.
+     */
+    approvalTimeout?: number;
+    /**
+     * What a refusal comes to.
+     */
+    onDecline?: Flow8OnDecline;
+    /**
+     * What a failure comes to: the flow fails, goes on, or goes on as if the layer had been skipped.
+     */
+    onError?: Flow8OnError;
+    /**
+     * False: it is passed over as if its filters did not hold.
+     */
+    enabled?: boolean;
+};
+
 export type Flow8NewSchedule = {
     /**
      * The name people know it by. Left out, how often it comes.
@@ -1279,6 +1802,16 @@ export type Flow8NewSchedule = {
 };
 
 /**
+ * What a refusal comes to.
+ */
+export type Flow8OnDecline = 'fail' | 'skip';
+
+/**
+ * What a failure comes to: the flow fails, goes on, or goes on as if the layer had been skipped.
+ */
+export type Flow8OnError = 'fail' | 'continue' | 'skip';
+
+/**
  * How flow8 says what went wrong: a problem document of RFC 9457 with its own members added.
  */
 export type Flow8Problem = {
@@ -1322,6 +1855,25 @@ export type Flow8Problem = {
      * The same as `status`.
      */
     statusCode: number;
+};
+
+export type Flow8Retry = {
+    /**
+     * Further attempts after the first.
+     */
+    count: number;
+    /**
+     * Milliseconds before the first of them.
+     */
+    delayMs?: number;
+    /**
+     * Each delay is so many times as long as the one before.
+     */
+    backoffMultiplier?: number;
+    /**
+     * Each delay is drawn between these multiples of itself; true is [0.8, 1.2], false is none.
+     */
+    jitter?: unknown;
 };
 
 /**
@@ -3888,6 +4440,628 @@ export type Flow8ChannelRoutesUpdateResponses = {
 };
 
 export type Flow8ChannelRoutesUpdateResponse = Flow8ChannelRoutesUpdateResponses[keyof Flow8ChannelRoutesUpdateResponses];
+
+export type Flow8FlowsListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Which page, counted from 0.
+         */
+        page?: number;
+        /**
+         * How many to answer at most. More than 100 counts as 100.
+         */
+        size?: number;
+        /**
+         * Only flows of this category.
+         */
+        category?: string;
+        /**
+         * Only flows that are enabled, or only those that are not.
+         */
+        enabled?: boolean;
+        /**
+         * Only flows of this group.
+         */
+        groupId?: string;
+        /**
+         * Only flows with this tag.
+         */
+        tag?: string;
+    };
+    url: '/api/flows';
+};
+
+export type Flow8FlowsListErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8FlowsListError = Flow8FlowsListErrors[keyof Flow8FlowsListErrors];
+
+export type Flow8FlowsListResponses = {
+    /**
+     * One page of flows
+     */
+    200: Flow8FlowList;
+};
+
+export type Flow8FlowsListResponse = Flow8FlowsListResponses[keyof Flow8FlowsListResponses];
+
+export type Flow8FlowsCreateData = {
+    body: Flow8NewFlow;
+    path?: never;
+    query?: never;
+    url: '/api/flows';
+};
+
+export type Flow8FlowsCreateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Conflict with the present state.
+     */
+    409: Flow8Problem;
+    /**
+     * The body is too large.
+     */
+    413: Flow8Problem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: Flow8Problem;
+    /**
+     * The request failed validation.
+     */
+    422: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8FlowsCreateError = Flow8FlowsCreateErrors[keyof Flow8FlowsCreateErrors];
+
+export type Flow8FlowsCreateResponses = {
+    /**
+     * The flow
+     */
+    201: Flow8Flow;
+};
+
+export type Flow8FlowsCreateResponse = Flow8FlowsCreateResponses[keyof Flow8FlowsCreateResponses];
+
+export type Flow8FlowsDeleteData = {
+    body?: never;
+    path: {
+        /**
+         * The flow's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/flows/{id}';
+};
+
+export type Flow8FlowsDeleteErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8FlowsDeleteError = Flow8FlowsDeleteErrors[keyof Flow8FlowsDeleteErrors];
+
+export type Flow8FlowsDeleteResponses = {
+    /**
+     * The flow is deleted
+     */
+    204: void;
+};
+
+export type Flow8FlowsDeleteResponse = Flow8FlowsDeleteResponses[keyof Flow8FlowsDeleteResponses];
+
+export type Flow8FlowsGetData = {
+    body?: never;
+    path: {
+        /**
+         * The flow's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/flows/{id}';
+};
+
+export type Flow8FlowsGetErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8FlowsGetError = Flow8FlowsGetErrors[keyof Flow8FlowsGetErrors];
+
+export type Flow8FlowsGetResponses = {
+    /**
+     * The flow
+     */
+    200: Flow8Flow;
+};
+
+export type Flow8FlowsGetResponse = Flow8FlowsGetResponses[keyof Flow8FlowsGetResponses];
+
+export type Flow8FlowsUpdateData = {
+    body?: Flow8FlowChange;
+    headers?: {
+        /**
+         * Entity tags that were read; the request is refused when the thing has changed since. `*` accepts any version.
+         */
+        'If-Match'?: string;
+    };
+    path: {
+        /**
+         * The flow's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/flows/{id}';
+};
+
+export type Flow8FlowsUpdateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Conflict with the present state.
+     */
+    409: Flow8Problem;
+    /**
+     * The thing has changed.
+     */
+    412: Flow8Problem;
+    /**
+     * The body is too large.
+     */
+    413: Flow8Problem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: Flow8Problem;
+    /**
+     * The request failed validation.
+     */
+    422: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8FlowsUpdateError = Flow8FlowsUpdateErrors[keyof Flow8FlowsUpdateErrors];
+
+export type Flow8FlowsUpdateResponses = {
+    /**
+     * The flow
+     */
+    200: Flow8Flow;
+};
+
+export type Flow8FlowsUpdateResponse = Flow8FlowsUpdateResponses[keyof Flow8FlowsUpdateResponses];
+
+export type Flow8LayersListData = {
+    body?: never;
+    path: {
+        /**
+         * The flow's id.
+         */
+        id: string;
+    };
+    query?: {
+        /**
+         * Which page, counted from 0.
+         */
+        page?: number;
+        /**
+         * How many to answer at most. More than 100 counts as 100.
+         */
+        size?: number;
+    };
+    url: '/api/flows/{id}/layers';
+};
+
+export type Flow8LayersListErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Conflict with the present state.
+     */
+    409: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8LayersListError = Flow8LayersListErrors[keyof Flow8LayersListErrors];
+
+export type Flow8LayersListResponses = {
+    /**
+     * One page of layers
+     */
+    200: Flow8LayerList;
+};
+
+export type Flow8LayersListResponse = Flow8LayersListResponses[keyof Flow8LayersListResponses];
+
+export type Flow8LayersCreateData = {
+    body: Flow8NewLayer;
+    headers?: {
+        /**
+         * Entity tags that were read; the request is refused when the thing has changed since. `*` accepts any version.
+         */
+        'If-Match'?: string;
+    };
+    path: {
+        /**
+         * The flow's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/flows/{id}/layers';
+};
+
+export type Flow8LayersCreateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Conflict with the present state.
+     */
+    409: Flow8Problem;
+    /**
+     * The thing has changed.
+     */
+    412: Flow8Problem;
+    /**
+     * The body is too large.
+     */
+    413: Flow8Problem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: Flow8Problem;
+    /**
+     * The request failed validation.
+     */
+    422: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8LayersCreateError = Flow8LayersCreateErrors[keyof Flow8LayersCreateErrors];
+
+export type Flow8LayersCreateResponses = {
+    /**
+     * The layer
+     */
+    201: Flow8Layer;
+};
+
+export type Flow8LayersCreateResponse = Flow8LayersCreateResponses[keyof Flow8LayersCreateResponses];
+
+export type Flow8LayersDeleteData = {
+    body?: never;
+    headers?: {
+        /**
+         * Entity tags that were read; the request is refused when the thing has changed since. `*` accepts any version.
+         */
+        'If-Match'?: string;
+    };
+    path: {
+        /**
+         * The flow's id.
+         */
+        id: string;
+        /**
+         * The layer's id.
+         */
+        layerId: string;
+    };
+    query?: never;
+    url: '/api/flows/{id}/layers/{layerId}';
+};
+
+export type Flow8LayersDeleteErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Conflict with the present state.
+     */
+    409: Flow8Problem;
+    /**
+     * The thing has changed.
+     */
+    412: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8LayersDeleteError = Flow8LayersDeleteErrors[keyof Flow8LayersDeleteErrors];
+
+export type Flow8LayersDeleteResponses = {
+    /**
+     * The layer is deleted
+     */
+    204: void;
+};
+
+export type Flow8LayersDeleteResponse = Flow8LayersDeleteResponses[keyof Flow8LayersDeleteResponses];
+
+export type Flow8LayersUpdateData = {
+    body?: Flow8LayerChange;
+    headers?: {
+        /**
+         * Entity tags that were read; the request is refused when the thing has changed since. `*` accepts any version.
+         */
+        'If-Match'?: string;
+    };
+    path: {
+        /**
+         * The flow's id.
+         */
+        id: string;
+        /**
+         * The layer's id.
+         */
+        layerId: string;
+    };
+    query?: never;
+    url: '/api/flows/{id}/layers/{layerId}';
+};
+
+export type Flow8LayersUpdateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Conflict with the present state.
+     */
+    409: Flow8Problem;
+    /**
+     * The thing has changed.
+     */
+    412: Flow8Problem;
+    /**
+     * The body is too large.
+     */
+    413: Flow8Problem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: Flow8Problem;
+    /**
+     * The request failed validation.
+     */
+    422: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8LayersUpdateError = Flow8LayersUpdateErrors[keyof Flow8LayersUpdateErrors];
+
+export type Flow8LayersUpdateResponses = {
+    /**
+     * The layer
+     */
+    200: Flow8Layer;
+};
+
+export type Flow8LayersUpdateResponse = Flow8LayersUpdateResponses[keyof Flow8LayersUpdateResponses];
 
 export type Flow8GroupsListData = {
     body?: never;
@@ -6832,6 +8006,10 @@ export type FlowRunnerFlowsRunErrors = {
      * Flow not found.
      */
     404: FlowRunnerProblem;
+    /**
+     * Conflict with the present state.
+     */
+    409: FlowRunnerProblem;
     /**
      * The body is too large.
      */

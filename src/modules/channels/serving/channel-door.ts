@@ -1,5 +1,8 @@
 import { Injectable } from '@nestjs/common'
-import { Unauthenticated } from '../../../platform/auth/auth.errors.js'
+import { Forbidden, Unauthenticated } from '../../../platform/auth/auth.errors.js'
+import { Authenticator } from '../../../platform/auth/authenticator.js'
+import { WRITERS } from '../../../platform/auth/principal.js'
+import { tokenKind } from '../../../platform/auth/token-kind.js'
 import { BatchedReads } from '../../../platform/database/batched-reads.js'
 import { Sql, type Statement } from '../../../platform/database/sql.js'
 import type { Channel } from '../channel.entity.js'
@@ -34,22 +37,42 @@ const OPEN: Statement = {
 
 /**
  * Who may enter a channel. It is read for each request, so that what its owner has changed holds at once, in every process. A channel
- * that is disabled looks like one that never was, whatever token comes; only of one that is there a wrong token is told.
+ * that is disabled looks like one that never was, whatever token comes; only of one that is there a wrong token is told. MCP clients may
+ * come with an API key of the channel's account instead of its token, if the key is for MCP.
  */
 @Injectable()
 export class ChannelDoor {
   private readonly channels: BatchedReads<Row>
 
-  constructor(sql: Sql) {
+  constructor(
+    sql: Sql,
+    private readonly authenticator: Authenticator,
+  ) {
     this.channels = new BatchedReads(sql, OPEN)
   }
 
   async enter(id: string, token: string | undefined): Promise<OpenChannel> {
     const [row] = await this.channels.rowsOf(id)
     if (!row) throw new ChannelNotFound(id)
-    if (row.authMode !== 'public' && !(token !== undefined && opens(row, token)))
-      throw new Unauthenticated('The channel asks for its token')
+    if (!(await this.lets(row, token))) throw new Unauthenticated('The channel asks for its token')
     const { key: _, tokenHash: __, ...channel } = row
     return channel
+  }
+
+  private async lets(row: Row, token: string | undefined): Promise<boolean> {
+    if (row.authMode === 'public') return true
+    if (token === undefined) return false
+    return opens(row, token) || (row.kind === 'mcp' && tokenKind(token) === 'api-key' && (await this.isOwn(row, token)))
+  }
+
+  /** Whether it is a key of the account that the channel belongs to. One that may only look starts nothing. */
+  private async isOwn({ accountId }: Row, key: string): Promise<boolean> {
+    try {
+      const owner = await this.authenticator.authenticate(key, 'mcp')
+      return owner.accountId === accountId && WRITERS.includes(owner.role)
+    } catch (error) {
+      if (error instanceof Unauthenticated || error instanceof Forbidden) return false
+      throw error
+    }
   }
 }

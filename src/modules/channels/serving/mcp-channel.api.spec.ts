@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import type { FlowRunnerUser } from '../../../../test/support/flowrunner-user.js'
 import { ChannelsInUse, scripted, TOKEN, WAITS } from './channels-in-use.fake.js'
 
 let world: ChannelsInUse
@@ -119,6 +120,33 @@ describe('a client of an MCP channel', () => {
     await expect(connected(channel, {})).rejects.toThrow()
     await expect(connected(channel, { authorization: 'Bearer nonsense' })).rejects.toThrow()
     await (await connected(channel, { authorization: `Bearer ${TOKEN}` })).ping()
+  })
+})
+
+describe("an API key of the channel's account", () => {
+  async function key(of: FlowRunnerUser, scopes: string[]): Promise<{ id: string; authorization: string }> {
+    const { body } = await of.post('/api/auth/api-keys', { name: 'Model', scopes }).expect(201)
+    return { id: body.id, authorization: `Bearer ${body.token}` }
+  }
+
+  it('lets in where it is for MCP, until it is revoked', async () => {
+    const { id, authorization } = await key(world.user, ['mcp'])
+    const client = await connected(channel, { authorization })
+    expect((await client.callTool({ name: 'add', arguments: { a: 2, b: 2 } })).structuredContent).toEqual({ sum: 4 })
+    await world.user.delete(`/api/auth/api-keys/${id}`).expect(204)
+    await expect(client.listTools()).rejects.toThrow()
+  })
+
+  it('does not let in where it is for something else, of another account, or not for MCP channels', async () => {
+    const { authorization: standard } = await key(world.user, ['standard'])
+    await expect(connected(channel, { authorization: standard })).rejects.toThrow()
+    const stranger = await world.user.colleague('stranger@example.com')
+    const { authorization: foreign } = await key(stranger, ['mcp'])
+    await expect(connected(channel, { authorization: foreign })).rejects.toThrow()
+    await expect(connected(channel, { authorization: world.user.authorization })).rejects.toThrow()
+    const { authorization } = await key(world.user, ['mcp'])
+    const http = await world.channel('http')
+    await world.api.post(`/channels/${http}`).set('Authorization', authorization).expect(401)
   })
 })
 
