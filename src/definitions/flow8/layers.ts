@@ -37,7 +37,7 @@ export interface LayerDefinition {
   /** Decide whether the layer runs; where they do not hold it is FILTERED, and the flow goes on. */
   filters?: FilterDefinition[]
   needsApproval?: boolean
-  /** Ids of accounts and groups, and roles. */
+  /** Ids of accounts, ids or names of groups, and roles. */
   approvers?: string[]
   /** Seconds to wait for an approval; then it counts as declined. For ever where absent. */
   approvalTimeout?: number

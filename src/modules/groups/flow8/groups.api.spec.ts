@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ADMIN, type ApiUnderTest, apiUnderTest } from '../../../../test/support/api.js'
 import { FlowRunnerUser } from '../../../../test/support/flowrunner-user.js'
-import { GroupDependents } from '../group-dependents.js'
 
 let api: ApiUnderTest
 let admin: FlowRunnerUser
@@ -79,17 +78,16 @@ describe('groups', () => {
     await user.delete(`/api/groups/${id}`).expect(404)
   })
 
-  it('stay while something is in them', async () => {
+  it('stay while flows are in them', async () => {
     const { body: group } = await user.post('/api/groups', { name: 'Full' }).expect(201)
-    const dependents = api.app.get(GroupDependents, { strict: false })
-    dependents.register('template', async (_tx, groupId) => (groupId === group.id ? 2 : 0))
+    const { body: flow } = await user.post('/api/flows', { name: 'Inside', groupId: group.id }).expect(201)
     const { body } = await user.delete(`/api/groups/${group.id}`).expect(409)
     expect(body).toMatchObject({
       type: '/problems/group-in-use',
       error: 'CONFLICT',
-      message: 'The group still holds 2 templates',
+      message: 'The group still holds 1 flow',
     })
-    dependents.register('template', async () => 0)
+    await user.delete(`/api/flows/${flow.id}`).expect(204)
     await user.delete(`/api/groups/${group.id}`).expect(204)
   })
 })

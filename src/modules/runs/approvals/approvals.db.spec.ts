@@ -24,6 +24,7 @@ beforeAll(async () => {
   const graphs = new Map<string, Record<string, FakeNode>>([
     ['flow_plain', { ask: { type: 'work', ...approval(), next: { default: 'end' } }, end: { type: 'echo' } }],
     ['flow_named', { ask: { type: 'work', ...approval({ approvers: ['account_boss', 'viewer'] }) } }],
+    ['flow_grouped', { ask: { type: 'work', ...approval({ approvers: ['Bosses', 'group_leads'] }) } }],
     ['flow_short', { ask: { type: 'work', ...approval({ timeoutMs: 50 }) } }],
   ])
   running = await engineProcess({ sql: database.sql, steps: [...fakeSteps, work], graphs, approvals })
@@ -104,6 +105,32 @@ describe('an approval', () => {
     await ended(named, 'completed')
     await decide(caller('editor', 'account_e'), plain)
     await ended(plain, 'completed')
+  })
+
+  it('is given by members of a group that it names, if the group is of the same account', async () => {
+    const owner = (await stored(await waiting('flow_grouped'))).account_id
+    await database.dataSource.query(
+      `insert into account (id, tenant_id, name, email, role, password_hash, created_at, updated_at)
+         select id, 'default', '', id, 'user', '', now(), now() from unnest(array[$1, 'account_other']) as id
+         on conflict do nothing`,
+      [owner],
+    )
+    await database.dataSource.query(
+      `insert into flow_group (id, tenant_id, account_id, name, index, members, created_at, updated_at) values
+         ('group_bosses', 'default', $1, 'Bosses', 0, '{account_b}', now(), now()),
+         ('group_leads', 'default', $1, 'Leads', 0, '{account_l}', now(), now()),
+         ('group_false', 'default', 'account_other', 'Bosses', 0, '{account_o}', now(), now())`,
+      [owner],
+    )
+    for (const member of ['account_b', 'account_l']) {
+      const id = await waiting('flow_grouped')
+      expect(await approvals.waitsFor(caller('user', member), id)).toBe(true)
+      expect(await approvals.waitsFor(caller('admin', 'account_o'), id)).toBe(false)
+      const foreign = approvals.decide(caller('admin', 'account_o'), id, { node: 'ask', approved: true })
+      await expect(foreign).rejects.toMatchObject({ slug: 'run-not-found' })
+      await approvals.decide(caller('user', member), id, { node: 'ask', approved: true })
+      await ended(id, 'completed')
+    }
   })
 
   it('of a run that was cancelled is not given any more', async () => {

@@ -93,7 +93,7 @@ export class ApprovalsService {
 
   /** Whether the caller may, or might have, decided on something of this run, and may therefore see it. */
   async waitsFor(caller: Principal, runId: string): Promise<boolean> {
-    const rows = await this.sql.query(OPEN_FOR, [runId, caller.tenantId, ...identitiesOf(caller)])
+    const rows = await this.sql.query(OPEN_FOR, [runId, caller.tenantId, ...identitiesOf(caller), caller.accountId])
     return rows.length > 0
   }
 
@@ -111,7 +111,8 @@ export class ApprovalsService {
       const [run] = await tx.query<{ account_id: string; state: RunState }[]>(LOCK_RUN, [runId, caller.tenantId])
       const waits = run ? await tx.query<ApprovalRow[]>(LOCK_WAITS, [runId]) : []
       const isOwner = run?.account_id === caller.accountId
-      const mine = await this.decidable(caller, waits)
+      const groups = run ? await tx.query<{ name: string }[]>(GROUPS, [run.account_id, caller.accountId]) : []
+      const mine = this.decidable(caller, groups, waits)
       if (!run || (!isOwner && mine.length === 0)) throw new RunNotFound(runId)
       const ofNode = waits.filter((wait) => wait.node === node)
       const open = ofNode.find(({ decision }) => decision === null)
@@ -135,15 +136,20 @@ export class ApprovalsService {
   }
 
   /** Those of these waits that the caller may decide on. */
-  private async decidable(caller: Principal, waits: readonly ApprovalRow[]): Promise<ApprovalRow[]> {
-    const [names, mayByRole] = identitiesOf(caller)
+  private decidable(
+    caller: Principal,
+    groups: readonly { name: string }[],
+    waits: readonly ApprovalRow[],
+  ): ApprovalRow[] {
+    const [own, mayByRole] = identitiesOf(caller)
+    const names = [...own, ...groups.map(({ name }) => name)]
     return waits.filter(({ approvers }) =>
       approvers.length === 0 ? mayByRole : approvers.some((one) => names.includes(one)),
     )
   }
 }
 
-/** The words that a node may mean the caller by, and whether the role alone will do where it means nobody. */
+/** The words that a node may mean the caller by, those of groups aside, and whether the role alone will do where it means nobody. */
 function identitiesOf(caller: Principal): [string[], boolean] {
   return [[caller.accountId, caller.email, caller.role], DECIDERS.includes(caller.role)]
 }
@@ -192,10 +198,16 @@ const OF_RUN: Statement = {
   text: `select ${COLUMNS} from approval where run_id = $1 order by created_at, id`,
 }
 
+/** The groups with a member by which a node may mean it: those of the run's own account, by id or by name. */
+const groupsOf = (account: string, member: string) =>
+  `select unnest(array[g.id, g.name]) as name from flow_group g where g.account_id = ${account} and g.members @> array[${member}::text]`
+
+const GROUPS = groupsOf('$1', '$2')
+
 const OPEN_FOR: Statement = {
   name: 'approval_open_for',
   text: `select from approval where run_id = $1 and tenant_id = $2
-    and (approvers && $3::text[] or approvers = '{}' and $4) limit 1`,
+    and (approvers && ($3::text[] || array(${groupsOf('approval.account_id', '$5')})) or approvers = '{}' and $4) limit 1`,
 }
 
 /** Held to the end, so that the run neither ends nor is parked in between. */
