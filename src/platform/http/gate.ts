@@ -1,4 +1,4 @@
-import type { Request, RequestHandler, Response } from 'express'
+import type { NextFunction, Request, RequestHandler, Response } from 'express'
 import { newId } from '../ids.js'
 import type { RequestLocals } from '../telemetry/request-telemetry.js'
 import { InvalidRequest } from './faults.js'
@@ -36,7 +36,9 @@ export function gate(routes: () => RouteTable, readJson: RequestHandler): Reques
         return next(refusal)
       }
       if (request.method === 'OPTIONS') return answerOptions(response, methods)
-      if (route?.consumes?.includes('application/json') && hasBody(request)) return readJson(request, response, next)
+      if (route?.consumes?.includes('application/json') && hasBody(request)) {
+        return readJson(request, response, isByCurl(request, route) ? formsRefused(next, route.consumes) : next)
+      }
       next()
     })
   }
@@ -52,7 +54,7 @@ function admit(
   if (/%00/.test(request.url)) throw new InvalidRequest('The path or the query holds the character U+0000')
   if (!methods) throw new UnknownPath(path)
   if (!route && request.method !== 'OPTIONS') throw new MethodNotAllowed(request.method, allowed(methods))
-  if (route?.consumes && hasBody(request) && !isOfType(request, route.consumes)) {
+  if (route?.consumes && hasBody(request) && !isOfType(request, route.consumes) && !isByCurl(request, route)) {
     throw new UnsupportedMediaType(route.consumes)
   }
 }
@@ -88,6 +90,17 @@ function decodable(url: string): boolean {
 
 function hasBody(request: Request): boolean {
   return request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0
+}
+
+/** A form from what is no browser, where that may be JSON. Browsers say where a form comes from. */
+function isByCurl({ headers }: Request, { evenAsForm }: Route): boolean {
+  const isForm = headers['content-type'] === 'application/x-www-form-urlencoded'
+  return evenAsForm === true && isForm && headers.origin === undefined && headers['sec-fetch-site'] === undefined
+}
+
+/** What is no JSON after all was a form. */
+function formsRefused(next: NextFunction, accepted: readonly string[]): NextFunction {
+  return (error?: unknown) => next(error instanceof InvalidRequest ? new UnsupportedMediaType(accepted) : error)
 }
 
 function isOfType(request: Request, types: readonly string[]): boolean {

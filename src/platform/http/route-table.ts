@@ -2,7 +2,7 @@ import { RequestMethod } from '@nestjs/common'
 import { METHOD_METADATA, PATH_METADATA, ROUTE_ARGS_METADATA } from '@nestjs/common/constants.js'
 import { RouteParamtypes } from '@nestjs/common/enums/route-paramtypes.enum.js'
 import type { DiscoveryService } from '@nestjs/core'
-import { surfaceOf } from '../openapi/operations.js'
+import { isEvenAsForm, surfaceOf } from '../openapi/operations.js'
 import type { SurfaceName } from '../openapi/surface.js'
 import { actionOf } from './refused-calls.js'
 
@@ -16,6 +16,8 @@ export interface Route {
   readonly action?: string
   /** Media types of its body; undefined where it takes none. */
   readonly consumes?: readonly string[]
+  /** Whether `curl -d` will do for JSON. */
+  readonly evenAsForm?: boolean
 }
 
 /** What a handler of `@All` answers. OPTIONS is answered before. */
@@ -64,6 +66,7 @@ export class RouteTable {
         surface: surfaceOf(controller)?.surface,
         action: actionOf(handler, name, surfaceOf(controller)),
         consumes: consumesOf(controller, name, handler),
+        evenAsForm: isEvenAsForm(handler),
       }
       const methods = method === RequestMethod.ALL ? ALL : [RequestMethod[method] as string]
       for (const prefix of prefixes) {

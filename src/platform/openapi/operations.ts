@@ -10,6 +10,7 @@ const PUBLIC = Symbol('public')
 const ANSWERS = Symbol('answers')
 const PROBLEMS = Symbol('problems')
 const PATH_PARAMS = Symbol('path parameters')
+const EVEN_AS_FORM = Symbol('even as a form')
 const HEADERS = Symbol('request headers')
 
 export interface SurfaceControllerOptions {
@@ -151,6 +152,18 @@ export function pathParamsOf(handler: object, controller: object): PathParam[] {
 /** Media types that the body may have. Without it a body is JSON. */
 export function Consumes(...contentTypes: string[]): MethodDecorator {
   return ApiConsumes(...contentTypes)
+}
+
+/**
+ * The body may be JSON that says to be a form, from a program that is no browser: the reference shows `curl -d`, which says so unless
+ * told otherwise. It is not published, and from browsers a form is never taken: any site could send it.
+ */
+export function EvenAsForm(): MethodDecorator {
+  return mark(EVEN_AS_FORM, true)
+}
+
+export function isEvenAsForm(handler: object): boolean {
+  return Reflect.getMetadata(EVEN_AS_FORM, handler) === true
 }
 
 /** Request headers that the operation understands; the parameter decorators of `platform/http` say so. */

@@ -80,6 +80,17 @@ describe('a session, as the reference shows it', () => {
     ])
   })
 
+  it('begins with `curl -d` as well, which calls its JSON a form; a form is none', async () => {
+    const { email } = await person()
+    const post = (body: string, headers = {}) =>
+      api.post('/api/auth/login').type('application/x-www-form-urlencoded').set(headers).send(body)
+    const json = JSON.stringify({ email, password: PASSWORD })
+    setCookie(await post(json).expect(200))
+    await post(json, { Origin: 'http://127.0.0.1' }).expect(415)
+    await post(json, { 'Sec-Fetch-Site': 'cross-site' }).expect(415)
+    await post(`email=${email}&password=x`).expect(415)
+  })
+
   it('says who is asking', async () => {
     const { id, email } = await person()
     const { body } = await me(await session(email)).expect(200)
@@ -209,7 +220,8 @@ describe('with a cookie, something is changed', () => {
       const ask = (path: string) => api.post(path).set('Cookie', cookie).set('Content-Type', type)
       await ask('/api/auth/api-keys').send(JSON.stringify(newKey)).expect(415)
       await ask('/api/auth/logout').send('{}').expect(403)
-      await api.post('/api/auth/login').set('Content-Type', type).send(JSON.stringify(ADMIN)).expect(415)
+      const login = api.post('/api/auth/login').set('Content-Type', type).set('Origin', 'https://evil.example')
+      await login.send(JSON.stringify(ADMIN)).expect(415)
     }
     await me(cookie).expect(200)
   })

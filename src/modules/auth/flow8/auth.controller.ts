@@ -2,7 +2,14 @@ import { Body, Get, Ip, Post } from '@nestjs/common'
 import { Caller } from '../../../platform/auth/caller.js'
 import type { Principal } from '../../../platform/auth/principal.js'
 import { Cookie, type SessionCookie } from '../../../platform/auth/session-cookie.js'
-import { Answers, Problems, Public, Summary, SurfaceController } from '../../../platform/openapi/operations.js'
+import {
+  Answers,
+  EvenAsForm,
+  Problems,
+  Public,
+  Summary,
+  SurfaceController,
+} from '../../../platform/openapi/operations.js'
 import { AuthService } from '../auth.service.js'
 import { Flow8CurrentUser, Flow8Login, Flow8LogoutMessage, Flow8User, toCurrentUser, toUser } from './auth.dto.js'
 
@@ -12,6 +19,7 @@ export class Flow8AuthController {
 
   @Post('login')
   @Public()
+  @EvenAsForm()
   @Summary(
     'Log in',
     'Begins a session, in the cookie `sid`: it lasts for an hour after its last use, and a session that the browser had before is over. After five failures in a minute for one account, or a hundred from one address, further attempts are told to wait.',
