@@ -38,7 +38,7 @@ export class Schedules0000000000010 implements MigrationInterface {
         slot timestamptz(3) not null,
         status text not null check (status in ('started', 'skipped', 'failed')),
         -- Why a slot started nothing.
-        reason text check (reason in ('overlap', 'missed', 'unplaceable')),
+        reason text check (reason in ('overlap', 'missed', 'unplaceable', 'disabled')),
         run_id text collate "C",
         started_at timestamptz(3) not null,
         -- Slots that were left out together are one row: the last of them, and how many they were, unless nobody counted.

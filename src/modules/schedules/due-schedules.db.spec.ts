@@ -166,6 +166,26 @@ describe('slots', () => {
     expect(await runsOf(run)).toEqual([])
   })
 
+  it('of a disabled flow go by, and come again once it is enabled', async () => {
+    await schedules.schedule(run, { id: 's', cron: '* * * * *', flowId: run.flowId })
+    const enable = (enabled: boolean) =>
+      database.dataSource.query('update flow set enabled = $2 where id = $1', [run.flowId, enabled])
+    await enable(false)
+    clock.advance(MINUTE)
+    expect(await fire()).toBe(0)
+    await enable(true)
+    clock.advance(MINUTE)
+    expect(await fire()).toBe(1)
+    const slots = await database.dataSource.query(
+      `select status, reason from schedule_slot where account_id = $1 order by slot`,
+      [run.accountId],
+    )
+    expect(slots).toEqual([
+      { status: 'skipped', reason: 'disabled' },
+      { status: 'started', reason: null },
+    ])
+  })
+
   it('go on although a schedule beside them cannot be read any more', async () => {
     for (const id of ['broken', 'sound']) await schedules.schedule(run, { id, cron: '* * * * *', flowId: run.flowId })
     await database.dataSource.query(`update schedule set timezone = 'Gone/City' where id = 'broken'`)

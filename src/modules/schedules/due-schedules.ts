@@ -34,6 +34,7 @@ interface DueRow {
   flow_id: string
   /** Null where the flow is gone. */
   revision: number | null
+  enabled: boolean | null
   cron: string | null
   timezone: string | null
   every_ms: number | null
@@ -66,7 +67,7 @@ interface SlotRecord {
 /** Rows that another process has in hand are passed over: it fires them. */
 const TAKE_DUE: Statement = {
   name: 'schedule_take_due',
-  text: `select s.account_id, s.id, s.flow_id, f.revision, s.cron, s.timezone, s.every_ms, s.counted_from, s.payload, s.overlap, s.missed,
+  text: `select s.account_id, s.id, s.flow_id, f.revision, f.enabled, s.cron, s.timezone, s.every_ms, s.counted_from, s.payload, s.overlap, s.missed,
       s.jitter_ms, s.next_run_at,
       s.overlap <> 'allow' and exists (select from run r where r.account_id = s.account_id and r.schedule_id = s.id
         and r.state in ('queued', 'running', 'waiting')) as live
@@ -164,7 +165,7 @@ export class DueSchedules {
     const advances: object[] = []
     const cancelled: string[] = []
     for (const row of due.filter(({ revision }) => revision !== null)) {
-      const plan = planFor(toDue(row), now)
+      const plan = row.enabled ? planFor(toDue(row), now) : withoutStarts(planFor(toDue(row), now))
       const terms = plan.starts.length > 0 ? await this.termsFor(row, termsOf) : undefined
       slots.push(...startedSlots(row, plan, terms), ...skippedSlots(row, plan))
       if (plan.cancelsPrevious && terms) cancelled.push(...(await cancelLive(tx, row, now)))
@@ -211,6 +212,12 @@ function rhythmOf({ cron, timezone, every_ms, counted_from }: DueRow) {
   return every_ms === null
     ? slotsOf({ cron: cron ?? '', timezone: timezone ?? 'UTC' })
     : slotsOf({ everyMs: every_ms, countedFrom: counted_from })
+}
+
+/** Nothing starts a flow that is disabled; its slots go by. */
+function withoutStarts(plan: Plan): Plan {
+  const skipped = plan.starts.map((slot) => ({ first: slot, last: slot, count: 1, reason: 'disabled' as const }))
+  return { ...plan, starts: [], skipped: [...plan.skipped, ...skipped], cancelsPrevious: false }
 }
 
 function startedSlots(row: DueRow, { starts }: Plan, terms: Terms | undefined): SlotRecord[] {

@@ -20,6 +20,6 @@ export class NothingToApprove extends DomainError {
 
 export class MayNotApprove extends DomainError {
   constructor(node: string) {
-    super('forbidden', 'forbidden', 'Forbidden', `You are not among those who may approve '${node}'`)
+    super('forbidden', 'forbidden', 'Not permitted', `You are not among those who may approve '${node}'`)
   }
 }

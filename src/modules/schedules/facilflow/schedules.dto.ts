@@ -19,7 +19,7 @@ import type { PastSlot, PastSlots } from '../schedule-history.js'
 import type { ComingSlot, NewSchedule, ScheduleChange, SchedulePage } from '../schedules.service.js'
 
 const TARGETS = ['flow'] as const
-const REASONS: readonly SkipReason[] = ['overlap', 'missed', 'unplaceable']
+const REASONS: readonly SkipReason[] = ['overlap', 'missed', 'unplaceable', 'disabled']
 const STATUSES = ['queued', 'running', 'completed', 'failed', 'cancelled', 'started', 'skipped'] as const
 
 type SlotStatus = (typeof STATUSES)[number]
@@ -276,7 +276,7 @@ export class FacilFlowScheduleExecution {
 
   @EnumField(REASONS, {
     description:
-      'Why it started nothing: a run was under way, nobody was there in time, or the flow could not say where its run is to stand.',
+      'Why it started nothing: a run was under way, nobody was there in time, the flow could not say where its run is to stand, or it was disabled.',
     example: null,
     nullable: true,
   })
