@@ -461,9 +461,9 @@ export type FacilFlowScheduleExecution = {
      */
     status: 'queued' | 'running' | 'completed' | 'failed' | 'cancelled' | 'started' | 'skipped';
     /**
-     * Why it started nothing: a run was under way, nobody was there in time, or the flow could not say where its run is to stand.
+     * Why it started nothing: a run was under way, nobody was there in time, the flow could not say where its run is to stand, or it was disabled.
      */
-    reason: 'overlap' | 'missed' | 'unplaceable' | null;
+    reason: 'overlap' | 'missed' | 'unplaceable' | 'disabled' | null;
     /**
      * When the run ended; null until then.
      */

@@ -120,6 +120,10 @@ describe('a layer as a node', () => {
 
   test('one whose work is to wait says itself how long', () => {
     expect(node(graphOf({ ref: 'a', appId: 'delay', args: { duration: '1h' } }), 'a').timeoutMs).toBeUndefined()
+    const child = { ref: 'a', appId: 'subflow', args: { flowId: 'f', timeout: 3_600 } }
+    expect(node(graphOf(child), 'a').timeoutMs).toBeUndefined()
+    expect(node(graphOf({ ...child, timeout: 60 }), 'a').timeoutMs).toBe(60_000)
+    expect(node(graphOf({ ...child, args: { flowId: 'f' } }), 'a').timeoutMs).toBe(300_000)
   })
 
   test('one that is switched off is filtered, and may be named all the same', () => {

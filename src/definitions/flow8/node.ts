@@ -73,7 +73,9 @@ function approvalOf({ needsApproval, approvers = [], onDecline = 'fail', approva
   return approval
 }
 
-function timeoutOf({ timeout, appId }: LayerDefinition): number | undefined {
-  const seconds = timeout ?? (WAITING.has(appId) ? undefined : DEFAULT_TIMEOUT_SECONDS)
+/** Where the args say how long the work may take, as those of curl and subflow can, that holds unless the layer itself says less. */
+function timeoutOf({ timeout, appId, args }: LayerDefinition): number | undefined {
+  const saysItself = WAITING.has(appId) || args?.timeout !== undefined
+  const seconds = timeout ?? (saysItself ? undefined : DEFAULT_TIMEOUT_SECONDS)
   return seconds === undefined ? undefined : Math.ceil(seconds * 1000)
 }

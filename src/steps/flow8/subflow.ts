@@ -86,7 +86,7 @@ const PARAMS = {
       exclusiveMinimum: 0,
       maximum: 31_536_000,
       description:
-        'How long to wait for its end, counted from its start: a number of seconds, or a duration. Then it is cancelled and the layer fails. Absent: for ever.',
+        'How long to wait for its end, counted from its start: a number of seconds, or a duration. Then it is cancelled and the layer fails. Absent: for as long as the layer has.',
       examples: [300, '1h'],
     },
   },
