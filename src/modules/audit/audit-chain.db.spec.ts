@@ -1,8 +1,12 @@
 import { Logger } from '@nestjs/common'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type TestDatabase, testDatabase } from '../../../test/support/database.js'
+import type { EncryptionKey } from '../../platform/config/encryption-keys.js'
+import { rotateKeys } from '../../platform/crypto/rotate-keys.js'
+import { Sealer } from '../../platform/crypto/sealer.js'
 import { AuditEntry } from './audit-entry.entity.js'
-import { type TrailUnderTest, trailUnderTest } from './audit-trail.fake.js'
+import { sealedAuditKey } from './audit-key.js'
+import { KEYS, type TrailUnderTest, trailUnderTest } from './audit-trail.fake.js'
 
 /** What whoever has the whole database can do to a trail, and what verifying says of it. */
 
@@ -232,6 +236,25 @@ describe('a trail from before entries were signed', () => {
     expect(await verify()).toEqual({ checked: 7 })
     await tamper(forge(6))
     expect(await verify()).toMatchObject({ firstBreak: { kind: 'inserted', entryId: 'audit_of_old_6' } })
+  })
+})
+
+describe('the key of a trail', () => {
+  it('is kept when ENCRYPTION_KEY changes, and old entries stay valid', async () => {
+    const [old, next] = KEYS
+    const sealer = new Sealer({ encryptionKeys: [next, old] as EncryptionKey[] })
+    for await (const rotation of rotateKeys(database.dataSource, sealer, [sealedAuditKey]))
+      expect(rotation).toEqual({ table: 'audit_key', resealed: 1 })
+    trail = await trailUnderTest(database, [next] as EncryptionKey[])
+    await trail.write(tenant, 'a.six')
+    expect(await verify()).toEqual({ checked: 6 })
+  })
+
+  it('is needed: with another deployment of the same shape nothing is valid', async () => {
+    await verify()
+    await query('delete from audit_key')
+    trail = await trailUnderTest(database)
+    expect(await verify()).toMatchObject({ checked: 0, firstBreak: { position: 1 } })
   })
 })
 

@@ -147,9 +147,10 @@ const CHECKPOINT: Statement = {
 
 const OLDEST: Statement = {
   name: 'audit_oldest',
-  text: `select s.position::text, s.hash, e.at < $4 as is_old, ${CONTENT}
-    from audit_seal s join audit_entry e on e.seq = s.seq
-    where s.tenant_id = $1 and s.position > $2 order by s.position limit $3`,
+  text: `select s.position::text, s.hash, e.*
+    from (select * from audit_seal where tenant_id = $1 and position > $2 order by position limit $3) as s
+    cross join lateral (select e.at < $4 as is_old, ${CONTENT} from audit_entry e where e.seq = s.seq offset 0) as e
+    order by s.position`,
 }
 
 const CUT: Statement = { name: 'audit_cut', text: 'select audit_cut($1, $2, $3, $4)::text as gone' }

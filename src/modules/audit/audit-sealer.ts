@@ -69,6 +69,12 @@ export class AuditSealer implements OnApplicationBootstrap, BeforeApplicationShu
     })
   }
 
+  /** How long the first entry that no round has come to yet has been open, in seconds. */
+  async openFor(): Promise<number> {
+    const [open] = await this.sql.query<{ seconds: number }>(OPEN_FOR)
+    return Math.max(0, open?.seconds ?? 0)
+  }
+
   private later(): void {
     if (this.stopped) return
     this.timer = setTimeout(() => {
@@ -203,7 +209,7 @@ function gapsBetween(last: string, entries: readonly SealedContent[]): [first: s
   return gaps
 }
 
-/** An entry as it is sealed. A number of the far future is nobody's who drew it, and would hide all that come before. */
+/** An entry as it is sealed, of `audit_entry e`. */
 export const CONTENT = `e.seq::text, e.id, e.tenant_id as "tenantId", extract(epoch from e.at)::text as at, e.actor_id as "actorId",
     e.actor_email as "actorEmail", e.action, e.resource_type as "resourceType", e.resource_id as "resourceId", e.outcome, e.ip,
     e.request_id as "requestId", e.before::text, e.after::text`
@@ -212,6 +218,12 @@ const IS_ANY: Statement = {
   name: 'audit_is_any',
   text: `select exists (select from audit_gap)
       or exists (select from audit_entry where seq > (select last_seq from audit_sealing)) as open`,
+}
+
+const OPEN_FOR: Statement = {
+  name: 'audit_open_for',
+  text: `select extract(epoch from clock_timestamp() - at)::float8 as seconds from audit_entry
+    where seq > (select last_seq from audit_sealing) order by seq limit 1`,
 }
 
 /** What a crash takes back is sealed again. */
@@ -231,17 +243,22 @@ const GAPS_OVER: Statement = {
       and found_at < clock_timestamp() - make_interval(secs => $1)`,
 }
 
+/** Only one plan is possible, gap by gap: another one would read all of the trail each time. */
 const IN_GAPS: Statement = {
   name: 'audit_in_gaps',
-  text: `select ${CONTENT} from audit_gap g join audit_entry e on e.seq between g.first_seq and g.last_seq
-    where not exists (select from audit_seal s where s.seq = e.seq)
-    order by e.seq limit $1`,
+  text: `select e.* from audit_gap g cross join lateral (
+      select ${CONTENT} from audit_entry e
+        where e.seq between g.first_seq and g.last_seq
+          and not exists (select from audit_seal s where s.seq = e.seq offset 0)
+        order by e.seq limit $1) as e
+    order by g.first_seq limit $1`,
 }
 
+/** A number that the sequence has not come to is nobody's who drew it, and would hide all those before it. */
 const NEXT: Statement = {
   name: 'audit_next',
   text: `select ${CONTENT} from audit_entry e
-    where e.seq > $1 and e.seq <= pg_sequence_last_value(pg_get_serial_sequence('audit_entry', 'seq')::regclass)
+    where e.seq > $1 and e.seq <= (select pg_sequence_last_value(pg_get_serial_sequence('audit_entry', 'seq')::regclass))
     order by e.seq limit $2`,
 }
 

@@ -47,7 +47,7 @@ const NONCES = 2 ** 20
  *
  * The id of an entry is its signature: shaped as any other id, a time and 16 letters, but of these only the first four tell ids of the
  * same moment apart. The last twelve, 60 bits, are an HMAC over what the entry says. So the proof needs no column of its own, and an
- * entry that another statement writes (the start of a run, in the journal) carries it all the same. Making one takes 4 µs.
+ * entry that another statement writes (the start of a run, in the journal) carries it all the same. Making one takes 7 µs of a busy processor.
  */
 export class AuditSigner {
   private readonly key: KeyObject

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { DataSource } from 'typeorm'
 import { systemClock } from '../../platform/clock/clock.js'
+import type { EncryptionKey } from '../../platform/config/encryption-keys.js'
 import { Sealer } from '../../platform/crypto/sealer.js'
 import type { Sql } from '../../platform/database/sql.js'
 import { auditSigner } from './audit-key.js'
@@ -21,16 +22,14 @@ export interface TrailUnderTest {
   write(tenantId: string, action: string, after?: { [member: string]: string }): Promise<string>
 }
 
-const KEY = randomBytes(32)
+/** The deployment's key, and the one that it changes to. */
+export const KEYS: EncryptionKey[] = ['test', 'next'].map((id) => ({ id, key: randomBytes(32) }))
 
-export async function trailUnderTest({
-  dataSource,
-  sql,
-}: {
-  dataSource: DataSource
-  sql: Sql
-}): Promise<TrailUnderTest> {
-  const signer = await auditSigner(sql, new Sealer({ encryptionKeys: [{ id: 'test', key: KEY }] }))
+export async function trailUnderTest(
+  { dataSource, sql }: { dataSource: DataSource; sql: Sql },
+  encryptionKeys = KEYS.slice(0, 1),
+): Promise<TrailUnderTest> {
+  const signer = await auditSigner(sql, new Sealer({ encryptionKeys }))
   const trail = new AuditTrail(signer)
   const sealer = new AuditSealer(sql, signer)
   return {

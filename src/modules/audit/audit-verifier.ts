@@ -42,7 +42,7 @@ export class AuditVerifier {
     private readonly signer: AuditSigner,
   ) {}
 
-  /** One at a time in a process: each holds a connection for as long as it reads, 15 s for a million entries. */
+  /** One at a time in a process: each holds a connection for as long as it reads, 24 s for a million entries. */
   verify(tenantId: string): Promise<Verification> {
     const verification = this.turn.then(() => this.verifyNow(tenantId))
     this.turn = verification.catch(() => {})
@@ -189,9 +189,10 @@ const ALL: Statement = {
 
 const SEALS: Statement = {
   name: 'audit_seals',
-  text: `select s.position::text, s.seq::text as sealed_seq, s.hash, ${CONTENT}
-    from audit_seal s left join audit_entry e on e.seq = s.seq
-    where s.tenant_id = $1 and s.position > $2 order by s.position limit $3`,
+  text: `select s.position::text, s.seq::text as sealed_seq, s.hash, e.*
+    from (select * from audit_seal where tenant_id = $1 and position > $2 order by position limit $3) as s
+    left join lateral (select ${CONTENT} from audit_entry e where e.seq = s.seq offset 0) as e on true
+    order by s.position`,
 }
 
 /** Both are read along their numbers. */

@@ -3,6 +3,7 @@ import { TypeOrmModule } from '@nestjs/typeorm'
 import { Sealer } from '../../platform/crypto/sealer.js'
 import { Sql } from '../../platform/database/sql.js'
 import { RefusedCalls } from '../../platform/http/refused-calls.js'
+import { Metrics } from '../../platform/telemetry/metrics.js'
 import { AuditQueries } from './audit.queries.js'
 import { AuditEntry } from './audit-entry.entity.js'
 import { auditSigner } from './audit-key.js'
@@ -31,4 +32,11 @@ import { AuditVerifier } from './audit-verifier.js'
   ],
   exports: [AuditTrail, AuditLog, RefusedCalls],
 })
-export class AuditModule {}
+export class AuditModule {
+  constructor(metrics: Metrics, sealer: AuditSealer) {
+    metrics.asked(
+      { name: 'millrace_audit_open_seconds', help: 'How long the oldest entry of the audit trail waits for its seal.' },
+      () => sealer.openFor(),
+    )
+  }
+}

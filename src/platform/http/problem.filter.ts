@@ -10,6 +10,9 @@ import { requestContext } from './request-context.js'
 import { statusOfKind } from './statuses.js'
 import { asDomainError } from './translate.js'
 
+/** Of what a path names, as much as is noted of a refused call. */
+const LONGEST_ID = 255
+
 /** Writes every error as the problem document of the surface that was asked, whatever `Accept` says. */
 @Injectable()
 @Catch()
@@ -53,7 +56,10 @@ export class ProblemFilter implements ExceptionFilter {
   private async tell({ kind, slug }: DomainError, status: number, request: Request): Promise<void> {
     const { principal: caller, action } = requestContext() ?? {}
     if (!caller || !action || kind === 'rate_limited' || kind === 'unavailable') return
-    const resourceId = Object.values(request.params ?? {}).join('/') || undefined
+    const resourceId =
+      Object.values(request.params ?? {})
+        .join('/')
+        .slice(0, LONGEST_ID) || undefined
     await this.refused?.note({ caller, action, resourceId, status, problem: slug })
   }
 
