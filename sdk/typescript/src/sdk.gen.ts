@@ -175,7 +175,7 @@ export class Audit extends HeyApiClient {
     /**
      * Verify the audit trail
      *
-     * Whether every entry of the tenant is there as it was written, in its place, and none was slipped in; else the first place where that is not so. It reads the whole trail, a million entries in some 15 seconds.
+     * Whether every entry of the tenant is there as it was written, in its place, and none was slipped in; else the first place where that is not so. It reads the whole trail, a million entries in some 20 seconds.
      */
     public verify<ThrowOnError extends boolean = false>(options?: Options<FacilflowAuditVerifyData, ThrowOnError>): RequestResult<FacilflowAuditVerifyResponses, FacilflowAuditVerifyErrors, ThrowOnError> {
         return (options?.client ?? this.client).get<FacilflowAuditVerifyResponses, FacilflowAuditVerifyErrors, ThrowOnError>({

@@ -306,6 +306,35 @@ describe('entries and steps', () => {
     expect((await user.get('/api/kv?key=all')).body.data).toMatchObject([{ scope: 'global', value: ['x', 'x'] }])
   })
 
+  it('are seen by expressions as the flow inherits them, secret ones masked in what comes out', async () => {
+    const { body: group } = await user.post('/api/groups', { name: 'Inheriting' }).expect(201)
+    const { body: flow } = await user
+      .post('/api/flows', { name: 'Sees', groupId: group.id, kvConflict: 'merge' })
+      .expect(201)
+    const values = {
+      merged: '{{ $kv.get "seen-by" }}',
+      global: '{{ $kv.getGlobal "seen-by" }}',
+      none: '{{ $kv.get "seen-by-nobody" }}',
+      secret: 'it is {{ $kv.get "seen-secret" }}',
+    }
+    const layer = { name: 'See', ref: 'see', appId: 'var', index: 0, args: { values } }
+    await user.post(`/api/flows/${flow.id}/layers`, layer).expect(201)
+    await set({ key: 'seen-by', value: { all: 1, who: 'all' } }).expect(201)
+    await set({ key: 'seen-by', scope: 'flow_group', scopeKey: group.id, value: { who: 'group' } }).expect(201)
+    await set({ key: 'seen-by', scope: 'flow', scopeKey: flow.id, value: { own: 1 } }).expect(201)
+    await set({ key: 'seen-secret', value: 'open sesame', secret: true }).expect(201)
+    const seen = async () => JSON.stringify((await user.ended(await user.start(flow.id))).result)
+    const first = await seen()
+    expect(first).toContain('"merged":{"all":1,"who":"group","own":1}')
+    expect(first).toContain('"global":{"all":1,"who":"all"}')
+    expect(first).toContain('"none":null')
+    expect(first).toContain('"secret":"it is ***"')
+    await user.put(`/api/flows/${flow.id}`, { kvInherit: false }).expect(200)
+    const alone = await seen()
+    expect(alone).toContain('"merged":{"own":1}')
+    expect(alone).toContain('"global":{"all":1,"who":"all"}')
+  })
+
   it('of a group go with it', async () => {
     const { body: group } = await user.post('/api/groups', { name: 'Passing' }).expect(201)
     const { body } = await set({ key: 'k', scope: 'flow_group', scopeKey: group.id }).expect(201)
