@@ -22,15 +22,18 @@ const codes: Record<ErrorKind, string> = {
   unavailable: 'UNAVAILABLE',
 }
 
-/** The spelling that flow8 and FacilFlow share: the problem carries `error`, `message` and `statusCode`. */
-export function errorCodeDialect(surface: SurfaceName): Dialect {
+/**
+ * The spelling that flow8 and FacilFlow share: the problem carries `error`, `message` and `statusCode`. `nouns` is what the API calls
+ * things that go by another name in the core.
+ */
+export function errorCodeDialect(surface: SurfaceName, nouns: Readonly<Record<string, string>> = {}): Dialect {
   return {
     surface,
     accepts: ['bearer', 'session'],
     status: (kind) => statusOfKind[kind],
     problem: (error, occurrence) => ({
       ...plainProblem(error, occurrence),
-      error: codeOf(error),
+      error: codeOf(error, nouns),
       message: error.message,
       statusCode: occurrence.status,
     }),
@@ -54,7 +57,8 @@ export function errorCodeDialect(surface: SurfaceName): Dialect {
 }
 
 /** What is missing is said with its noun: `FLOW_NOT_FOUND`. */
-function codeOf({ kind, resource }: DomainError): string {
+function codeOf({ kind, resource }: DomainError, nouns: Readonly<Record<string, string>>): string {
   if (kind !== 'not_found' || !resource) return codes[kind]
-  return `${resource.replace(/[^A-Za-z0-9]+/g, '_').toUpperCase()}_NOT_FOUND`
+  const noun = Object.hasOwn(nouns, resource) ? (nouns[resource] as string) : resource
+  return `${noun.replace(/[^A-Za-z0-9]+/g, '_').toUpperCase()}_NOT_FOUND`
 }

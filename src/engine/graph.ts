@@ -33,6 +33,15 @@ export interface GraphNode {
   readonly onError?: 'fail' | 'continue' | 'skip'
   /** How long one attempt may take. */
   readonly timeoutMs?: number
+  readonly label?: Label
+}
+
+/** What its author knows a node by, where that is more than its name. */
+export interface Label {
+  readonly id: string
+  readonly title?: string
+  /** The author's number of its place; nodes may share one. */
+  readonly index: number
 }
 
 /** The type of a node that is nothing but its branches. */

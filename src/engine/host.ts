@@ -155,7 +155,7 @@ export interface FlowError {
 
 /** What a watcher hears while a run goes on. The end of the run is told by the host, once it is durable. */
 export type RunEvent =
-  | { type: 'node_started'; node: string; nodeType: string; at: Date }
+  | { type: 'node_started'; node: string; nodeType: string; path: string; at: Date }
   | {
       type: 'node_completed'
       node: string

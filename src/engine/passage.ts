@@ -1,7 +1,7 @@
 import { isJsonObject, type Json, type JsonObject } from '../platform/json.js'
 import { BatchVisit } from './batch.js'
 import { type Graph, type GraphNode, STAGE } from './graph.js'
-import { Parked, type PassageEnding, type StepOutcome } from './host.js'
+import { type Decision, Parked, type PassageEnding, type StepOutcome } from './host.js'
 import { fromHost, Interruption } from './interruption.js'
 import { LoopVisit } from './loop.js'
 import { type Begun, errorOf, failed, flowError, succeeded } from './outcomes.js'
@@ -97,7 +97,7 @@ export class Passage {
     const { history, ledger, voice } = this.bench
     const known = history.take(path)
     if (known) return known
-    voice.started(node)
+    voice.started(node, path)
     const outcome = await this.work(node, path)
     ledger.record(outcome)
     const state = stateOf(node, outcome)
@@ -140,10 +140,8 @@ export class Passage {
     try {
       if (node.condition && !(await this.holds(node, node.condition))) return this.without(begun, FILTERED)
       if (!node.approval) return undefined
-      const { name, type, approval } = node
-      this.bench.voice.waiting(node, path)
-      const wait = { path, node: name, nodeType: type, approval, mayPark: true }
-      const { approved, by, note } = await fromHost(host.approval(wait, this.signal))
+      const { approval } = node
+      const { approved, by, note } = await this.decision(node, approval, path)
       if (approved) return undefined
       if (approval.onDecline === 'skip') return this.without(begun, SKIPPED)
       const words = by === undefined ? 'nobody approved it in time' : `declined by ${by}${note ? `: ${note}` : ''}`
@@ -151,6 +149,22 @@ export class Passage {
     } catch (error) {
       if (error instanceof Interruption || this.signal.aborted) throw error
       return failed(begun, flowError(node, error, host), undefined, host.clock.now())
+    }
+  }
+
+  /** Told of once the host has it on record: whoever hears of the wait may decide at once. */
+  private async decision(
+    node: GraphNode,
+    approval: NonNullable<GraphNode['approval']>,
+    path: string,
+  ): Promise<Decision> {
+    const { host, voice } = this.bench
+    const wait = { path, node: node.name, nodeType: node.type, approval, mayPark: true }
+    try {
+      return await fromHost(host.approval(wait, this.signal))
+    } catch (error) {
+      if (error instanceof Interruption && error.cause instanceof Parked) voice.waiting(node, path)
+      throw error
     }
   }
 

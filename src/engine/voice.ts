@@ -22,8 +22,8 @@ export class Voice {
     this.silenced = true
   }
 
-  started(node: Speaker): void {
-    if (this.heard) this.host.emit({ type: 'node_started', node: node.name, nodeType: node.type, at: this.now() })
+  started(node: Speaker, path: string): void {
+    if (this.heard) this.host.emit({ type: 'node_started', node: node.name, nodeType: node.type, path, at: this.now() })
   }
 
   waiting(node: Speaker, path: string): void {

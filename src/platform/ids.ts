@@ -1,5 +1,5 @@
 import { randomFillSync } from 'node:crypto'
-import { decodeTime, monotonicFactory } from 'ulid'
+import { decodeTime, encodeTime, monotonicFactory } from 'ulid'
 
 /** Random bytes that are fetched at once: one call for each of an id's 16 letters was 2 % of a busy server's time. */
 const pool = new Uint8Array(4_096)
@@ -44,4 +44,9 @@ function random(): number {
 /** When an id was made, in milliseconds since the epoch. */
 export function timeOf(id: string): number {
   return decodeTime(id.slice(id.indexOf('_') + 1))
+}
+
+/** What sorts before every id that was made at this time or later, in milliseconds since the epoch. */
+export function idsSince(prefix: IdPrefix, time: number): string {
+  return `${prefix}_${encodeTime(Math.max(0, Math.floor(time)))}`
 }

@@ -14,6 +14,11 @@ import { Flow8GroupsController } from '../modules/groups/flow8/groups.controller
 import { GroupsModule } from '../modules/groups/groups.module.js'
 import { Flow8KvController } from '../modules/kv/flow8/kv.controller.js'
 import { KvEntriesModule } from '../modules/kv/kv-entries.module.js'
+import { Flow8FlowPlaysController } from '../modules/runs/flow8/flow-plays.controller.js'
+import { PlayFeeds } from '../modules/runs/flow8/play-feed.js'
+import { PlaySocket } from '../modules/runs/flow8/play-socket.js'
+import { Flow8PlaysController } from '../modules/runs/flow8/plays.controller.js'
+import { RunsModule } from '../modules/runs/runs.module.js'
 import { Flow8SchedulesController } from '../modules/schedules/flow8/schedules.controller.js'
 import { SchedulesModule } from '../modules/schedules/schedules.module.js'
 import { Flow8ModulesController } from '../modules/steps/flow8/modules.controller.js'
@@ -21,7 +26,16 @@ import { StepsModule } from '../modules/steps/steps.module.js'
 
 /** flow8: flows of layers; plays and their approvals; groups, KV entries, channels, schedules. */
 @Module({
-  imports: [AuthModule, ChannelsModule, FlowsModule, GroupsModule, KvEntriesModule, SchedulesModule, StepsModule],
+  imports: [
+    AuthModule,
+    ChannelsModule,
+    FlowsModule,
+    GroupsModule,
+    KvEntriesModule,
+    RunsModule,
+    SchedulesModule,
+    StepsModule,
+  ],
   controllers: [
     Flow8AuthController,
     Flow8ApiKeysController,
@@ -32,9 +46,11 @@ import { StepsModule } from '../modules/steps/steps.module.js'
     Flow8KvController,
     Flow8FlowsController,
     Flow8LayersController,
+    Flow8FlowPlaysController,
+    Flow8PlaysController,
     Flow8SchedulesController,
     Flow8ModulesController,
   ],
-  providers: [ChannelSocket],
+  providers: [ChannelSocket, PlayFeeds, PlaySocket],
 })
 export class Flow8Surface {}

@@ -13,13 +13,16 @@ export const UNAUDITED: Readonly<Record<string, string>> = {}
 /** Remembers the calls that changed something, to hold them against the audit trail: each has left an entry under its request's id. */
 export class AuditWitness {
   private readonly calls = new Map<string, string>()
-  private readonly keys = new Set<string>()
+  /** The calls with the same key, of which one is enough. */
+  private readonly keys = new Map<string, string[]>()
 
   saw({ method, operation: { operationId } }: Published, response: Response): void {
     const { status, headers } = response
     if (READS.includes(method) || status >= 300 || operationId in UNAUDITED) return
-    if (this.isRepeated(operationId, response)) return
-    this.calls.set(String(headers['x-request-id']), `${operationId} answered ${status}, ${headers['x-request-id']}`)
+    const requestId = String(headers['x-request-id'])
+    const sameKey = this.withSameKey(operationId, response)
+    sameKey.push(requestId)
+    if (sameKey.length === 1) this.calls.set(requestId, `${operationId} answered ${status}, ${requestId}`)
   }
 
   /** The calls without an entry. Where the database is gone, nothing is held against anybody. */
@@ -30,9 +33,12 @@ export class AuditWitness {
       await client.connect()
       const { rows } = await client.query<{ id: string }>(
         'select id from unnest($1::text[]) as asked (id) where not exists (select from audit_entry where request_id = asked.id)',
-        [[...this.calls.keys()]],
+        [[...this.calls.keys(), ...[...this.keys.values()].flat()]],
       )
-      return rows.map(({ id }) => this.calls.get(id) ?? id)
+      const missing = new Set(rows.map(({ id }) => id))
+      const done = [...this.keys.values()].filter((calls) => calls.some((id) => !missing.has(id)))
+      const besides = new Set(done.flat())
+      return [...this.calls].flatMap(([id, words]) => (missing.has(id) && !besides.has(id) ? [words] : []))
     } catch (error) {
       if ((error as { code?: string }).code === '3D000') return []
       throw error
@@ -41,14 +47,17 @@ export class AuditWitness {
     }
   }
 
-  /** The same answer again for a key that was used before: what was done is in the trail already. */
-  private isRepeated(operationId: string, response: Response): boolean {
-    const { req } = response as unknown as { req: { getHeader(name: string): unknown; path: string } }
-    const key = req.getHeader('Idempotency-Key')
-    if (key === undefined) return false
+  /** Those with the key of this call, whoever of them did what was asked; a call without one is alone. */
+  private withSameKey(operationId: string, response: Response): string[] {
+    const { req, request } = response as unknown as {
+      req: { getHeader(name: string): unknown; path: string }
+      request: { _data?: { idempotencyKey?: unknown } }
+    }
+    const key = request._data?.idempotencyKey ?? req.getHeader('Idempotency-Key')
+    if (key === undefined) return []
     const call = `${operationId} ${req.path} ${req.getHeader('Authorization')} ${key}`
-    const isKnown = this.keys.has(call)
-    this.keys.add(call)
-    return isKnown
+    const known = this.keys.get(call) ?? []
+    this.keys.set(call, known)
+    return known
   }
 }

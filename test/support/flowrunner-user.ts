@@ -129,19 +129,24 @@ export class FlowRunnerUser {
   }
 }
 
-/** One connection to the WebSocket of an execution. Every message is held against the published AsyncAPI document. */
+/** One connection to a WebSocket, that of an execution unless said. Every message is held against the published AsyncAPI document. */
 export class Watcher {
   readonly messages: Message[] = []
   readonly socket: WebSocket
   private readonly faults: string[] = []
   private readonly end: Promise<[number, Buffer]>
 
-  constructor(api: ApiUnderTest, path: string, headers: Record<string, string> = {}) {
-    const { port } = api.app.getHttpServer().address() as AddressInfo
+  constructor(
+    { app }: Pick<ApiUnderTest, 'app'>,
+    path: string,
+    headers: Record<string, string> = {},
+    address = '/ws/executions/{execution_id}',
+  ) {
+    const { port } = app.getHttpServer().address() as AddressInfo
     this.socket = new WebSocket(`ws://127.0.0.1:${port}${path}`, { headers })
     this.socket.on('message', (data) => {
       const message = JSON.parse(String(data)) as Message
-      this.faults.push(...published(api.app).faults('/ws/executions/{execution_id}', message))
+      this.faults.push(...published(app).faults(address, message))
       this.messages.push(message)
     })
     this.end = once(this.socket, 'close') as Promise<[number, Buffer]>

@@ -2,7 +2,7 @@
 
 import { client } from './client.gen.js';
 import type { Client, ClientMeta, Options as Options2, RequestResult, TDataShape } from './client/index.js';
-import type { FacilflowApiKeysCreateData, FacilflowApiKeysCreateErrors, FacilflowApiKeysCreateResponses, FacilflowApiKeysDeleteData, FacilflowApiKeysDeleteErrors, FacilflowApiKeysDeleteResponses, FacilflowApiKeysGetData, FacilflowApiKeysGetErrors, FacilflowApiKeysGetResponses, FacilflowApiKeysListData, FacilflowApiKeysListErrors, FacilflowApiKeysListResponses, FacilflowAuditActivityData, FacilflowAuditActivityErrors, FacilflowAuditActivityResponses, FacilflowAuditExportData, FacilflowAuditExportErrors, FacilflowAuditExportResponses, FacilflowAuditLogsData, FacilflowAuditLogsErrors, FacilflowAuditLogsResponses, FacilflowAuditVerifyData, FacilflowAuditVerifyErrors, FacilflowAuditVerifyResponses, FacilflowHealthGetData, FacilflowHealthGetErrors, FacilflowHealthGetResponses, FacilflowSchedulerCreateData, FacilflowSchedulerCreateErrors, FacilflowSchedulerCreateResponses, FacilflowSchedulerDeleteData, FacilflowSchedulerDeleteErrors, FacilflowSchedulerDeleteResponses, FacilflowSchedulerGetData, FacilflowSchedulerGetErrors, FacilflowSchedulerGetResponses, FacilflowSchedulerHistoryData, FacilflowSchedulerHistoryErrors, FacilflowSchedulerHistoryResponses, FacilflowSchedulerListData, FacilflowSchedulerListErrors, FacilflowSchedulerListResponses, FacilflowSchedulerNextData, FacilflowSchedulerNextErrors, FacilflowSchedulerNextResponses, FacilflowSchedulerUpdateData, FacilflowSchedulerUpdateErrors, FacilflowSchedulerUpdateResponses, FacilflowUsersListData, FacilflowUsersListErrors, FacilflowUsersListResponses, Flow8ApiKeysCreateData, Flow8ApiKeysCreateErrors, Flow8ApiKeysCreateResponses, Flow8ApiKeysDeleteData, Flow8ApiKeysDeleteErrors, Flow8ApiKeysDeleteResponses, Flow8ApiKeysGetData, Flow8ApiKeysGetErrors, Flow8ApiKeysGetResponses, Flow8ApiKeysListData, Flow8ApiKeysListErrors, Flow8ApiKeysListResponses, Flow8AuthLoginData, Flow8AuthLoginErrors, Flow8AuthLoginResponses, Flow8AuthLogoutData, Flow8AuthLogoutErrors, Flow8AuthLogoutResponses, Flow8AuthMeData, Flow8AuthMeErrors, Flow8AuthMeResponses, Flow8ChannelRoutesCreateData, Flow8ChannelRoutesCreateErrors, Flow8ChannelRoutesCreateResponses, Flow8ChannelRoutesDeleteData, Flow8ChannelRoutesDeleteErrors, Flow8ChannelRoutesDeleteResponses, Flow8ChannelRoutesGetData, Flow8ChannelRoutesGetErrors, Flow8ChannelRoutesGetResponses, Flow8ChannelRoutesListData, Flow8ChannelRoutesListErrors, Flow8ChannelRoutesListResponses, Flow8ChannelRoutesUpdateData, Flow8ChannelRoutesUpdateErrors, Flow8ChannelRoutesUpdateResponses, Flow8ChannelsCreateData, Flow8ChannelsCreateErrors, Flow8ChannelsCreateResponses, Flow8ChannelsDeleteData, Flow8ChannelsDeleteErrors, Flow8ChannelsDeleteResponses, Flow8ChannelsGetData, Flow8ChannelsGetErrors, Flow8ChannelsGetResponses, Flow8ChannelsListData, Flow8ChannelsListErrors, Flow8ChannelsListResponses, Flow8ChannelsUpdateData, Flow8ChannelsUpdateErrors, Flow8ChannelsUpdateResponses, Flow8FlowsCreateData, Flow8FlowsCreateErrors, Flow8FlowsCreateResponses, Flow8FlowsDeleteData, Flow8FlowsDeleteErrors, Flow8FlowsDeleteResponses, Flow8FlowsGetData, Flow8FlowsGetErrors, Flow8FlowsGetResponses, Flow8FlowsListData, Flow8FlowsListErrors, Flow8FlowsListResponses, Flow8FlowsUpdateData, Flow8FlowsUpdateErrors, Flow8FlowsUpdateResponses, Flow8GroupsCreateData, Flow8GroupsCreateErrors, Flow8GroupsCreateResponses, Flow8GroupsDeleteData, Flow8GroupsDeleteErrors, Flow8GroupsDeleteResponses, Flow8GroupsGetData, Flow8GroupsGetErrors, Flow8GroupsGetResponses, Flow8GroupsListData, Flow8GroupsListErrors, Flow8GroupsListResponses, Flow8GroupsUpdateData, Flow8GroupsUpdateErrors, Flow8GroupsUpdateResponses, Flow8KvDeleteData, Flow8KvDeleteErrors, Flow8KvDeleteResponses, Flow8KvGetData, Flow8KvGetErrors, Flow8KvGetResponses, Flow8KvListData, Flow8KvListErrors, Flow8KvListResponses, Flow8KvSetData, Flow8KvSetErrors, Flow8KvSetResponses, Flow8LayersCreateData, Flow8LayersCreateErrors, Flow8LayersCreateResponses, Flow8LayersDeleteData, Flow8LayersDeleteErrors, Flow8LayersDeleteResponses, Flow8LayersListData, Flow8LayersListErrors, Flow8LayersListResponses, Flow8LayersUpdateData, Flow8LayersUpdateErrors, Flow8LayersUpdateResponses, Flow8ModulesGetData, Flow8ModulesGetErrors, Flow8ModulesGetResponses, Flow8ModulesListData, Flow8ModulesListErrors, Flow8ModulesListResponses, Flow8SchedulesCreateData, Flow8SchedulesCreateErrors, Flow8SchedulesCreateResponses, Flow8SchedulesDeleteData, Flow8SchedulesDeleteErrors, Flow8SchedulesDeleteResponses, Flow8SchedulesGetData, Flow8SchedulesGetErrors, Flow8SchedulesGetResponses, Flow8SchedulesListData, Flow8SchedulesListErrors, Flow8SchedulesListResponses, Flow8SchedulesUpdateData, Flow8SchedulesUpdateErrors, Flow8SchedulesUpdateResponses, FlowRunnerAccountsCreateData, FlowRunnerAccountsCreateErrors, FlowRunnerAccountsCreateResponses, FlowRunnerAccountsDeleteData, FlowRunnerAccountsDeleteErrors, FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsGetData, FlowRunnerAccountsGetErrors, FlowRunnerAccountsGetResponses, FlowRunnerAccountsListData, FlowRunnerAccountsListErrors, FlowRunnerAccountsListResponses, FlowRunnerAccountsUpdateData, FlowRunnerAccountsUpdateErrors, FlowRunnerAccountsUpdateResponses, FlowRunnerAuthLoginData, FlowRunnerAuthLoginErrors, FlowRunnerAuthLoginResponses, FlowRunnerAuthLogoutData, FlowRunnerAuthLogoutErrors, FlowRunnerAuthLogoutResponses, FlowRunnerAuthRefreshData, FlowRunnerAuthRefreshErrors, FlowRunnerAuthRefreshResponses, FlowRunnerExecutionsCancelData, FlowRunnerExecutionsCancelErrors, FlowRunnerExecutionsCancelResponses, FlowRunnerExecutionsGetData, FlowRunnerExecutionsGetErrors, FlowRunnerExecutionsGetResponses, FlowRunnerExecutionsListData, FlowRunnerExecutionsListErrors, FlowRunnerExecutionsListResponses, FlowRunnerExecutionsLogsData, FlowRunnerExecutionsLogsErrors, FlowRunnerExecutionsLogsResponses, FlowRunnerExecutionsRedriveData, FlowRunnerExecutionsRedriveErrors, FlowRunnerExecutionsRedriveResponses, FlowRunnerExecutionsReplayData, FlowRunnerExecutionsReplayErrors, FlowRunnerExecutionsReplayResponses, FlowRunnerExecutionsResumeData, FlowRunnerExecutionsResumeErrors, FlowRunnerExecutionsResumeResponses, FlowRunnerFlowsCreateData, FlowRunnerFlowsCreateErrors, FlowRunnerFlowsCreateResponses, FlowRunnerFlowsDeleteData, FlowRunnerFlowsDeleteErrors, FlowRunnerFlowsDeleteResponses, FlowRunnerFlowsGetData, FlowRunnerFlowsGetErrors, FlowRunnerFlowsGetResponses, FlowRunnerFlowsListData, FlowRunnerFlowsListErrors, FlowRunnerFlowsListResponses, FlowRunnerFlowsRunData, FlowRunnerFlowsRunErrors, FlowRunnerFlowsRunResponses, FlowRunnerFlowsUpdateData, FlowRunnerFlowsUpdateErrors, FlowRunnerFlowsUpdateResponses, FlowRunnerSecretsCreateData, FlowRunnerSecretsCreateErrors, FlowRunnerSecretsCreateResponses, FlowRunnerSecretsDeleteData, FlowRunnerSecretsDeleteErrors, FlowRunnerSecretsDeleteResponses, FlowRunnerSecretsListData, FlowRunnerSecretsListErrors, FlowRunnerSecretsListResponses, FlowRunnerSignalsSendData, FlowRunnerSignalsSendErrors, FlowRunnerSignalsSendResponses, FlwdHealthGetData, FlwdHealthGetErrors, FlwdHealthGetResponses, OperationsMetricsGetData, OperationsMetricsGetErrors, OperationsMetricsGetResponses } from './types.gen.js';
+import type { FacilflowApiKeysCreateData, FacilflowApiKeysCreateErrors, FacilflowApiKeysCreateResponses, FacilflowApiKeysDeleteData, FacilflowApiKeysDeleteErrors, FacilflowApiKeysDeleteResponses, FacilflowApiKeysGetData, FacilflowApiKeysGetErrors, FacilflowApiKeysGetResponses, FacilflowApiKeysListData, FacilflowApiKeysListErrors, FacilflowApiKeysListResponses, FacilflowAuditActivityData, FacilflowAuditActivityErrors, FacilflowAuditActivityResponses, FacilflowAuditExportData, FacilflowAuditExportErrors, FacilflowAuditExportResponses, FacilflowAuditLogsData, FacilflowAuditLogsErrors, FacilflowAuditLogsResponses, FacilflowAuditVerifyData, FacilflowAuditVerifyErrors, FacilflowAuditVerifyResponses, FacilflowHealthGetData, FacilflowHealthGetErrors, FacilflowHealthGetResponses, FacilflowSchedulerCreateData, FacilflowSchedulerCreateErrors, FacilflowSchedulerCreateResponses, FacilflowSchedulerDeleteData, FacilflowSchedulerDeleteErrors, FacilflowSchedulerDeleteResponses, FacilflowSchedulerGetData, FacilflowSchedulerGetErrors, FacilflowSchedulerGetResponses, FacilflowSchedulerHistoryData, FacilflowSchedulerHistoryErrors, FacilflowSchedulerHistoryResponses, FacilflowSchedulerListData, FacilflowSchedulerListErrors, FacilflowSchedulerListResponses, FacilflowSchedulerNextData, FacilflowSchedulerNextErrors, FacilflowSchedulerNextResponses, FacilflowSchedulerUpdateData, FacilflowSchedulerUpdateErrors, FacilflowSchedulerUpdateResponses, FacilflowUsersListData, FacilflowUsersListErrors, FacilflowUsersListResponses, Flow8ApiKeysCreateData, Flow8ApiKeysCreateErrors, Flow8ApiKeysCreateResponses, Flow8ApiKeysDeleteData, Flow8ApiKeysDeleteErrors, Flow8ApiKeysDeleteResponses, Flow8ApiKeysGetData, Flow8ApiKeysGetErrors, Flow8ApiKeysGetResponses, Flow8ApiKeysListData, Flow8ApiKeysListErrors, Flow8ApiKeysListResponses, Flow8AuthLoginData, Flow8AuthLoginErrors, Flow8AuthLoginResponses, Flow8AuthLogoutData, Flow8AuthLogoutErrors, Flow8AuthLogoutResponses, Flow8AuthMeData, Flow8AuthMeErrors, Flow8AuthMeResponses, Flow8ChannelRoutesCreateData, Flow8ChannelRoutesCreateErrors, Flow8ChannelRoutesCreateResponses, Flow8ChannelRoutesDeleteData, Flow8ChannelRoutesDeleteErrors, Flow8ChannelRoutesDeleteResponses, Flow8ChannelRoutesGetData, Flow8ChannelRoutesGetErrors, Flow8ChannelRoutesGetResponses, Flow8ChannelRoutesListData, Flow8ChannelRoutesListErrors, Flow8ChannelRoutesListResponses, Flow8ChannelRoutesUpdateData, Flow8ChannelRoutesUpdateErrors, Flow8ChannelRoutesUpdateResponses, Flow8ChannelsCreateData, Flow8ChannelsCreateErrors, Flow8ChannelsCreateResponses, Flow8ChannelsDeleteData, Flow8ChannelsDeleteErrors, Flow8ChannelsDeleteResponses, Flow8ChannelsGetData, Flow8ChannelsGetErrors, Flow8ChannelsGetResponses, Flow8ChannelsListData, Flow8ChannelsListErrors, Flow8ChannelsListResponses, Flow8ChannelsUpdateData, Flow8ChannelsUpdateErrors, Flow8ChannelsUpdateResponses, Flow8FlowsCreateData, Flow8FlowsCreateErrors, Flow8FlowsCreateResponses, Flow8FlowsDeleteData, Flow8FlowsDeleteErrors, Flow8FlowsDeleteResponses, Flow8FlowsGetData, Flow8FlowsGetErrors, Flow8FlowsGetResponses, Flow8FlowsListData, Flow8FlowsListErrors, Flow8FlowsListResponses, Flow8FlowsRunData, Flow8FlowsRunErrors, Flow8FlowsRunResponses, Flow8FlowsUpdateData, Flow8FlowsUpdateErrors, Flow8FlowsUpdateResponses, Flow8GroupsCreateData, Flow8GroupsCreateErrors, Flow8GroupsCreateResponses, Flow8GroupsDeleteData, Flow8GroupsDeleteErrors, Flow8GroupsDeleteResponses, Flow8GroupsGetData, Flow8GroupsGetErrors, Flow8GroupsGetResponses, Flow8GroupsListData, Flow8GroupsListErrors, Flow8GroupsListResponses, Flow8GroupsUpdateData, Flow8GroupsUpdateErrors, Flow8GroupsUpdateResponses, Flow8KvDeleteData, Flow8KvDeleteErrors, Flow8KvDeleteResponses, Flow8KvGetData, Flow8KvGetErrors, Flow8KvGetResponses, Flow8KvListData, Flow8KvListErrors, Flow8KvListResponses, Flow8KvSetData, Flow8KvSetErrors, Flow8KvSetResponses, Flow8LayersCreateData, Flow8LayersCreateErrors, Flow8LayersCreateResponses, Flow8LayersDeleteData, Flow8LayersDeleteErrors, Flow8LayersDeleteResponses, Flow8LayersListData, Flow8LayersListErrors, Flow8LayersListResponses, Flow8LayersUpdateData, Flow8LayersUpdateErrors, Flow8LayersUpdateResponses, Flow8ModulesGetData, Flow8ModulesGetErrors, Flow8ModulesGetResponses, Flow8ModulesListData, Flow8ModulesListErrors, Flow8ModulesListResponses, Flow8PlaysApproveData, Flow8PlaysApproveErrors, Flow8PlaysApproveResponses, Flow8PlaysCancelData, Flow8PlaysCancelErrors, Flow8PlaysCancelResponses, Flow8PlaysGetData, Flow8PlaysGetErrors, Flow8PlaysGetResponses, Flow8PlaysLayersData, Flow8PlaysLayersErrors, Flow8PlaysLayersResponses, Flow8PlaysListData, Flow8PlaysListErrors, Flow8PlaysListResponses, Flow8SchedulesCreateData, Flow8SchedulesCreateErrors, Flow8SchedulesCreateResponses, Flow8SchedulesDeleteData, Flow8SchedulesDeleteErrors, Flow8SchedulesDeleteResponses, Flow8SchedulesGetData, Flow8SchedulesGetErrors, Flow8SchedulesGetResponses, Flow8SchedulesListData, Flow8SchedulesListErrors, Flow8SchedulesListResponses, Flow8SchedulesUpdateData, Flow8SchedulesUpdateErrors, Flow8SchedulesUpdateResponses, FlowRunnerAccountsCreateData, FlowRunnerAccountsCreateErrors, FlowRunnerAccountsCreateResponses, FlowRunnerAccountsDeleteData, FlowRunnerAccountsDeleteErrors, FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsGetData, FlowRunnerAccountsGetErrors, FlowRunnerAccountsGetResponses, FlowRunnerAccountsListData, FlowRunnerAccountsListErrors, FlowRunnerAccountsListResponses, FlowRunnerAccountsUpdateData, FlowRunnerAccountsUpdateErrors, FlowRunnerAccountsUpdateResponses, FlowRunnerAuthLoginData, FlowRunnerAuthLoginErrors, FlowRunnerAuthLoginResponses, FlowRunnerAuthLogoutData, FlowRunnerAuthLogoutErrors, FlowRunnerAuthLogoutResponses, FlowRunnerAuthRefreshData, FlowRunnerAuthRefreshErrors, FlowRunnerAuthRefreshResponses, FlowRunnerExecutionsCancelData, FlowRunnerExecutionsCancelErrors, FlowRunnerExecutionsCancelResponses, FlowRunnerExecutionsGetData, FlowRunnerExecutionsGetErrors, FlowRunnerExecutionsGetResponses, FlowRunnerExecutionsListData, FlowRunnerExecutionsListErrors, FlowRunnerExecutionsListResponses, FlowRunnerExecutionsLogsData, FlowRunnerExecutionsLogsErrors, FlowRunnerExecutionsLogsResponses, FlowRunnerExecutionsRedriveData, FlowRunnerExecutionsRedriveErrors, FlowRunnerExecutionsRedriveResponses, FlowRunnerExecutionsReplayData, FlowRunnerExecutionsReplayErrors, FlowRunnerExecutionsReplayResponses, FlowRunnerExecutionsResumeData, FlowRunnerExecutionsResumeErrors, FlowRunnerExecutionsResumeResponses, FlowRunnerFlowsCreateData, FlowRunnerFlowsCreateErrors, FlowRunnerFlowsCreateResponses, FlowRunnerFlowsDeleteData, FlowRunnerFlowsDeleteErrors, FlowRunnerFlowsDeleteResponses, FlowRunnerFlowsGetData, FlowRunnerFlowsGetErrors, FlowRunnerFlowsGetResponses, FlowRunnerFlowsListData, FlowRunnerFlowsListErrors, FlowRunnerFlowsListResponses, FlowRunnerFlowsRunData, FlowRunnerFlowsRunErrors, FlowRunnerFlowsRunResponses, FlowRunnerFlowsUpdateData, FlowRunnerFlowsUpdateErrors, FlowRunnerFlowsUpdateResponses, FlowRunnerSecretsCreateData, FlowRunnerSecretsCreateErrors, FlowRunnerSecretsCreateResponses, FlowRunnerSecretsDeleteData, FlowRunnerSecretsDeleteErrors, FlowRunnerSecretsDeleteResponses, FlowRunnerSecretsListData, FlowRunnerSecretsListErrors, FlowRunnerSecretsListResponses, FlowRunnerSignalsSendData, FlowRunnerSignalsSendErrors, FlowRunnerSignalsSendResponses, FlwdHealthGetData, FlwdHealthGetErrors, FlwdHealthGetResponses, OperationsMetricsGetData, OperationsMetricsGetErrors, OperationsMetricsGetResponses } from './types.gen.js';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -785,6 +785,27 @@ export class Flows extends HeyApiClient {
             }
         });
     }
+    
+    /**
+     * Run a flow
+     *
+     * Accepts a play and answers at once. Once answered it is durable: it survives restarts and ends in exactly one final state. A flow that is disabled is a conflict unless `force` is true.
+     */
+    public run<ThrowOnError extends boolean = false>(options: Options<Flow8FlowsRunData, ThrowOnError>): RequestResult<Flow8FlowsRunResponses, Flow8FlowsRunErrors, ThrowOnError> {
+        return (options.client ?? this.client).post<Flow8FlowsRunResponses, Flow8FlowsRunErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/flows/{id}/run',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
 }
 
 export class Layers extends HeyApiClient {
@@ -1070,6 +1091,97 @@ export class Modules extends HeyApiClient {
     }
 }
 
+export class Plays extends HeyApiClient {
+    /**
+     * List plays
+     *
+     * The caller's plays, newest first; with `awaiting=me` those of anybody that wait for the caller's approval.
+     */
+    public list<ThrowOnError extends boolean = false>(options?: Options<Flow8PlaysListData, ThrowOnError>): RequestResult<Flow8PlaysListResponses, Flow8PlaysListErrors, ThrowOnError> {
+        return (options?.client ?? this.client).get<Flow8PlaysListResponses, Flow8PlaysListErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/plays',
+            ...options
+        });
+    }
+    
+    /**
+     * Cancel a play
+     *
+     * Ends it at once, with all plays that its layers started. A play that has ended is a conflict.
+     */
+    public cancel<ThrowOnError extends boolean = false>(options: Options<Flow8PlaysCancelData, ThrowOnError>): RequestResult<Flow8PlaysCancelResponses, Flow8PlaysCancelErrors, ThrowOnError> {
+        return (options.client ?? this.client).delete<Flow8PlaysCancelResponses, Flow8PlaysCancelErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/plays/{id}',
+            ...options
+        });
+    }
+    
+    /**
+     * Get a play
+     *
+     * How it stands, what it was started with, and once it has ended its output or its error. Who may approve one of its layers sees it as well.
+     */
+    public get<ThrowOnError extends boolean = false>(options: Options<Flow8PlaysGetData, ThrowOnError>): RequestResult<Flow8PlaysGetResponses, Flow8PlaysGetErrors, ThrowOnError> {
+        return (options.client ?? this.client).get<Flow8PlaysGetResponses, Flow8PlaysGetErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/plays/{id}',
+            ...options
+        });
+    }
+    
+    /**
+     * Approve or decline a layer
+     *
+     * The word that a layer in `WAIT` waits for. The first one counts, whoever races for it: every later one is a conflict. Of several rounds that wait, the oldest is meant.
+     */
+    public approve<ThrowOnError extends boolean = false>(options: Options<Flow8PlaysApproveData, ThrowOnError>): RequestResult<Flow8PlaysApproveResponses, Flow8PlaysApproveErrors, ThrowOnError> {
+        return (options.client ?? this.client).post<Flow8PlaysApproveResponses, Flow8PlaysApproveErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/plays/{id}/approve',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
+     * List a play's layers
+     *
+     * What each layer came to so far, or how it stands, in the order of the flow. Each round of a loop has entries of its own; layers that the play has not come to are `NEW`.
+     */
+    public layers<ThrowOnError extends boolean = false>(options: Options<Flow8PlaysLayersData, ThrowOnError>): RequestResult<Flow8PlaysLayersResponses, Flow8PlaysLayersErrors, ThrowOnError> {
+        return (options.client ?? this.client).get<Flow8PlaysLayersResponses, Flow8PlaysLayersErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/plays/{id}/layers',
+            ...options
+        });
+    }
+}
+
 export class Schedules extends HeyApiClient {
     /**
      * List schedules
@@ -1209,6 +1321,11 @@ export class Flow8 extends HeyApiClient {
     private _modules?: Modules;
     get modules(): Modules {
         return this._modules ??= new Modules({ client: this.client });
+    }
+    
+    private _plays?: Plays;
+    get plays(): Plays {
+        return this._plays ??= new Plays({ client: this.client });
     }
     
     private _schedules?: Schedules;
@@ -1559,7 +1676,7 @@ export class Flows2 extends HeyApiClient {
     /**
      * Run a flow
      *
-     * Accepts an execution and answers at once. Once answered it is durable: it survives restarts and ends in exactly one final status. With an Idempotency-Key that was used for this flow before, answers with that execution.
+     * Accepts an execution and answers at once. Once answered it is durable: it survives restarts and ends in exactly one final status. With an Idempotency-Key that was used for this flow before, answers with that execution. A flow that is disabled is a conflict.
      */
     public run<ThrowOnError extends boolean = false>(options: Options<FlowRunnerFlowsRunData, ThrowOnError>): RequestResult<FlowRunnerFlowsRunResponses, FlowRunnerFlowsRunErrors, ThrowOnError> {
         return (options.client ?? this.client).post<FlowRunnerFlowsRunResponses, FlowRunnerFlowsRunErrors, ThrowOnError>({

@@ -559,6 +559,21 @@ export type FacilFlowUserList = {
     total: number;
 };
 
+export type Flow8AcceptedPlay = {
+    /**
+     * The play's id.
+     */
+    playId: string;
+    /**
+     * How it stands. `NEW`: accepted; `RUN`: under way; `WAIT`: it waits for an approval, a signal or another play; `DEFERRED`: for a time, such as that of the next attempt; `DONE`, `FAIL` and `SKIP` (cancelled) are final.
+     */
+    state: Flow8PlayState;
+    /**
+     * When it was accepted.
+     */
+    startedAt: string;
+};
+
 export type Flow8ApiKey = {
     /**
      * The id.
@@ -608,6 +623,26 @@ export type Flow8ApiKeyList = {
      */
     data: Array<Flow8ApiKey>;
 };
+
+export type Flow8Approval = {
+    /**
+     * The layer, by its id; its ref will do.
+     */
+    layerId: string;
+    /**
+     * Approved, its work begins. Declined, it fails, or is skipped where the flow says so.
+     */
+    decision: 'approved' | 'declined';
+    /**
+     * Why.
+     */
+    note?: string;
+};
+
+/**
+ * What was decided, or that nobody did in time; null while it is waited for.
+ */
+export type Flow8ApprovalDecision = 'approved' | 'declined' | 'expired';
 
 export type Flow8Channel = {
     /**
@@ -1320,6 +1355,33 @@ export type Flow8Layer = {
     enabled: boolean;
 };
 
+export type Flow8LayerApproval = {
+    /**
+     * What was decided, or that nobody did in time; null while it is waited for.
+     */
+    decision: Flow8ApprovalDecision | null;
+    /**
+     * Who decided.
+     */
+    by: string | null;
+    /**
+     * Why, in their words.
+     */
+    note: string | null;
+    /**
+     * When it was decided.
+     */
+    at: string | null;
+    /**
+     * Who may decide: accounts, groups and roles; any admin or editor where it is empty.
+     */
+    approvers: Array<string>;
+    /**
+     * When it counts as declined; null where it is waited for without end.
+     */
+    deadline: string | null;
+};
+
 export type Flow8LayerChange = {
     /**
      * The name people know it by.
@@ -1379,6 +1441,17 @@ export type Flow8LayerChange = {
      * False: it is passed over as if its filters did not hold.
      */
     enabled?: boolean;
+};
+
+export type Flow8LayerError = {
+    /**
+     * In words.
+     */
+    message: string;
+    /**
+     * In one word, for programs.
+     */
+    code: string | null;
 };
 
 export type Flow8LayerList = {
@@ -1811,6 +1884,201 @@ export type Flow8OnDecline = 'fail' | 'skip';
  */
 export type Flow8OnError = 'fail' | 'continue' | 'skip';
 
+export type Flow8Play = {
+    /**
+     * The play's id.
+     */
+    id: string;
+    /**
+     * The flow that is played.
+     */
+    flowId: string;
+    /**
+     * How it stands. `NEW`: accepted; `RUN`: under way; `WAIT`: it waits for an approval, a signal or another play; `DEFERRED`: for a time, such as that of the next attempt; `DONE`, `FAIL` and `SKIP` (cancelled) are final.
+     */
+    state: Flow8PlayState;
+    /**
+     * When it was accepted.
+     */
+    startedAt: string;
+    /**
+     * When it ended; null while it has not.
+     */
+    completedAt: string | null;
+    /**
+     * Milliseconds from acceptance to the end; null while it has not ended.
+     */
+    duration: number | null;
+    /**
+     * Why it failed; null unless it did.
+     */
+    error: Flow8PlayError | null;
+    /**
+     * What it was started with.
+     */
+    args: {
+        [key: string]: unknown;
+    };
+    /**
+     * The output of its last layer, an object of their outputs by ref where those were several; a value that is no object stands under `result`. Null unless it is done.
+     */
+    out: {
+        [key: string]: unknown;
+    } | null;
+};
+
+export type Flow8PlayError = {
+    /**
+     * In words.
+     */
+    message: string;
+    /**
+     * In one word, for programs.
+     */
+    code: string | null;
+    /**
+     * The layer that it failed in, by its ref.
+     */
+    ref: string | null;
+};
+
+export type Flow8PlayLayer = {
+    /**
+     * The layer's id in its flow.
+     */
+    id: string;
+    /**
+     * How other layers name it.
+     */
+    ref: string;
+    /**
+     * How it stands. `NEW`: the play has not come to it; `RUN`: it is at work; `WAIT`: it waits for an approval, a signal or another play; `DEFERRED`: for a time, such as that of its next attempt; `DONE`; `FAIL`; `SKIP`: declined, passed over after a failure, or cancelled; `FILTERED`: its filters did not hold.
+     */
+    state: Flow8PlayState;
+    /**
+     * When it began; null where it has not.
+     */
+    startedAt: string | null;
+    /**
+     * When it ended; null while it has not.
+     */
+    completedAt: string | null;
+    /**
+     * What it put out, secrets masked; null where that is nothing.
+     */
+    out: unknown;
+    /**
+     * Its name; its ref where it has none.
+     */
+    name: string;
+    /**
+     * Its module.
+     */
+    appId: string;
+    /**
+     * Layers with the same index run side by side.
+     */
+    index: number;
+    /**
+     * Its place in the play: its ref, and in a loop the rounds around it, `each[3].fetch`. Null where the play has not come to it.
+     */
+    path: string | null;
+    /**
+     * How many attempts came to an end.
+     */
+    attempts: number;
+    /**
+     * Why it failed, or its last attempt did; null unless one did.
+     */
+    error: Flow8LayerError | null;
+    /**
+     * Its wait for an approval; null where it needed none so far.
+     */
+    approval: Flow8LayerApproval | null;
+};
+
+export type Flow8PlayLayerList = {
+    /**
+     * How many there are in all.
+     */
+    total: number;
+    /**
+     * Which page this is, counted from 0.
+     */
+    page: number;
+    /**
+     * How many a page has at most.
+     */
+    size: number;
+    /**
+     * How many pages there are.
+     */
+    pages: number;
+    /**
+     * The layers of this page, in the order of the flow; each round of a loop has entries of its own.
+     */
+    data: Array<Flow8PlayLayer>;
+};
+
+export type Flow8PlayList = {
+    /**
+     * How many there are in all.
+     */
+    total: number;
+    /**
+     * Which page this is, counted from 0.
+     */
+    page: number;
+    /**
+     * How many a page has at most.
+     */
+    size: number;
+    /**
+     * How many pages there are.
+     */
+    pages: number;
+    /**
+     * The plays of this page, newest first.
+     */
+    data: Array<Flow8PlaySummary>;
+};
+
+/**
+ * How it stands. `NEW`: accepted; `RUN`: under way; `WAIT`: it waits for an approval, a signal or another play; `DEFERRED`: for a time, such as that of the next attempt; `DONE`, `FAIL` and `SKIP` (cancelled) are final.
+ */
+export type Flow8PlayState = 'NEW' | 'RUN' | 'DONE' | 'FAIL' | 'SKIP' | 'FILTERED' | 'DEFERRED' | 'WAIT' | 'ON_HOLD';
+
+export type Flow8PlaySummary = {
+    /**
+     * The play's id.
+     */
+    id: string;
+    /**
+     * The flow that is played.
+     */
+    flowId: string;
+    /**
+     * How it stands. `NEW`: accepted; `RUN`: under way; `WAIT`: it waits for an approval, a signal or another play; `DEFERRED`: for a time, such as that of the next attempt; `DONE`, `FAIL` and `SKIP` (cancelled) are final.
+     */
+    state: Flow8PlayState;
+    /**
+     * When it was accepted.
+     */
+    startedAt: string;
+    /**
+     * When it ended; null while it has not.
+     */
+    completedAt: string | null;
+    /**
+     * Milliseconds from acceptance to the end; null while it has not ended.
+     */
+    duration: number | null;
+    /**
+     * Why it failed; null unless it did.
+     */
+    error: Flow8PlayError | null;
+};
+
 /**
  * How flow8 says what went wrong: a problem document of RFC 9457 with its own members added.
  */
@@ -1880,6 +2148,23 @@ export type Flow8Retry = {
  * What the user may do.
  */
 export type Flow8Role = 'admin' | 'editor' | 'user' | 'viewer';
+
+export type Flow8RunRequest = {
+    /**
+     * The play's arguments: `$prev.args` in its layers.
+     */
+    args?: {
+        [key: string]: unknown;
+    };
+    /**
+     * With a key that was used for this flow before, the answer is that play, and nothing is started. The same as the header `Idempotency-Key`; where both are given, this one counts.
+     */
+    idempotencyKey?: string;
+    /**
+     * True: start it even though the flow is disabled.
+     */
+    force?: boolean;
+};
 
 export type Flow8Schedule = {
     /**
@@ -5063,6 +5348,82 @@ export type Flow8LayersUpdateResponses = {
 
 export type Flow8LayersUpdateResponse = Flow8LayersUpdateResponses[keyof Flow8LayersUpdateResponses];
 
+export type Flow8FlowsRunData = {
+    body?: Flow8RunRequest;
+    headers?: {
+        /**
+         * Any text of 1 to 255 visible ASCII characters, new for each thing to be made. Sent again with the same body, the first answer is given and nothing is made twice; with another body the request is refused.
+         */
+        'Idempotency-Key'?: string;
+    };
+    path: {
+        /**
+         * The flow's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/flows/{id}/run';
+};
+
+export type Flow8FlowsRunErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Conflict with the present state.
+     */
+    409: Flow8Problem;
+    /**
+     * The body is too large.
+     */
+    413: Flow8Problem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: Flow8Problem;
+    /**
+     * The request failed validation.
+     */
+    422: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8FlowsRunError = Flow8FlowsRunErrors[keyof Flow8FlowsRunErrors];
+
+export type Flow8FlowsRunResponses = {
+    /**
+     * The play is accepted
+     */
+    201: Flow8AcceptedPlay;
+};
+
+export type Flow8FlowsRunResponse = Flow8FlowsRunResponses[keyof Flow8FlowsRunResponses];
+
 export type Flow8GroupsListData = {
     body?: never;
     path?: never;
@@ -5791,6 +6152,317 @@ export type Flow8ModulesGetResponses = {
 };
 
 export type Flow8ModulesGetResponse = Flow8ModulesGetResponses[keyof Flow8ModulesGetResponses];
+
+export type Flow8PlaysListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Which page, counted from 0.
+         */
+        page?: number;
+        /**
+         * How many to answer at most. More than 100 counts as 100.
+         */
+        size?: number;
+        /**
+         * Only plays of this flow.
+         */
+        flowId?: string;
+        /**
+         * Only plays that stand so.
+         */
+        state?: 'NEW' | 'RUN' | 'DONE' | 'FAIL' | 'SKIP' | 'FILTERED' | 'DEFERRED' | 'WAIT' | 'ON_HOLD';
+        /**
+         * `me`: plays that wait for the caller's approval, whosever they are, instead of the caller's own.
+         */
+        awaiting?: 'me';
+    };
+    url: '/api/plays';
+};
+
+export type Flow8PlaysListErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8PlaysListError = Flow8PlaysListErrors[keyof Flow8PlaysListErrors];
+
+export type Flow8PlaysListResponses = {
+    /**
+     * One page of plays
+     */
+    200: Flow8PlayList;
+};
+
+export type Flow8PlaysListResponse = Flow8PlaysListResponses[keyof Flow8PlaysListResponses];
+
+export type Flow8PlaysCancelData = {
+    body?: never;
+    path: {
+        /**
+         * The play's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/plays/{id}';
+};
+
+export type Flow8PlaysCancelErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Conflict with the present state.
+     */
+    409: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8PlaysCancelError = Flow8PlaysCancelErrors[keyof Flow8PlaysCancelErrors];
+
+export type Flow8PlaysCancelResponses = {
+    /**
+     * The play is cancelled
+     */
+    204: void;
+};
+
+export type Flow8PlaysCancelResponse = Flow8PlaysCancelResponses[keyof Flow8PlaysCancelResponses];
+
+export type Flow8PlaysGetData = {
+    body?: never;
+    path: {
+        /**
+         * The play's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/plays/{id}';
+};
+
+export type Flow8PlaysGetErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8PlaysGetError = Flow8PlaysGetErrors[keyof Flow8PlaysGetErrors];
+
+export type Flow8PlaysGetResponses = {
+    /**
+     * The play
+     */
+    200: Flow8Play;
+};
+
+export type Flow8PlaysGetResponse = Flow8PlaysGetResponses[keyof Flow8PlaysGetResponses];
+
+export type Flow8PlaysApproveData = {
+    body: Flow8Approval;
+    path: {
+        /**
+         * The play's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/plays/{id}/approve';
+};
+
+export type Flow8PlaysApproveErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Conflict with the present state.
+     */
+    409: Flow8Problem;
+    /**
+     * The body is too large.
+     */
+    413: Flow8Problem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: Flow8Problem;
+    /**
+     * The request failed validation.
+     */
+    422: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8PlaysApproveError = Flow8PlaysApproveErrors[keyof Flow8PlaysApproveErrors];
+
+export type Flow8PlaysApproveResponses = {
+    /**
+     * The play, as it stands then
+     */
+    200: Flow8Play;
+};
+
+export type Flow8PlaysApproveResponse = Flow8PlaysApproveResponses[keyof Flow8PlaysApproveResponses];
+
+export type Flow8PlaysLayersData = {
+    body?: never;
+    path: {
+        /**
+         * The play's id.
+         */
+        id: string;
+    };
+    query?: {
+        /**
+         * Which page, counted from 0.
+         */
+        page?: number;
+        /**
+         * How many to answer at most. More than 100 counts as 100.
+         */
+        size?: number;
+    };
+    url: '/api/plays/{id}/layers';
+};
+
+export type Flow8PlaysLayersErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: Flow8Problem;
+    /**
+     * Authentication is required.
+     */
+    401: Flow8Problem;
+    /**
+     * Not permitted.
+     */
+    403: Flow8Problem;
+    /**
+     * Flow not found.
+     */
+    404: Flow8Problem;
+    /**
+     * Too many requests.
+     */
+    429: Flow8Problem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: Flow8Problem;
+    /**
+     * Not available for now.
+     */
+    503: Flow8Problem;
+};
+
+export type Flow8PlaysLayersError = Flow8PlaysLayersErrors[keyof Flow8PlaysLayersErrors];
+
+export type Flow8PlaysLayersResponses = {
+    /**
+     * One page of the play's layers
+     */
+    200: Flow8PlayLayerList;
+};
+
+export type Flow8PlaysLayersResponse = Flow8PlaysLayersResponses[keyof Flow8PlaysLayersResponses];
 
 export type FacilflowSchedulerListData = {
     body?: never;

@@ -81,6 +81,7 @@ describe('a layer as a node', () => {
       type: 'var',
       params: { values: { x: '{{ $prev.args.y }}' } },
       next: {},
+      label: { id: 'layer_0', index: 0 },
       timeoutMs: 300_000,
     })
   })

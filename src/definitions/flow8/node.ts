@@ -20,6 +20,7 @@ export function nodeOf(layer: LayerDefinition, source?: Source): GraphNode {
     type: layer.appId,
     params: paramsOf(layer, source),
     next: {},
+    label: { id: layer.id, index: layer.index, ...(layer.name !== undefined && { title: layer.name }) },
     ...(layer.retry && { retry: retryOf(layer.retry) }),
     ...(condition && { condition }),
     ...(approval && { approval }),

@@ -8,6 +8,7 @@ export type RunState = 'queued' | 'running' | 'waiting' | 'completed' | 'failed'
 
 export const LIVE_STATES = ['queued', 'running', 'waiting'] as const satisfies readonly RunState[]
 export const FINAL_STATES = ['completed', 'failed', 'cancelled'] as const satisfies readonly RunState[]
+export const ALL_STATES: readonly RunState[] = [...LIVE_STATES, ...FINAL_STATES]
 
 export type FinalState = (typeof FINAL_STATES)[number]
 

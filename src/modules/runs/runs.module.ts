@@ -14,6 +14,7 @@ import { SecretsModule } from '../secrets/secrets.module.js'
 import { StepsModule } from '../steps/steps.module.js'
 import { ApprovalsService } from './approvals/approvals.service.js'
 import { QueuesModule } from './dispatch/queues.module.js'
+import { AccountRuns } from './events/account-runs.js'
 import { RunEvents } from './events/run-events.js'
 import { ChildRuns } from './lineage/child-runs.js'
 import { LineageQueries } from './lineage/lineage.queries.js'
@@ -24,11 +25,15 @@ import { RunEngine } from './run-engine.js'
 import { RunsQueries } from './runs.queries.js'
 import { RunsService } from './runs.service.js'
 import { ScheduleWorker } from './schedule.worker.js'
+import { SharedRunsService } from './shared-runs.service.js'
 import { SignalsService } from './signals.service.js'
+import { RunStepsQueries } from './steps/run-steps.queries.js'
+import { RunSteps } from './steps/run-steps.service.js'
 import { MeasuredRuns } from './telemetry/measured-runs.js'
 import { RunGauges } from './telemetry/run-gauges.js'
 import { RUN_TELEMETRY } from './telemetry/run-telemetry.js'
 import { RunValues } from './values/run-values.js'
+import { WaitingRunsQueries } from './waiting-runs.queries.js'
 import { RUN_SUPPLIES } from './worker/active-run.js'
 import { RunSuppliesFromModules } from './worker/supplies.js'
 
@@ -48,6 +53,7 @@ import { RunSuppliesFromModules } from './worker/supplies.js'
   ],
   providers: [
     RunEvents,
+    AccountRuns,
     RunsQueries,
     RunValues,
     SignalsService,
@@ -71,9 +77,13 @@ import { RunSuppliesFromModules } from './worker/supplies.js'
     RunGauges,
     Housekeeping,
     RunsService,
+    WaitingRunsQueries,
+    RunStepsQueries,
+    RunSteps,
+    SharedRunsService,
     ScheduleWorker,
   ],
-  exports: [RunsService, RestartsService, RunEvents, SignalsService],
+  exports: [RunsService, SharedRunsService, RestartsService, RunEvents, AccountRuns, SignalsService],
 })
 export class RunsModule implements OnModuleInit {
   constructor(

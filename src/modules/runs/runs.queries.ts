@@ -4,7 +4,7 @@ import type { FlowError } from '../../engine/host.js'
 import type { LogLevel } from '../../engine/step.js'
 import { Sql, type Statement } from '../../platform/database/sql.js'
 import type { Json, JsonObject } from '../../platform/json.js'
-import { FINAL_STATES, LIVE_STATES, type RunState } from './run-state.js'
+import { ALL_STATES, LIVE_STATES, type RunState } from './run-state.js'
 import { fullValue, RunValues } from './values/run-values.js'
 
 /** One execution of one flow revision, as it is read. flow8 calls it a play, FlowRunner an execution. */
@@ -85,8 +85,6 @@ const SUMMARY: Statement = {
   name: 'run_summary',
   text: `select id, account_id, flow_id, revision, state, error, created_at, finished_at from run where id = $1 and account_id = $2`,
 }
-
-const ALL_STATES: readonly RunState[] = [...LIVE_STATES, ...FINAL_STATES]
 
 const TOTAL: Statement = { name: 'run_total', text: 'select run_total($1, $2, $3)::float8 as total' }
 

@@ -31,19 +31,25 @@ export interface AcceptedRun {
 /** Whose a run is. */
 export type RunOwner = Pick<Principal, 'tenantId' | 'accountId'>
 
+/** How a run is started, beside its input. */
+export interface StartOptions {
+  idempotencyKey?: string
+  /** Whether a flow that is disabled will do. */
+  force?: boolean
+}
+
 /** A run that is to start on behalf of its account. */
-export interface StartFor {
+export interface StartFor extends Pick<StartOptions, 'idempotencyKey'> {
   trigger: RunTrigger
   /** What starts it, such as a channel by its id. */
   actorId: string
   flowId: string
   input: Json
-  idempotencyKey?: string
   /** What has to be the same where the key is; the input unless said. */
   sameRequest?: Json
 }
 
-interface Start extends Omit<StartFor, 'actorId'> {
+interface Start extends Omit<StartFor, 'actorId'>, StartOptions {
   actor: AuditActor
 }
 
@@ -63,8 +69,8 @@ export class RunsService {
   ) {}
 
   /** Durable when it resolves. The same key for the same flow gives the first run again. */
-  accept(caller: Principal, flowId: string, input: Json, idempotencyKey?: string): Promise<AcceptedRun> {
-    return this.begin(caller, { trigger: 'api', actor: caller, flowId, input, idempotencyKey })
+  accept(caller: Principal, flowId: string, input: Json, options: StartOptions = {}): Promise<AcceptedRun> {
+    return this.begin(caller, { trigger: 'api', actor: caller, flowId, input, ...options })
   }
 
   /**
@@ -145,8 +151,8 @@ export class RunsService {
   }
 
   private async begin(owner: RunOwner, start: Start): Promise<AcceptedRun> {
-    const { flowId, input, trigger, actor, idempotencyKey, sameRequest = input } = start
-    const flow = await this.flows.runnable(owner, flowId)
+    const { flowId, input, trigger, actor, idempotencyKey, sameRequest = input, force } = start
+    const flow = await this.flows.runnable(owner, flowId, { force })
     const requestHash = idempotencyKey === undefined ? undefined : requestHashOf(sameRequest)
     const id = newId('run')
     const accepted = await this.engine.accept({

@@ -179,10 +179,10 @@ function payloadOf({ type, summary, members, optional = [] }: Told): Schema {
   }
 }
 
-/** `node_completed` → `NodeCompleted`. */
+/** `node_completed` → `NodeCompleted`, `play:started` → `PlayStarted`. */
 function inCapitals(type: string): string {
   return type
-    .split('_')
+    .split(/[_:]/)
     .map((word) => word.charAt(0).toUpperCase() + word.slice(1))
     .join('')
 }

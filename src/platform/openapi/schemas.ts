@@ -23,7 +23,8 @@ function unwrapped(schema: Schema): Schema {
 
 function orNull(schema: Schema): Schema {
   if (schema.$ref) {
-    const { $ref, ...rest } = schema
+    // The type beside a reference would forbid null.
+    const { $ref, type: _, ...rest } = schema
     return { ...rest, anyOf: [{ $ref }, { type: 'null' }] }
   }
   return {

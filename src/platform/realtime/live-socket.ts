@@ -5,7 +5,9 @@ import type { Json, JsonObject } from '../json.js'
 const MAX_BEHIND = 1_048_576
 /** A reader that does not take in what waits for it within this time is dropped, so that it never holds memory for long. */
 const PATIENCE_MS = 10_000
-const PING_MS = 30_000
+const PING_MS = 15_000
+/** Who was silent for so many pings is given up: after 30 seconds. */
+const MOST_SILENT = 2
 /** Messages that are taken in before somebody asks for them; what comes then waits in the network. */
 const MAX_UNREAD = 16
 
@@ -18,7 +20,8 @@ export const CLOSE = { done: 1000, goingAway: 1001, tooSlow: 1013, unauthorized:
  */
 export class LiveSocket {
   private readonly controller = new AbortController()
-  private alive = true
+  /** Pings since something was heard. */
+  private silent = 0
   private readonly heartbeat: NodeJS.Timeout
 
   private readonly unread: string[] = []
@@ -31,7 +34,7 @@ export class LiveSocket {
     if (listens) socket.on('message', (data) => this.hear(String(data)))
     this.heartbeat = setInterval(() => this.beat(), PING_MS)
     socket.on('pong', () => {
-      this.alive = true
+      this.silent = 0
     })
     socket.on('error', () => socket.terminate())
     socket.on('close', () => {
@@ -80,6 +83,7 @@ export class LiveSocket {
   }
 
   private hear(message: string): void {
+    this.silent = 0
     this.unread.push(message)
     if (this.unread.length >= MAX_UNREAD) this.socket.pause()
     this.heard()
@@ -94,11 +98,7 @@ export class LiveSocket {
 
   private beat(): void {
     // While it is not read, its pongs are not either.
-    if (!this.alive && !this.socket.isPaused) {
-      this.socket.terminate()
-      return
-    }
-    this.alive = false
-    this.socket.ping()
+    if (++this.silent >= MOST_SILENT && !this.socket.isPaused) this.socket.terminate()
+    else this.socket.ping()
   }
 }

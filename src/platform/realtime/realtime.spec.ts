@@ -235,7 +235,7 @@ describe('a connection', () => {
     for (let round = 0; round < 3; round++) {
       const pinged = once(answering.client, 'ping')
       const ponged = new Promise<void>((resolve) => answering.server.once('pong', () => resolve()))
-      vi.advanceTimersByTime(30_000)
+      vi.advanceTimersByTime(15_000)
       await pinged
       await ponged
     }

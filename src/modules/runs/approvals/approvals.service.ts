@@ -93,8 +93,15 @@ export class ApprovalsService {
 
   /** Whether the caller may, or might have, decided on something of this run, and may therefore see it. */
   async waitsFor(caller: Principal, runId: string): Promise<boolean> {
-    const rows = await this.sql.query(OPEN_FOR, [runId, caller.tenantId, ...identitiesOf(caller), caller.accountId])
-    return rows.length > 0
+    return (await this.accountFor(caller, runId)) !== undefined
+  }
+
+  /** Whose this run is, where the caller may see it as one who decides on something of it. */
+  async accountFor(caller: Principal, runId: string): Promise<string | undefined> {
+    const { names, mayByRole } = deciderOf(caller)
+    const asked = [runId, caller.tenantId, names, mayByRole, caller.accountId]
+    const [row] = await this.sql.query<{ account_id: string }>(OPEN_FOR, asked)
+    return row?.account_id
   }
 
   /**
@@ -141,7 +148,7 @@ export class ApprovalsService {
     groups: readonly { name: string }[],
     waits: readonly ApprovalRow[],
   ): ApprovalRow[] {
-    const [own, mayByRole] = identitiesOf(caller)
+    const { names: own, mayByRole } = deciderOf(caller)
     const names = [...own, ...groups.map(({ name }) => name)]
     return waits.filter(({ approvers }) =>
       approvers.length === 0 ? mayByRole : approvers.some((one) => names.includes(one)),
@@ -149,9 +156,16 @@ export class ApprovalsService {
   }
 }
 
-/** The words that a node may mean the caller by, those of groups aside, and whether the role alone will do where it means nobody. */
-function identitiesOf(caller: Principal): [string[], boolean] {
-  return [[caller.accountId, caller.email, caller.role], DECIDERS.includes(caller.role)]
+/** One who may decide: the words that a node may mean them by, those of groups aside, and whether the role alone will do where it means nobody. */
+export interface Decider {
+  tenantId: string
+  accountId: string
+  names: string[]
+  mayByRole: boolean
+}
+
+export function deciderOf({ tenantId, accountId, email, role }: Principal): Decider {
+  return { tenantId, accountId, names: [accountId, email, role], mayByRole: DECIDERS.includes(role) }
 }
 
 function toApproval(row: ApprovalRow): StoredApproval {
@@ -204,10 +218,13 @@ const groupsOf = (account: string, member: string) =>
 
 const GROUPS = groupsOf('$1', '$2')
 
+/** Whether an approval `a` may be decided on; the rest is where the values of a `Decider` stand. */
+export const mayDecide = (names: string, mayByRole: string, member: string) =>
+  `(a.approvers && (${names}::text[] || array(${groupsOf('a.account_id', member)})) or a.approvers = '{}' and ${mayByRole}::boolean)`
+
 const OPEN_FOR: Statement = {
   name: 'approval_open_for',
-  text: `select from approval where run_id = $1 and tenant_id = $2
-    and (approvers && ($3::text[] || array(${groupsOf('approval.account_id', '$5')})) or approvers = '{}' and $4) limit 1`,
+  text: `select account_id from approval a where run_id = $1 and tenant_id = $2 and ${mayDecide('$3', '$4', '$5')} limit 1`,
 }
 
 /** Held to the end, so that the run neither ends nor is parked in between. */

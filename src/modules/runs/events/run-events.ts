@@ -14,6 +14,9 @@ export type WatchedEvent =
   | (StoredEvent & { result?: Json })
   | { seq: number; type: 'ended'; at: string; state: RunState; result?: JsonObject; error?: JsonObject }
 
+/** The same without what was put out. */
+export type BriefEvent = StoredEvent | Omit<Extract<WatchedEvent, { type: 'ended' }>, 'result'>
+
 /** How a run has ended. */
 export interface RunEnd {
   state: FinalState
@@ -43,6 +46,14 @@ interface Look {
   chunks: StoredEvent[][] | null
   /** There are more chunks behind these. */
   more: boolean
+}
+
+interface EventPage {
+  look: Look
+  events: StoredEvent[]
+  /** Of these events, or of those before. */
+  lastSeq: number
+  isLast: boolean
 }
 
 /** How a run stands and its next events, of one moment: once the state is final, there are no events but these and those behind them. */
@@ -122,6 +133,11 @@ export class RunEvents {
     return this.watchedRuns.isWatched(runId)
   }
 
+  /** Has whoever runs it write what is not written yet, soon. */
+  ask(runId: string): void {
+    this.watchedRuns.watch(runId).leave()
+  }
+
   /** Streams of this process that follow a run. */
   get watchers(): number {
     return this.watchedRuns.watchers
@@ -129,6 +145,28 @@ export class RunEvents {
 
   /** Every event after `after`, in order, ending after the run's end or when `signal` aborts. */
   async *follow(runId: string, after: number, signal: AbortSignal): AsyncGenerator<WatchedEvent> {
+    for await (const { look, events, lastSeq, isLast } of this.pages(runId, after, signal)) {
+      yield* this.withResults(look.tenant_id, runId, events)
+      if (isLast) yield { ...endOf(look, lastSeq), ...(await this.ending(look)) }
+    }
+  }
+
+  /** The same without what nodes and the run put out, for those who follow so many that it would not fit in memory: see `outputOf`. */
+  async *followBriefly(runId: string, after: number, signal: AbortSignal): AsyncGenerator<BriefEvent> {
+    for await (const { look, events, lastSeq, isLast } of this.pages(runId, after, signal)) {
+      yield* events
+      if (isLast) yield { ...endOf(look, lastSeq), error: look.error ?? undefined }
+    }
+  }
+
+  /** What the node of an event put out. */
+  async outputOf(tenantId: string, runId: string, { path, attempt }: { path: string; attempt: number }): Promise<Json> {
+    const [row] = await this.outputs.rowsOf(JSON.stringify([runId, path, attempt]))
+    return row ? await fullValue(this.values, tenantId, row.output, row.output_ref) : null
+  }
+
+  /** What is there of a run's events, and what comes; the last page is that of its end. */
+  private async *pages(runId: string, after: number, signal: AbortSignal): AsyncGenerator<EventPage> {
     let seq = after
     const watcher = this.watchedRuns.watch(runId)
     const leave = () => watcher.leave()
@@ -140,21 +178,11 @@ export class RunEvents {
         const [look] = await this.looks.rowsOf(`${seq} ${runId}`)
         if (!look) return
         const events = (look.chunks ?? []).flat().filter((event) => event.seq > seq)
-        for await (const event of this.withResults(look.tenant_id, runId, events)) {
-          yield event
-          seq = event.seq
-        }
-        if (look.more) continue
-        if (isFinal(look.state)) {
-          yield {
-            seq: seq + 1,
-            type: 'ended',
-            at: (look.finished_at ?? new Date(0)).toISOString(),
-            ...(await this.ending(look)),
-          }
-          return
-        }
-        if (!signal.aborted) await watcher.change()
+        const isLast = !look.more && isFinal(look.state)
+        seq = events.at(-1)?.seq ?? seq
+        yield { look, events, lastSeq: seq, isLast }
+        if (isLast) return
+        if (!look.more && !signal.aborted) await watcher.change()
       }
     } finally {
       watcher.leave()
@@ -206,8 +234,8 @@ export class RunEvents {
     return new Map(
       await Promise.all(
         completed.map(async (event): Promise<[StoredEvent, Json]> => {
-          const [row] = await this.outputs.rowsOf(JSON.stringify([runId, event.path, event.attempt]))
-          return [event, row ? await fullValue(this.values, tenantId, row.output, row.output_ref) : null]
+          const { path = '', attempt = 1 } = event
+          return [event, await this.outputOf(tenantId, runId, { path, attempt })]
         }),
       ),
     )
@@ -217,4 +245,9 @@ export class RunEvents {
     const whole = await fullValue(this.values, tenant_id, result, result_ref)
     return { state, result: whole ?? undefined, error: error ?? undefined }
   }
+}
+
+/** The end as the last event of a run. */
+function endOf({ state, finished_at }: Look, lastSeq: number) {
+  return { seq: lastSeq + 1, type: 'ended' as const, at: (finished_at ?? new Date(0)).toISOString(), state }
 }

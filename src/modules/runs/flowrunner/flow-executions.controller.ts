@@ -19,7 +19,7 @@ export class FlowRunnerFlowExecutionsController {
   @Roles(...WRITERS)
   @Summary(
     'Run a flow',
-    'Accepts an execution and answers at once. Once answered it is durable: it survives restarts and ends in exactly one final status. With an Idempotency-Key that was used for this flow before, answers with that execution.',
+    'Accepts an execution and answers at once. Once answered it is durable: it survives restarts and ends in exactly one final status. With an Idempotency-Key that was used for this flow before, answers with that execution. A flow that is disabled is a conflict.',
   )
   @Answers(FlowRunnerAcceptedExecution, {
     status: 201,
@@ -34,6 +34,6 @@ export class FlowRunnerFlowExecutionsController {
     @Body() body: FlowRunnerRunRequest,
     @IdempotencyKey() key?: string,
   ): Promise<FlowRunnerAcceptedExecution> {
-    return toAccepted(await this.runs.accept(caller, id, body.input ?? {}, key))
+    return toAccepted(await this.runs.accept(caller, id, body.input ?? {}, { idempotencyKey: key }))
   }
 }

@@ -84,7 +84,7 @@ describe('the log of a run', () => {
   it('ends with a line that says so once it has too many lines; its events go on without a gap', async () => {
     const { writer, events } = writing()
     for (let count = 0; count < LOG_LIMITS.lines + 50; count++) writer.add(said('again'))
-    writer.add({ type: 'node_started', node: 'a', nodeType: 't', at: new Date() })
+    writer.add({ type: 'node_started', node: 'a', nodeType: 't', path: 'a', at: new Date() })
     writer.add(said('unheard'))
     writer.add({ type: 'log', level: 'info', message: 'Run completed', node: 'a', nodeType: 't', at: new Date() })
     await writer.flush()
@@ -130,7 +130,7 @@ describe('the log of a run', () => {
     const { writer, chunks, events, release } = writing({ room, held: true })
     for (let count = 0; count < 1_000; count++) {
       writer.add(said(`line ${count}`))
-      if (count % 10 === 0) writer.add({ type: 'node_started', node: 'a', nodeType: 't', at: new Date() })
+      if (count % 10 === 0) writer.add({ type: 'node_started', node: 'a', nodeType: 't', path: 'a', at: new Date() })
     }
     expect(room.isFull).toBe(true)
     expect(room.dropped).toBeGreaterThan(900)

@@ -196,7 +196,7 @@ export class RunHost implements Host {
 
   /** What an earlier owner had recorded and not told any more. */
   private tell({ node, nodeType, path, attempt, startedAt, finishedAt, output = null }: StepOutcome): void {
-    this.emit({ type: 'node_started', node, nodeType, at: startedAt })
+    this.emit({ type: 'node_started', node, nodeType, path, at: startedAt })
     this.emit({ type: 'node_completed', node, nodeType, path, attempt, result: output, at: finishedAt })
   }
 

@@ -58,7 +58,7 @@ export interface StoredEvent {
   data?: JsonObject
   /** Of a completed node that was not worked on, or whose failure counts for nothing. */
   state?: 'filtered' | 'skipped'
-  /** The path and attempt of the outcome that holds a completed node's result. */
+  /** Of all but lines of the log, the visit's; with the attempt, that of the outcome that holds a completed node's result. */
   path?: string
   attempt?: number
 }
