@@ -3,7 +3,7 @@ import type { Principal } from '../../platform/auth/principal.js'
 import { ApprovalsService, deciderOf } from './approvals/approvals.service.js'
 import { RunEvents } from './events/run-events.js'
 import { RunEngine } from './run-engine.js'
-import type { RunState } from './run-state.js'
+import { isFinal, type RunState } from './run-state.js'
 import { RunNotFound } from './runs.errors.js'
 import { type Page, type Run, type RunSummary, RunsQueries } from './runs.queries.js'
 import { type RunStep, RunSteps } from './steps/run-steps.service.js'
@@ -78,7 +78,7 @@ export class SharedRunsService {
     const run = await this.visible(caller, id, (accountId) => this.queries.findSummary(accountId, id))
     await this.engine.writeEventsOf(id)
     // Another process that has the run writes what it has not told yet: who asks again soon reads it.
-    this.events.ask(id)
+    if (!isFinal(run.state)) this.events.ask(id)
     return await this.steps.page({ ...run, tenantId: caller.tenantId }, limit, offset)
   }
 
