@@ -10,6 +10,7 @@ import type { Json } from '../../platform/json.js'
 import { type AuditActor, AuditTrail } from '../audit/audit-trail.js'
 import { FlowsService } from '../flows/flows.service.js'
 import { placementIn } from './dispatch/run-placement.js'
+import { AccountRuns } from './events/account-runs.js'
 import { type RunEnd, RunEvents } from './events/run-events.js'
 import type { RunTrigger } from './journal/records.js'
 import { retriedOnDeadlock } from './lineage/deadlocks.js'
@@ -63,6 +64,7 @@ export class RunsService {
     private readonly lineage: LineageQueries,
     private readonly signals: SignalsService,
     private readonly events: RunEvents,
+    private readonly accountRuns: AccountRuns,
     private readonly audit: AuditTrail,
     @InjectDataSource() private readonly database: DataSource,
     @Inject(CLOCK) private readonly clock: Clock,
@@ -173,7 +175,11 @@ export class RunsService {
         after: { flowId, revision: flow.revision },
       }),
     })
-    if (accepted.state) return { id: accepted.id, flowId, state: accepted.state, createdAt: accepted.createdAt }
+    if (accepted.state) {
+      const { state, createdAt } = accepted
+      this.accountRuns.accepted({ id, accountId: owner.accountId, flowId, revision: flow.revision, createdAt })
+      return { id, flowId, state, createdAt }
+    }
     if (accepted.requestHash !== requestHash) throw new IdempotencyKeyReused()
     return await this.summary(owner, accepted.id)
   }

@@ -66,7 +66,7 @@ const NAMED: Statement = {
 
 /**
  * Which runs an account has, for those who watch all of them. New ones are found by looking, here and only while somebody watches: so a
- * run costs nothing more where nobody does, whichever process accepts it.
+ * run costs nothing more where nobody does, whichever process accepts it. Of most that this one accepts it hears before.
  */
 @Injectable()
 export class AccountRuns implements OnApplicationShutdown {
@@ -87,6 +87,11 @@ export class AccountRuns implements OnApplicationShutdown {
       if (account.listeners.size === 0 && this.accounts.get(accountId) === account) this.accounts.delete(accountId)
       if (this.accounts.size === 0) this.rest()
     }
+  }
+
+  /** Tells of a run that was accepted here at once, before a look finds it. */
+  accepted(run: FoundRun & { accountId: string }): void {
+    if (this.accounts.size > 0) this.tell(run)
   }
 
   /** Runs that have not ended, or did so since then; the newest of them where there are very many. */
