@@ -227,6 +227,8 @@ export function ArrayField(
   }
   return field(options, { type: () => [of()], minItems, maxItems } as never, [
     ...checks,
+    // A list in the list would pass for a list of nothing.
+    IsObject({ each: true, message: 'must hold objects only', context: { code: 'type' } }),
     ValidateNested({ each: true, message: 'must hold objects only', context: { code: 'type' } }),
     ofClass(of),
   ])

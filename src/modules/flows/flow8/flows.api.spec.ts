@@ -207,6 +207,11 @@ describe('layers', () => {
     expect(whole.body.errors).toContainEqual(expect.objectContaining({ pointer: '#/layers/1/appId' }))
   })
 
+  it.each([[[[]]], [['x']], [[null]]])('that are none are refused: %j', async (layers) => {
+    const { body } = await user.post('/api/flows', { name: 'x', layers }).expect(422)
+    expect(body.errors[0].pointer).toMatch(/^#\/layers/)
+  })
+
   it('are exchanged as a whole, and keep the ids that they are named by', async () => {
     const flow = await made({
       layers: [

@@ -184,7 +184,7 @@ export class Flow8NewLayer {
   @IdField({
     description:
       'The id of a layer that the flow has, where all layers of a flow are given; a new one is made otherwise.',
-    example: null,
+    example: 'layer-123',
     optional: true,
   })
   id?: string

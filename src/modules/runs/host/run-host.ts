@@ -1,3 +1,4 @@
+import { type Graph, nodeNamed } from '../../../engine/graph.js'
 import type {
   ApprovalWait,
   ChildWait,
@@ -15,6 +16,7 @@ import type {
 } from '../../../engine/host.js'
 
 import { Parked, type StepPlace } from '../../../engine/host.js'
+import { stateOf } from '../../../engine/routing.js'
 import type { ChildEnd, ChildRequest, ChildStart, Transaction } from '../../../engine/step.js'
 import type { Clock } from '../../../platform/clock/clock.js'
 import { crashPoint } from '../../../platform/crash-point/crash-point.js'
@@ -46,6 +48,8 @@ export interface RunHostParts {
   approvals: Pick<ApprovalsService, 'await'>
   /** An entry as the run's flow sees it, or of the widest scope alone. */
   keyValue(key: string, scope: 'flow' | 'global'): Promise<Json | undefined>
+  /** What it walks, where that is asked for. */
+  graph?: Graph
   /** When the run has to have ended. */
   deadline?: Date
   children: RunChildren
@@ -195,9 +199,21 @@ export class RunHost implements Host {
   }
 
   /** What an earlier owner had recorded and not told any more. */
-  private tell({ node, nodeType, path, attempt, startedAt, finishedAt, output = null }: StepOutcome): void {
+  private tell(outcome: StepOutcome): void {
+    const { node, nodeType, path, attempt, startedAt, finishedAt, output = null } = outcome
+    const known = this.parts.graph && nodeNamed(this.parts.graph, node)
+    const state = known && stateOf(known, outcome)
     this.emit({ type: 'node_started', node, nodeType, path, at: startedAt })
-    this.emit({ type: 'node_completed', node, nodeType, path, attempt, result: output, at: finishedAt })
+    this.emit({
+      type: 'node_completed',
+      node,
+      nodeType,
+      path,
+      attempt,
+      result: output,
+      ...((state === 'filtered' || state === 'skipped') && { state }),
+      at: finishedAt,
+    })
   }
 
   /** Several of a run's waits may be parked one after another: it is taken up for the first that is over. */

@@ -121,6 +121,7 @@ export class ActiveRun {
       watch,
       children: this.children(),
       onError,
+      graph: compiled.graph,
       deadline,
       ...parts,
     })
