@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type TestDatabase, testDatabase } from '../../../../test/support/database.js'
 import { LOCKS } from '../../../platform/database/advisory-locks.js'
@@ -77,6 +78,26 @@ describe('a process', () => {
     expect(one.lost).toBe(0)
     const other = await take()
     expect(await other.reap()).toBe(0)
+  })
+
+  it('does not take a last word of its cut connection for one of the new', async () => {
+    const one = await take()
+    const { fence } = one.ownership.writer
+    const cut = leaseClientOf(one.ownership)
+    const [before] = await holdersOf(fence)
+    await database.dataSource.query('select pg_terminate_backend($1)', [before])
+    const again = await vi.waitUntil(
+      () => {
+        const now = leaseClientOf(one.ownership)
+        return now !== cut && now
+      },
+      { timeout: 5_000, interval: 10 },
+    )
+    cut?.emit('error', new Error('Connection terminated unexpectedly'))
+    expect(leaseClientOf(one.ownership)).toBe(again)
+    expect(await waitersFor(fence)).toEqual([])
+    expect(await leaseConnections()).toBe(1)
+    expect(one).toMatchObject({ lost: 0, errors: [expect.anything()] })
   })
 
   it('that is released while its connection is away does not come back', async () => {
@@ -396,6 +417,11 @@ async function sessionsAt(fence: number, granted: boolean): Promise<number[]> {
     [LOCKS.alive, fence, granted],
   )
   return rows.map(({ pid }: { pid: number }) => pid)
+}
+
+/** The lease's connection; undefined while it is away. */
+function leaseClientOf(ownership: Ownership): EventEmitter | undefined {
+  return (ownership as unknown as { client?: EventEmitter }).client
 }
 
 async function leaseConnections(): Promise<number> {

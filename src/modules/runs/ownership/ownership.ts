@@ -109,7 +109,10 @@ export class Ownership {
   }
 
   private watch(client: Client): void {
-    client.on('error', (error) => void this.reconnect(error))
+    // A connection that is cut says so twice, and the second time may come when another has taken its place.
+    client.on('error', (error) => {
+      if (client === this.client) void this.reconnect(error)
+    })
     this.client = client
     this.renewal = setInterval(() => void this.renew(), RENEW_MS)
   }
