@@ -138,7 +138,9 @@ class Interpretation {
     } catch (error) {
       if (isLate()) return await this.fail(TOO_LATE)
       const cause = error instanceof Interruption ? error.cause : error
-      if (cause instanceof Parked) return { state: 'parked' }
+      // What is taken up because its time is over finds its waits as it left them.
+      const isOver = deadline !== undefined && deadline <= this.bench.host.clock.now()
+      if (cause instanceof Parked) return isOver ? await this.fail(TOO_LATE) : { state: 'parked' }
       throw cause
     } finally {
       cancel?.()

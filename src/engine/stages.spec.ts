@@ -393,6 +393,20 @@ describe('time', () => {
     expect(host.journal.children).toHaveLength(1)
   })
 
+  it('of a run that waits outside memory is over when it is taken up for that', async () => {
+    const journal = new FakeJournal()
+    const graph = staged([{ nap: { type: 'nap', params: { ms: 60_000 } } }])
+    const host = new FakeHost({ journal, parks: true })
+    const deadline = new Date(host.clock.now().getTime() + 5_000)
+    expect(await interpret(graph, { host, deadline })).toEqual({ state: 'parked' })
+    host.clock.advance(5_000)
+    const later = new FakeHost({ journal, parks: true, clock: host.clock })
+    expect(await interpret(graph, { host: later, deadline })).toMatchObject({
+      state: 'failed',
+      error: { code: 'run_timeout' },
+    })
+  })
+
   it('between attempts grows, and is drawn around its length', async () => {
     const host = new FakeHost()
     host.clock.hurrying = true

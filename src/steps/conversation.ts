@@ -9,6 +9,11 @@ import { invalidParams } from './invalid-params.js'
 const WIND_UP_MS = 2_000
 const LONGEST_MS = 3_600_000
 
+/** For the limits of a client library, so that the conversation's own comes first: a timeout is told in one way. */
+export function behind(timeoutMs: number): number {
+  return timeoutMs + 1_000
+}
+
 /** The other side of a conversation, and what may be told of it. */
 export interface Service {
   /** As people know it, such as `the mail server smtp.example.com:587`. */

@@ -3,7 +3,7 @@ import PostalMime, { type Address, type Email } from 'postal-mime'
 import type { StepContext, StepType } from '../engine/step.js'
 import { StepError } from '../engine/step.js'
 import type { Json, JsonObject, JsonSchema } from '../platform/json.js'
-import { converse, type Explanation, timeLimit, timeoutParam } from './conversation.js'
+import { behind, converse, type Explanation, timeLimit, timeoutParam } from './conversation.js'
 import { invalidParams } from './invalid-params.js'
 import type { Outbound } from './ports.js'
 import { STARTTLS_PARAM, startTls, TLS_PARAM, tcpTarget, tlsOptions } from './tcp-target.js'
@@ -64,9 +64,9 @@ async function receive(outbound: Outbound, params: Params, step: StepContext): P
       clientInfo: { name: 'Millrace' },
       disableAutoIdle: true,
       logger: false,
-      connectionTimeout: timeoutMs,
-      greetingTimeout: timeoutMs,
-      socketTimeout: timeoutMs,
+      connectionTimeout: behind(timeoutMs),
+      greetingTimeout: behind(timeoutMs),
+      socketTimeout: behind(timeoutMs),
       maxLiteralSize: 2 * MAX_MESSAGE_BYTES,
       maxLineLength: MAX_MESSAGE_BYTES,
       maxResponseSize: 4 * MAX_MESSAGE_BYTES,

@@ -240,6 +240,7 @@ describe('a body', () => {
     ['a list for an object', { name: 'x', input: [] }, '#/input', 'type'],
     ['a label that is no text', { name: 'x', labels: { a: 1 } }, '#/labels', 'type'],
     ['things that are no objects', { name: 'x', parts: [1] }, '#/parts/0', 'type'],
+    ['lists for objects', { name: 'x', parts: [[]] }, '#/parts', 'type'],
     ['an object for a text', { name: { constructor: 1 } }, '#/name', 'type'],
     ['a fraction', { name: 'x', flow_count: 1.5 }, '#/flow_count', 'type'],
     ['a number as text', { name: 'x', flow_count: '1' }, '#/flow_count', 'type'],

@@ -50,6 +50,12 @@ export function HoldsTextOnly(): PropertyDecorator {
   return constraint('holdsTextOnly', holds, { message: 'must hold text only', context: { code: 'type' } })
 }
 
+/** A list without lists in it: class-validator would look for objects in those, and find none to complain of. */
+export function HoldsNoLists(): PropertyDecorator {
+  const holds = (value: unknown) => !Array.isArray(value) || !value.some(Array.isArray)
+  return constraint('holdsNoLists', holds, { message: 'must hold objects only', context: { code: 'type' } })
+}
+
 function isRfc3339(value: unknown): boolean {
   if (typeof value !== 'string' || !RFC_3339.test(value)) return false
   const [year = 0, month = 0, day = 0] = value.slice(0, 10).split('-').map(Number)

@@ -22,7 +22,15 @@ import {
   ValidateIf,
   ValidateNested,
 } from 'class-validator'
-import { HoldsNoNul, HoldsTextOnly, IsDayOrRfc3339, IsGiven, IsRfc3339, IsTimeOfDay } from './constraints.js'
+import {
+  HoldsNoLists,
+  HoldsNoNul,
+  HoldsTextOnly,
+  IsDayOrRfc3339,
+  IsGiven,
+  IsRfc3339,
+  IsTimeOfDay,
+} from './constraints.js'
 
 /**
  * One decorator per field: what class-validator checks on the way in and what the document says, together. A field is required
@@ -227,8 +235,7 @@ export function ArrayField(
   }
   return field(options, { type: () => [of()], minItems, maxItems } as never, [
     ...checks,
-    // A list in the list would pass for a list of nothing.
-    IsObject({ each: true, message: 'must hold objects only', context: { code: 'type' } }),
+    HoldsNoLists(),
     ValidateNested({ each: true, message: 'must hold objects only', context: { code: 'type' } }),
     ofClass(of),
   ])

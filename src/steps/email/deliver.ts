@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import nodemailer from 'nodemailer'
 import type { StepContext } from '../../engine/step.js'
 import type { Json, JsonObject } from '../../platform/json.js'
-import { converse, type Explanation } from '../conversation.js'
+import { behind, converse, type Explanation } from '../conversation.js'
 import type { Outbound } from '../ports.js'
 import { startTls, tcpTarget, tlsOptions } from '../tcp-target.js'
 
@@ -79,9 +79,9 @@ export async function deliver(
       ignoreTLS: starttls === 'never',
       tls: tlsOptions(target, server.tls as JsonObject | undefined),
       auth: username === undefined ? undefined : { user: username, pass: password },
-      connectionTimeout: timeoutMs,
-      greetingTimeout: timeoutMs,
-      socketTimeout: timeoutMs,
+      connectionTimeout: behind(timeoutMs),
+      greetingTimeout: behind(timeoutMs),
+      socketTimeout: behind(timeoutMs),
       socketCloseTimeout: 0,
       disableFileAccess: true,
       disableUrlAccess: true,
