@@ -15,10 +15,16 @@ for (const { file, document } of surfaceDocuments(master)) await write(`openapi/
 await write('openapi/openapi-3.0.json', json(twin(master)))
 await write('asyncapi/asyncapi.yaml', stringify(asyncapi, { aliasDuplicateObjects: false, lineWidth: 0 }))
 
-/** The converter leaves what stands beside a `$ref`, which OpenAPI 3.0 wants wrapped. */
+/** The converter leaves what stands beside a `$ref`, which OpenAPI 3.0 wants wrapped, and null as one of several types, which it does not know. */
 function twin(document: Document): object {
   const converted = new Converter(structuredClone(document) as never).convert()
   walk(converted, (node) => {
+    const [named, none] = Array.isArray(node.anyOf) ? node.anyOf : []
+    if (typeof named?.$ref === 'string' && none?.type === 'null') {
+      const { type = 'object' } = document.components.schemas[named.$ref.split('/').at(-1)] ?? {}
+      node.anyOf = [named, { type, nullable: true, enum: [null] }]
+      return
+    }
     if (typeof node.$ref !== 'string' || Object.keys(node).length === 1) return
     node.allOf = [{ $ref: node.$ref }]
     delete node.$ref

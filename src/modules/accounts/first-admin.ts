@@ -6,6 +6,7 @@ import { DEFAULT_TENANT } from '../../platform/auth/principal.js'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
 import { Config } from '../../platform/config/config.js'
 import { PasswordHasher } from '../../platform/crypto/password-hasher.js'
+import { sittingOutages } from '../../platform/database/sitting-outages.js'
 import { newId } from '../../platform/ids.js'
 import { AuditTrail } from '../audit/audit-trail.js'
 import { Account } from './account.entity.js'
@@ -37,7 +38,7 @@ export class FirstAdmin implements OnApplicationBootstrap {
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    if (await this.hasAccounts()) return
+    if (await sittingOutages(() => this.hasAccounts())) return
     const email = this.config.adminEmail ?? EMAIL
     const password = this.config.adminPassword ?? randomBytes(18).toString('base64url')
     const made = await this.make(email, await this.hasher.hash(password))

@@ -1,6 +1,7 @@
 import { Global, Module } from '@nestjs/common'
 import { TypeOrmModule } from '@nestjs/typeorm'
 import { Sealer } from '../../platform/crypto/sealer.js'
+import { sittingOutages } from '../../platform/database/sitting-outages.js'
 import { Sql } from '../../platform/database/sql.js'
 import { RefusedCalls } from '../../platform/http/refused-calls.js'
 import { Metrics } from '../../platform/telemetry/metrics.js'
@@ -21,7 +22,11 @@ import { AuditVerifier } from './audit-verifier.js'
   imports: [TypeOrmModule.forFeature([AuditEntry])],
   providers: [
     Sealer,
-    { provide: AuditSigner, inject: [Sql, Sealer], useFactory: auditSigner },
+    {
+      provide: AuditSigner,
+      inject: [Sql, Sealer],
+      useFactory: (sql: Sql, sealer: Sealer) => sittingOutages(() => auditSigner(sql, sealer)),
+    },
     AuditTrail,
     AuditSealer,
     AuditVerifier,

@@ -2,6 +2,7 @@ import { Module, type OnModuleInit } from '@nestjs/common'
 import { InjectDataSource } from '@nestjs/typeorm'
 import { DataSource } from 'typeorm'
 import { Sealer } from '../../platform/crypto/sealer.js'
+import { sittingOutages } from '../../platform/database/sitting-outages.js'
 import { FlowKv } from './flow-kv.js'
 import { KvSecrets } from './kv-secrets.js'
 import { KvStore } from './kv-store.js'
@@ -16,6 +17,6 @@ export class KvModule implements OnModuleInit {
   ) {}
 
   async onModuleInit(): Promise<void> {
-    await sealEntries(this.database, this.sealer)
+    await sittingOutages(() => sealEntries(this.database, this.sealer))
   }
 }

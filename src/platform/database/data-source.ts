@@ -64,7 +64,8 @@ export async function migrate(dataSource: DataSource, say: (line: string) => voi
       const ran = await dataSource.runMigrations({ transaction: 'each' })
       return ran.map(({ name }) => name)
     } finally {
-      await holder.query('select pg_advisory_unlock($1)', [LOCKS.migrations])
+      // Where the connection is gone, so is the lock; what went wrong before is what is told.
+      await holder.query('select pg_advisory_unlock($1)', [LOCKS.migrations]).catch(() => {})
     }
   } finally {
     await holder.release()

@@ -3,6 +3,7 @@ import { DataSource } from 'typeorm'
 import type { Config } from '../config/config.js'
 import { dataSourceOptions, migrate } from './data-source.js'
 import { EmbeddedPostgres } from './embedded-postgres.js'
+import { sittingOutages } from './sitting-outages.js'
 
 const WAIT_MS = 1_000
 
@@ -32,7 +33,7 @@ export class DatabaseServer {
     try {
       const dataSource = await connect(url, say, Date.now() + patienceMs)
       try {
-        await migrate(dataSource, say)
+        await sittingOutages(() => migrate(dataSource, say), patienceMs)
       } finally {
         await dataSource.destroy()
       }

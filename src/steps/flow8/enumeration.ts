@@ -58,5 +58,5 @@ const OUTPUT = {
   type: 'object',
   additionalProperties: false,
   required: ['items'],
-  properties: { items: { type: 'array', items: { type: 'number' }, description: 'The numbers.' } },
+  properties: { items: { type: 'array', items: { type: 'number' }, maxItems: MAX_ITEMS, description: 'The numbers.' } },
 }

@@ -63,7 +63,9 @@ export class Flow8Module {
     example: {
       type: 'object',
       required: ['items'],
-      properties: { items: { type: 'array', items: { type: 'number' }, description: 'The numbers.' } },
+      properties: {
+        items: { type: 'array', items: { type: 'number' }, maxItems: 100_000, description: 'The numbers.' },
+      },
     },
     optional: true,
   })
