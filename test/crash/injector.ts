@@ -30,6 +30,8 @@ export class Injector {
   private readonly rounds: Random
   private readonly reviving = new Map<ServerUnderFire, Promise<void>>()
   private readonly background = new Set<Promise<void>>()
+  /** Processes that a fault has killed. */
+  private readonly killed = new Set<number>()
   private frozen?: ServerUnderFire
   private isCalm = false
 
@@ -134,6 +136,7 @@ export class Injector {
   private async killOne(cause: string, server: ServerUnderFire | undefined): Promise<void> {
     if (!server?.isThere) return
     const { pid } = server
+    this.killed.add(pid)
     await server.kill()
     await this.died(server, pid, cause)
   }
@@ -194,6 +197,8 @@ export class Injector {
   private async stop(server: ServerUnderFire): Promise<void> {
     const { armedAt, pid } = server
     const code = await server.stop(STOP_PATIENCE_MS)
+    // Of two faults at the same time one may kill what the other asks to end: that is a death, and noted as such.
+    if (code === null && this.killed.has(pid)) return
     // What is armed may end by itself on its way out.
     if (code === null && armedAt) await this.died(server, pid, `point:${armedAt.split(':')[0]}`)
     else await this.note({ kind: 'stopped', at: Date.now(), server: server.name, code })
