@@ -5,6 +5,7 @@ import { Forbidden } from '../../platform/auth/auth.errors.js'
 import type { Principal, Role } from '../../platform/auth/principal.js'
 import { CLOCK, type Clock, changeTime } from '../../platform/clock/clock.js'
 import { PasswordHasher } from '../../platform/crypto/password-hasher.js'
+import { unlessTaken } from '../../platform/database/unless-taken.js'
 import { type Expected, requireMatch } from '../../platform/http/headers.js'
 import { newId } from '../../platform/ids.js'
 import type { JsonObject } from '../../platform/json.js'
@@ -76,7 +77,7 @@ export class AccountsService {
       deletedAt: null,
     }
     return await this.database.transaction(async (tx) => {
-      await unlessTaken(account.email, tx.insert(Account, account))
+      await unlessTaken(tx.insert(Account, account), 'account_email', () => new EmailTaken(account.email))
       await this.record(tx, caller, 'account.create', account, { after: audited(account) })
       return account
     })
@@ -103,7 +104,7 @@ export class AccountsService {
         account.passwordHash = passwordHash
         await endSessions(tx, id)
       }
-      await unlessTaken(account.email, tx.update(Account, { id }, account))
+      await unlessTaken(tx.update(Account, { id }, account), 'account_email', () => new EmailTaken(account.email))
       const after = { ...audited(account), ...(passwordHash && { passwordChanged: true }) }
       await this.record(tx, caller, 'account.update', account, { before, after })
       return account
@@ -177,17 +178,6 @@ async function oneAtATime(tx: EntityManager, tenantId: string): Promise<void> {
 async function endSessions(tx: EntityManager, accountId: string): Promise<void> {
   await tx.query('delete from access_token where account_id = $1', [accountId])
   await tx.query('delete from session where account_id = $1', [accountId])
-}
-
-/** The index `account_email` decides, so that two requests at once cannot both have the address. */
-async function unlessTaken(email: string, write: Promise<unknown>): Promise<void> {
-  try {
-    await write
-  } catch (error) {
-    const { code, constraint } = (error as { driverError?: { code?: string; constraint?: string } }).driverError ?? {}
-    if (code === '23505' && constraint === 'account_email') throw new EmailTaken(email)
-    throw error
-  }
 }
 
 /** An account as the audit trail keeps it. */

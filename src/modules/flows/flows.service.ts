@@ -8,6 +8,7 @@ import type { Principal } from '../../platform/auth/principal.js'
 import { CLOCK, type Clock, changeTime } from '../../platform/clock/clock.js'
 import { BatchedReads } from '../../platform/database/batched-reads.js'
 import { Sql, type Statement } from '../../platform/database/sql.js'
+import { unlessTaken } from '../../platform/database/unless-taken.js'
 import { ValidationFailed } from '../../platform/http/faults.js'
 import { type Expected, requireMatch } from '../../platform/http/headers.js'
 import { newId } from '../../platform/ids.js'
@@ -152,7 +153,7 @@ export class FlowsService {
     }
     await this.database.transaction(async (tx) => {
       await checkGroup(tx, flow)
-      await unlessTaken(flow, tx.insert(Flow, flow))
+      await unlessTaken(tx.insert(Flow, flow), 'flow_permanent_id', () => new PermanentIdTaken(flow.permanentId))
       await this.addRevision(tx, caller, flow, { definition, language })
       await this.audit.record(tx, {
         actor: caller,
@@ -201,7 +202,7 @@ export class FlowsService {
         await this.addRevision(tx, caller, flow, read)
       }
       if (change.groupId) await checkGroup(tx, flow)
-      await unlessTaken(flow, tx.save(Flow, flow))
+      await unlessTaken(tx.save(Flow, flow), 'flow_permanent_id', () => new PermanentIdTaken(flow.permanentId))
       await this.audit.record(tx, {
         actor: caller,
         action: 'flow.update',
@@ -320,15 +321,6 @@ async function checkGroup(tx: EntityManager, { groupId, accountId }: Flow): Prom
     throw new ValidationFailed([
       { pointer: '#/groupId', detail: `Group with ID ${groupId} not found`, code: 'unknown_group' },
     ])
-}
-
-async function unlessTaken({ permanentId }: Flow, write: Promise<unknown>): Promise<void> {
-  try {
-    await write
-  } catch (error) {
-    const { code, constraint } = (error as { driverError?: { code?: string; constraint?: string } }).driverError ?? {}
-    throw code === '23505' && constraint === 'flow_permanent_id' ? new PermanentIdTaken(permanentId) : error
-  }
 }
 
 /** A flow as the audit trail keeps it. */

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { type TestDatabase, testDatabase } from '../../../test/support/database.js'
 import type { Principal } from '../../platform/auth/principal.js'
 import { FakeClock } from '../../platform/clock/clock.fake.js'
@@ -75,11 +75,11 @@ describe('a group', () => {
     await runner.startTransaction()
     await runner.query('select from flow_group where id = $1 for key share', [id])
     const removal = groups.remove(ann, id)
-    const early = await Promise.race([
-      removal.catch(() => 'ended'),
-      runner.query('select pg_sleep(0.05)').then(() => 'waits'),
-    ])
-    expect(early).toBe('waits')
+    const blocked = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+    await vi.waitUntil(async () => (await database.dataSource.query(blocked)).length === 1, {
+      timeout: 10_000,
+      interval: 10,
+    })
     isIn = 1
     await runner.commitTransaction()
     await runner.release()

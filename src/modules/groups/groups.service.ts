@@ -3,6 +3,7 @@ import { InjectDataSource } from '@nestjs/typeorm'
 import { DataSource, type EntityManager, In, IsNull } from 'typeorm'
 import type { Principal } from '../../platform/auth/principal.js'
 import { CLOCK, type Clock, changeTime } from '../../platform/clock/clock.js'
+import { unlessTaken } from '../../platform/database/unless-taken.js'
 import { type Expected, requireMatch } from '../../platform/http/headers.js'
 import { newId } from '../../platform/ids.js'
 import type { JsonObject } from '../../platform/json.js'
@@ -69,7 +70,7 @@ export class GroupsService {
         createdAt: now,
         updatedAt: now,
       }
-      await unlessTaken(name, tx.insert(FlowGroup, group))
+      await unlessTaken(tx.insert(FlowGroup, group), 'flow_group_name', () => new GroupNameTaken(name))
       await this.record(tx, caller, 'group.create', group, { after: audited(group) })
       return group
     })
@@ -87,7 +88,7 @@ export class GroupsService {
         members: change.members ? await knownMembers(tx, caller, change.members) : group.members,
         updatedAt: changeTime(this.clock.now(), group.updatedAt),
       })
-      await unlessTaken(group.name, tx.update(FlowGroup, { id }, group))
+      await unlessTaken(tx.update(FlowGroup, { id }, group), 'flow_group_name', () => new GroupNameTaken(group.name))
       await this.record(tx, caller, 'group.update', group, { before, after: audited(group) })
       return group
     })
@@ -141,17 +142,6 @@ async function knownMembers(tx: EntityManager, { tenantId }: Principal, members:
   const known = new Set(accounts.map(({ id }) => id))
   if (members.some((member) => !known.has(member))) throw new UnknownMembers(members, (member) => known.has(member))
   return [...new Set(members)]
-}
-
-/** The index `flow_group_name` decides, so that two requests at once cannot both have the name. */
-async function unlessTaken(name: string, write: Promise<unknown>): Promise<void> {
-  try {
-    await write
-  } catch (error) {
-    const { code, constraint } = (error as { driverError?: { code?: string; constraint?: string } }).driverError ?? {}
-    if (code === '23505' && constraint === 'flow_group_name') throw new GroupNameTaken(name)
-    throw error
-  }
 }
 
 /** A group as the audit trail keeps it. */
