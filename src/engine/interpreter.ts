@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from '../platform/json.js'
+import type { Json } from '../platform/json.js'
 import type { Graph } from './graph.js'
 import { History } from './history.js'
 import { type FlowError, type Host, type OpenedStep, Parked, type RunEnding, type StepOutcome } from './host.js'
@@ -150,12 +150,10 @@ class Interpretation {
   /** What a flow does once it has failed, also where its time was over, is part of it. */
   private async fail(error: FlowError): Promise<RunEnding> {
     const flowId = this.spec.graph.settings?.onFailFlowId
-    if (flowId === undefined) return { state: 'failed', error }
-    const { memory, host, ledger } = this.bench
+    const { memory, host, ledger, language } = this.bench
+    const input = language.rescueInput?.({ run: memory.run, runInput: memory.runInput, error })
+    if (flowId === undefined || input === undefined) return { state: 'failed', error }
     await ledger.durable()
-    const { id: runId, flowId: failedFlowId } = memory.run
-    const { output: _, ...words } = error
-    const input = { args: memory.runInput, error: words as JsonObject, playId: runId, flowId: failedFlowId }
     const started = await host.startChild({ path: ON_FAIL, attempt: 1, flowId, input, awaited: false })
     if ('refusal' in started)
       this.bench.voice.log(undefined, 'warn', `the flow for failures was not started: ${started.refusal.message}`)

@@ -7,6 +7,10 @@ const PATH = /^[A-Za-z_$][\w$]*(\.[\w$]+)*$/
 /** A small language for tests: a value that is `${…}` as a whole is an expression. */
 export const fakeLanguage: Language = {
   words: { started: 'Run started', completed: 'Run completed', failed: 'Run failed' },
+  rescueInput: ({ runInput, error }) => ({
+    input: runInput,
+    error: { message: error.message, node: error.node ?? null },
+  }),
   failure: (error) => ({ message: error.message, code: error.code, output: error.output ?? null }),
   variables: (moment) => ({
     input: moment.input,

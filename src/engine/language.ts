@@ -10,6 +10,8 @@ export interface Language {
   template(params: Readonly<JsonObject>): Template
   /** How a failure looks to the node behind the `error` edge. */
   failure(error: FlowError): JsonObject
+  /** What the flow that is started for a failed run is given; without it no such flow is started. */
+  rescueInput?(failed: { run: RunIdentity; runInput: Json; error: FlowError }): JsonObject
   readonly words: { started: string; completed: string; failed: string }
 }
 

@@ -167,7 +167,7 @@ describe('a failure', () => {
     expect(journal.children[0]).toMatchObject({
       flowId: 'flow_rescue',
       awaited: false,
-      input: { args: { order: 7 }, error: { message: 'oh', node: 'a' } },
+      input: { input: { order: 7 }, error: { message: 'oh', node: 'a' } },
     })
   })
 })

@@ -22,6 +22,12 @@ export const flow8Language: Language = {
   variables,
   template,
   failure,
+  rescueInput: ({ run, runInput, error }) => ({
+    args: runInput,
+    error: failureInWords(error),
+    playId: run.id,
+    flowId: run.flowId,
+  }),
   words: { started: 'Play started', completed: 'Play completed', failed: 'Play failed' },
 }
 
@@ -54,13 +60,11 @@ function variables(moment: Moment): Record<string, Json> {
 }
 
 function failure(error: FlowError): JsonObject {
-  return {
-    message: error.message,
-    code: error.code,
-    ref: error.node ?? null,
-    appId: error.nodeType ?? null,
-    out: error.output ?? null,
-  }
+  return { ...failureInWords(error), out: error.output ?? null }
+}
+
+function failureInWords({ message, code, node, nodeType }: FlowError): JsonObject {
+  return { message, code, ref: node ?? null, appId: nodeType ?? null }
 }
 
 type Render = (values: readonly Json[]) => Json
