@@ -83,6 +83,14 @@ describe('an approval', () => {
     expect(await approvals.ofRun(id)).toMatchObject([{ decision: 'expired' }])
   })
 
+  it('is not given any more once its time is over, though nobody has looked since', async () => {
+    const id = await waiting('flow_plain')
+    await database.dataSource.query(`update approval set deadline = now() - interval '1 s' where run_id = $1`, [id])
+    const deciding = approvals.decide(caller('editor', 'account_e'), id, { node: 'ask', approved: true })
+    await expect(deciding).rejects.toMatchObject({ slug: 'approval-decided' })
+    expect(await approvals.ofRun(id)).toMatchObject([{ decision: undefined }])
+  })
+
   it('is given only by those who may, and seen only by those and the owner', async () => {
     const plain = await waiting('flow_plain')
     const named = await waiting('flow_named')

@@ -127,6 +127,7 @@ export class ApprovalsService {
       if (isFinal(run.state)) throw new RunAlreadyFinished(runId, run.state)
       if (!open) throw new NothingToApprove(runId, node)
       if (!mine.includes(open)) throw new MayNotApprove(node)
+      if (open.deadline && open.deadline <= now) throw new AlreadyDecided(runId, node, 'expired')
       const decision = approved ? 'approved' : 'declined'
       const words = [decision, caller.accountId, caller.email, note ?? null, now]
       const [[decided]] = await tx.query<[ApprovalRow[], number]>(DECIDE, [open.id, ...words])
