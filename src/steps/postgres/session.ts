@@ -24,8 +24,8 @@ export interface SqlResult {
 /** What one step may read from a server, answers to all its statements together. */
 const MAX_BYTES = 32 * 1024 * 1024
 export const UNDEFINED_TABLE = '42P01'
-/** Two sessions that create the same table at once: one of them meets one of these. */
-export const CREATED_MEANWHILE: ReadonlySet<string> = new Set(['23505', '42P07'])
+/** Two sessions that create the same table, and the type of its rows, at once: one of them meets one of these. */
+export const CREATED_MEANWHILE: ReadonlySet<string> = new Set(['23505', '42P07', '42710'])
 
 /** PostgreSQL's code for a CancelRequest. */
 const CANCEL_REQUEST = 80_877_102
