@@ -25,6 +25,10 @@ export type IdPrefix =
   | 'audit'
   | 'group'
   | 'kv'
+  | 'job'
+  | 'artifact'
+  | 'provider'
+  | 'upload'
   | 'req'
 
 /** A new opaque id such as `run_01HX…`: a ULID behind its prefix, so that ids sort by the time of their making. */
