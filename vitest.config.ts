@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import { SecondTries } from './test/support/second-tries.js'
 
 export default defineConfig({
   oxc: {
@@ -13,5 +14,8 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 20_000,
     hookTimeout: 60_000,
+    // Continuous integration shares its machine. What needed the second try is named at the end.
+    retry: process.env.CI ? 1 : 0,
+    reporters: ['default', new SecondTries()],
   },
 })
