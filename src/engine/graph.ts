@@ -23,6 +23,10 @@ export interface GraphNode {
   readonly guarantee?: 'at_most_once'
   /** Nodes that run side by side in this one's place. It has no work of its own, and its `type` is `STAGE`. */
   readonly branches?: readonly GraphNode[]
+  /** How many branches are at work at the same time; all of them where absent. */
+  readonly maxParallel?: number
+  /** Of a branch: the names of those beside it that have to be settled well before it begins. */
+  readonly needs?: readonly string[]
   readonly loop?: Loop
   readonly condition?: Condition
   readonly approval?: Approval

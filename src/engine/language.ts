@@ -1,4 +1,5 @@
 import type { Json, JsonObject } from '../platform/json.js'
+import type { GraphNode } from './graph.js'
 import type { FlowError, Script } from './host.js'
 import type { RunIdentity } from './step.js'
 
@@ -12,6 +13,8 @@ export interface Language {
   failure(error: FlowError): JsonObject
   /** What the flow that is started for a failed run is given; without it no such flow is started. */
   rescueInput?(failed: { run: RunIdentity; runInput: Json; error: FlowError }): JsonObject
+  /** What a run that ended with this node results in; the node's output where absent, in an object if it is none. */
+  result?(node: GraphNode, output: Json): JsonObject
   readonly words: { started: string; completed: string; failed: string }
 }
 

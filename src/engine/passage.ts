@@ -1,14 +1,16 @@
-import { isJsonObject, type Json, type JsonObject } from '../platform/json.js'
+import { isJsonObject, type Json } from '../platform/json.js'
 import { BatchVisit } from './batch.js'
 import { type Graph, type GraphNode, STAGE } from './graph.js'
 import { type Decision, Parked, type PassageEnding, type StepOutcome } from './host.js'
 import { fromHost, Interruption } from './interruption.js'
+import type { Language } from './language.js'
 import { LoopVisit } from './loop.js'
 import { type Begun, errorOf, failed, flowError, succeeded } from './outcomes.js'
 import { parametersOf } from './parameters.js'
 import { visitPath } from './path.js'
 import { attempts } from './retrying.js'
 import { FILTERED, passed, SKIPPED, stateOf, successor } from './routing.js'
+import { StageVisit } from './stage.js'
 import { StepError, type StepRegistry, type StepType } from './step.js'
 import type { Breath } from './stopping.js'
 import { UserCode } from './user-code.js'
@@ -54,7 +56,7 @@ export class Passage {
       if (passed(node, outcome)) {
         if (node.branches) this.bench.memory.put(outcome.output ?? null)
         else this.remember(node, outcome)
-        if (next === undefined) return completed(node, outcome)
+        if (next === undefined) return completed(node, outcome, this.bench.language)
       } else {
         const error = errorOf(outcome)
         if (next === undefined) return { state: 'failed', error }
@@ -64,28 +66,18 @@ export class Passage {
     }
   }
 
-  /**
-   * Nodes side by side. Each sees what was known before the stage, and all of them come to an end, or to a wait outside memory, before the
-   * way goes on: one that fails stops no other. The stage itself leaves no outcome, since it follows from theirs.
-   */
-  private async stage(node: GraphNode, branches: readonly GraphNode[]): Promise<StepOutcome> {
-    const now = this.bench.host.clock.now()
-    this.journey.steps += branches.length - 1
-    const begun = { node, path: this.visit(node), attempt: 1, startedAt: now }
-    const settled = await Promise.allSettled(branches.map((branch) => this.settle(branch, this.visit(branch))))
-    const broken = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []))
-    const serious = broken.find((reason) => !(reason instanceof Interruption && reason.cause instanceof Parked))
-    if (serious !== undefined) throw serious
-    const output: JsonObject = {}
-    for (const [index, one] of settled.entries()) {
-      const branch = branches[index] as GraphNode
-      if (one.status === 'rejected') continue
-      if (!passed(branch, one.value)) return failed(begun, errorOf(one.value), one.value.action, now)
-      this.remember(branch, one.value)
-      output[branch.name] = one.value.output ?? null
-    }
-    if (broken.length > 0) throw broken[0]
-    return succeeded(begun, { output }, now)
+  private stage(node: GraphNode, branches: readonly GraphNode[]): Promise<StepOutcome> {
+    const { journey, bench, graph, signal, prefix } = this
+    journey.steps += branches.length - 1
+    return new StageVisit(bench, {
+      node,
+      path: this.visit(node),
+      paths: new Map(branches.map((branch) => [branch.name, this.visit(branch)])),
+      registry: journey.registry,
+      settle: (branch, path, memory) =>
+        new Passage(journey, { ...bench, memory }, graph, signal, prefix).settle(branch, path),
+      skip: (branch, path) => this.skip(branch, path),
+    }).run()
   }
 
   private remember(node: GraphNode, outcome: StepOutcome): void {
@@ -103,6 +95,17 @@ export class Passage {
     const state = stateOf(node, outcome)
     if (outcome.state === 'succeeded') voice.completed(outcome, state)
     else voice.failed(outcome, passed(node, outcome) ? 'warn' : 'error')
+    return outcome
+  }
+
+  /** The outcome of a node that is not begun, since what it needs was not settled well. */
+  private skip(node: GraphNode, path: string): StepOutcome {
+    const { history, ledger, voice, host } = this.bench
+    const known = history.take(path)
+    if (known) return known
+    const outcome = this.without({ node, path, attempt: 1, startedAt: host.clock.now() }, SKIPPED)
+    ledger.record(outcome)
+    voice.completed(outcome, stateOf(node, outcome))
     return outcome
   }
 
@@ -188,9 +191,9 @@ export class Passage {
   }
 }
 
-function completed(node: GraphNode, outcome: StepOutcome): PassageEnding {
+function completed(node: GraphNode, outcome: StepOutcome, language: Language): PassageEnding {
   const output: Json = outcome.output ?? null
-  const result = isJsonObject(output) ? output : { result: output }
+  const result = language.result?.(node, output) ?? (isJsonObject(output) ? output : { result: output })
   const { name, type } = (node.type === STAGE ? node.branches?.at(-1) : undefined) ?? node
   return { state: 'completed', result, node: name, nodeType: type }
 }

@@ -75,9 +75,9 @@ export class StartingPoints {
    */
   async ofFailure(run: EarlierRun): Promise<StartingPoint> {
     const walk = await this.walk(run)
-    const isOpen = ({ leadsOn, outcome }: Visit) => !leadsOn && outcome?.state !== 'succeeded'
+    const isOpen = ({ leadsOn, outcome, blocked }: Visit) => !leadsOn && (blocked || outcome?.state !== 'succeeded')
     const visits = walk.filter((visit) => !isOpen(visit)).map(({ path }) => path)
-    return { visits, goesOnAt: walk.find(isOpen)?.path }
+    return { visits, goesOnAt: walk.find((visit) => isOpen(visit) && !visit.blocked)?.path }
   }
 }
 
