@@ -7,6 +7,7 @@ import { Dialects } from '../platform/http/dialects.js'
 import { HttpModule } from '../platform/http/http.module.js'
 import { RateLimitGuard } from '../platform/http/rate-limit.guard.js'
 import type { Log } from '../platform/log/log.js'
+import { RatesModule } from '../platform/rates/rates.module.js'
 import { RealtimeModule } from '../platform/realtime/realtime.module.js'
 import { FacilFlowSurface } from '../surfaces/facilflow.surface.js'
 import { Flow8Surface } from '../surfaces/flow8.surface.js'
@@ -28,6 +29,7 @@ export class AppModule {
       imports: [
         ...baseModules(config, log),
         DialectsModule,
+        RatesModule,
         HttpModule,
         RealtimeModule,
         FlowRunnerSurface,

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { RateCounter } from '../../src/platform/http/rate-limit.js'
+import { RateCounter } from '../../src/platform/rates/rate-counter.js'
 import { type ApiUnderTest, apiUnderTest } from '../support/api.js'
 import { send } from './requests.js'
 

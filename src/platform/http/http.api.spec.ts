@@ -6,6 +6,8 @@ import type { NestExpressApplication } from '@nestjs/platform-express'
 import request from 'supertest'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { testConfig } from '../../../test/support/config.js'
+import { systemClock } from '../clock/clock.js'
+import { Config } from '../config/config.js'
 import { ConfigModule } from '../config/config.module.js'
 import { DomainError } from '../errors/domain-error.js'
 import type { JsonObject } from '../json.js'
@@ -25,6 +27,9 @@ import {
   TextMapField,
 } from '../openapi/fields.js'
 import { Answers, Public, Summary, SurfaceController } from '../openapi/operations.js'
+import { LeasedRates } from '../rates/leased-rates.js'
+import { MemoryShares } from '../rates/memory-shares.js'
+import { RateCounter } from '../rates/rate-counter.js'
 import { Dialects } from './dialects.js'
 import { type Expected, entityTag, IdempotencyKey, IfMatch, requireMatch } from './headers.js'
 import { HttpModule } from './http.module.js'
@@ -146,15 +151,22 @@ const spelling = {
 
 @Global()
 @Module({
-  providers: [{ provide: Dialects, useValue: new Dialects([spelling], [{ prefix: '/api', surface: 'flowRunner' }]) }],
-  exports: [Dialects],
+  providers: [
+    { provide: Dialects, useValue: new Dialects([spelling], [{ prefix: '/api', surface: 'flowRunner' }]) },
+    {
+      provide: RateCounter,
+      inject: [Config],
+      useFactory: ({ rateLimit }: Config) => new LeasedRates(rateLimit, new MemoryShares(), systemClock),
+    },
+  ],
+  exports: [Dialects, RateCounter],
 })
-class DialectsModule {}
+class AroundModule {}
 
 async function serve(set: Record<string, string> = {}): Promise<NestExpressApplication> {
   const config = testConfig(set)
   @Module({
-    imports: [ConfigModule.with(config), DialectsModule, HttpModule],
+    imports: [ConfigModule.with(config), AroundModule, HttpModule],
     controllers: [ThingsController],
     providers: [{ provide: APP_GUARD, useExisting: RateLimitGuard }],
   })

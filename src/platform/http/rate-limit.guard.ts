@@ -2,7 +2,7 @@ import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/com
 import type { Request, Response } from 'express'
 import { principalIn } from '../auth/caller.js'
 import { isMachine } from '../auth/machine-token.js'
-import { type Allowance, RateCounter } from './rate-limit.js'
+import { type Allowance, RateCounter } from '../rates/rate-counter.js'
 import { RateLimited } from './refusals.js'
 
 const COUNTED = Symbol('counted')
