@@ -14,6 +14,7 @@ const codes: Record<ErrorKind, string> = {
   precondition_failed: 'PRECONDITION_FAILED',
   too_large: 'TOO_LARGE',
   unsupported_media_type: 'UNSUPPORTED_MEDIA_TYPE',
+  range_not_satisfiable: 'RANGE_NOT_SATISFIABLE',
   unprocessable: 'VALIDATION_ERROR',
   rate_limited: 'RATE_LIMITED',
   internal: 'INTERNAL_ERROR',

@@ -14,6 +14,7 @@ const codes: Record<ErrorKind, string> = {
   precondition_failed: 'precondition_failed',
   too_large: 'too_large',
   unsupported_media_type: 'unsupported_media_type',
+  range_not_satisfiable: 'range_not_satisfiable',
   unprocessable: 'validation_error',
   rate_limited: 'rate_limited',
   internal: 'internal_error',

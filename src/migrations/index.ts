@@ -15,6 +15,7 @@ import { GroupsAndScopedEntries0000000000013 } from './0013-groups-and-scoped-en
 import { LayeredFlows0000000000014 } from './0014-layered-flows.js'
 import { Approvals0000000000015 } from './0015-approvals.js'
 import { Channels0000000000016 } from './0016-channels.js'
+import { Buckets0000000000017 } from './0017-buckets.js'
 import { ArtifactsAndRates0000000000023 } from './0023-artifacts-and-rates.js'
 
 /**
@@ -40,5 +41,6 @@ export const migrations: (new () => MigrationInterface)[] = [
   LayeredFlows0000000000014,
   Approvals0000000000015,
   Channels0000000000016,
+  Buckets0000000000017,
   ArtifactsAndRates0000000000023,
 ]

@@ -2790,7 +2790,7 @@ export type FlowRunnerProblem = {
         /**
          * The kind of error.
          */
-        code: 'invalid_request' | 'unauthorized' | 'forbidden' | 'not_found' | 'method_not_allowed' | 'conflict' | 'gone' | 'precondition_failed' | 'too_large' | 'unsupported_media_type' | 'validation_error' | 'rate_limited' | 'internal_error' | 'not_supported' | 'bad_gateway' | 'unavailable';
+        code: 'invalid_request' | 'unauthorized' | 'forbidden' | 'not_found' | 'method_not_allowed' | 'conflict' | 'gone' | 'precondition_failed' | 'too_large' | 'unsupported_media_type' | 'range_not_satisfiable' | 'validation_error' | 'rate_limited' | 'internal_error' | 'not_supported' | 'bad_gateway' | 'unavailable';
         /**
          * What went wrong this time.
          */

@@ -44,6 +44,91 @@ export class ObjectExists extends DomainError {
   }
 }
 
+export class ObjectKeyInvalid extends DomainError {
+  constructor(reason: string) {
+    super('unprocessable', 'object-key-invalid', 'Object key invalid', reason, { resource: 'object' })
+  }
+}
+
+/** The range begins behind the object's end. */
+export class RangeNotSatisfiable extends DomainError {
+  constructor(readonly size: number) {
+    super(
+      'range_not_satisfiable',
+      'range-not-satisfiable',
+      'Range not satisfiable',
+      `The range has nothing of the ${size} bytes that there are`,
+      { resource: 'object' },
+    )
+  }
+}
+
+/** A condition on the object's entity tag does not hold. */
+export class ObjectChanged extends DomainError {
+  constructor() {
+    super(
+      'precondition_failed',
+      'precondition-failed',
+      'The thing has changed',
+      'The object is not in the state that the condition names',
+      { resource: 'object' },
+    )
+  }
+}
+
+/** A content was not as long as it was said to be. */
+export class SizeMismatch extends DomainError {
+  constructor(said: number, found: number) {
+    super(
+      'invalid',
+      'size-mismatch',
+      'Content of another length',
+      `The content was said to have ${said} bytes, and had ${found > said ? 'more' : found}`,
+      { resource: 'object' },
+    )
+  }
+}
+
+export class UploadNotFound extends DomainError {
+  constructor(id: string) {
+    super('not_found', 'upload-not-found', 'Upload not found', `There is no upload '${shortened(id)}' of this object`, {
+      resource: 'upload',
+    })
+  }
+}
+
+/** A part that an upload is to be completed from is not there, or is another. */
+export class PartInvalid extends DomainError {
+  constructor(number: number) {
+    super('unprocessable', 'upload-parts-invalid', 'Parts invalid', `There is no such part ${number}`, {
+      resource: 'upload',
+    })
+  }
+}
+
+export class PartsOutOfOrder extends DomainError {
+  constructor() {
+    super('unprocessable', 'upload-parts-invalid', 'Parts invalid', 'The parts must come in ascending order', {
+      resource: 'upload',
+    })
+  }
+}
+
+export class PartTooSmall extends DomainError {
+  constructor(
+    readonly number: number,
+    readonly least: number,
+  ) {
+    super(
+      'unprocessable',
+      'upload-parts-invalid',
+      'Parts invalid',
+      `Part ${number} is smaller than ${least} bytes, and is not the last`,
+      { resource: 'upload' },
+    )
+  }
+}
+
 /** A service behind a provider refused, or did not answer. */
 export class ProviderFailed extends DomainError {
   constructor(message: string, cause?: unknown) {

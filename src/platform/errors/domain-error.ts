@@ -12,6 +12,7 @@ export type ErrorKind =
   | 'precondition_failed' // If-Match: 412
   | 'too_large' // 413
   | 'unsupported_media_type' // 415
+  | 'range_not_satisfiable' // 416
   | 'unprocessable' // understood, but its content is at fault: 422
   | 'rate_limited' // 429
   | 'internal' // 500

@@ -56,6 +56,17 @@ describe('objects in files', () => {
     expect(chunks).toBeGreaterThan(20)
   })
 
+  it('may be read in part, if they have their length', async () => {
+    const content = numbered(3)
+    const { key, sha256 } = await store.put(mine, content)
+    const part = async (first: number, last: number) => buffer(await store.get(mine, key, { first, last }))
+    expect(await part(0, 0)).toEqual(content.subarray(0, 1))
+    expect(await part(1_000, 69_999)).toEqual(content.subarray(1_000, 70_000))
+    expect(await part(content.length - 5, content.length - 1)).toEqual(content.subarray(-5))
+    await truncate(pathOf(sha256), 50_000)
+    await expect(part(0, 0)).rejects.toThrow(ObjectDamaged)
+  })
+
   it('may be empty', async () => {
     const { key } = await store.put(mine, Buffer.alloc(0))
     expect((await store.read(mine, key)).length).toBe(0)

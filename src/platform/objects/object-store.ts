@@ -22,6 +22,12 @@ export interface ListedObject {
   putAt: Date
 }
 
+/** Bytes of an object, both ends included: `0 <= first <= last < size`. */
+export interface ObjectPart {
+  first: number
+  last: number
+}
+
 export type ObjectContent = Uint8Array | AsyncIterable<Uint8Array>
 
 /**
@@ -33,8 +39,11 @@ export abstract class ObjectStore {
   /** Durable when it resolves. Putting what is there already makes it new: it is not swept for as long as a new one would not be. */
   abstract put(scope: ObjectScope, content: ObjectContent): Promise<StoredObject>
 
-  /** Throws `ObjectMissing`, or `ObjectDamaged` where its length is wrong; a wrong hash ends the stream with `ObjectDamaged`. */
-  abstract get(scope: ObjectScope, key: string): Promise<Readable>
+  /**
+   * Throws `ObjectMissing`, or `ObjectDamaged` where its length is wrong; a wrong hash ends the stream with `ObjectDamaged`. Of a `part`
+   * nothing else is read, so the hash cannot be looked at: it is told only that the object is there in its length.
+   */
+  abstract get(scope: ObjectScope, key: string, part?: ObjectPart): Promise<Readable>
 
   /** The whole object. Throws `ObjectMissing` or `ObjectDamaged`. */
   abstract read(scope: ObjectScope, key: string): Promise<Buffer>

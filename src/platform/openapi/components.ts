@@ -158,6 +158,12 @@ const samples: Partial<Record<ErrorKind, DomainError>> = {
   ),
   too_large: new BodyTooLarge(1_048_576),
   unsupported_media_type: new UnsupportedMediaType(['application/json']),
+  range_not_satisfiable: new DomainError(
+    'range_not_satisfiable',
+    'range-not-satisfiable',
+    'Range not satisfiable',
+    'The range begins behind the 1024 bytes that there are',
+  ),
   unprocessable: new ValidationFailed([{ pointer: '#/name', detail: 'Name is required', code: 'required' }]),
   rate_limited: new RateLimited(600, 30),
   internal: new InternalError(undefined),
@@ -166,6 +172,12 @@ const samples: Partial<Record<ErrorKind, DomainError>> = {
     'not-supported',
     'Not offered here',
     'This service does not offer it',
+  ),
+  bad_gateway: new DomainError(
+    'bad_gateway',
+    'bad-gateway',
+    'What was asked for it has failed',
+    'The service that was asked for it did not answer',
   ),
   unavailable: new Unavailable(),
 }

@@ -1,0 +1,239 @@
+import type { Readable } from 'node:stream'
+import { type DataSource, type EntityManager } from 'typeorm'
+import type { Sql, Statement } from '../../../platform/database/sql.js'
+import type { ObjectScope, ObjectStore } from '../../../platform/objects/object-store.js'
+import type { Presigner } from '../presigner.js'
+import { BucketExists, BucketNotEmpty, BucketNotFound, ObjectNotFound } from '../storage.errors.js'
+import type { Bucket, ObjectPage, Presigning, StorageDriver } from '../storage-driver.js'
+import type {
+  CopyOptions,
+  EmbeddedGetOptions,
+  EmbeddedObjectInfo,
+  EmbeddedObjectQuery,
+  EmbeddedPutOptions,
+  Within,
+} from './embedded-objects.js'
+import { checkKey } from './key-order.js'
+import { MultipartUploads } from './multipart-uploads.js'
+import { BUCKETS_AREA, held, readable, resolvedRange, written } from './object-content.js'
+import { listed } from './object-list.js'
+import { OBJECT_COLUMNS, type ObjectRow, toInfo } from './object-rows.js'
+import { holdBucket, ObjectWriter, refuseUnless } from './object-writer.js'
+
+export interface EmbeddedStoreParts {
+  dataSource: DataSource
+  sql: Sql
+  objects: ObjectStore
+  presigner: Presigner
+}
+
+export interface EmbeddedObjectContent {
+  info: EmbeddedObjectInfo
+  /** What of the content `stream` has, where a range was asked for. */
+  range?: { first: number; last: number }
+  stream: Readable
+}
+
+/** Any two names sort as their UTF-8 bytes do: the columns are collated so. */
+const BUCKETS: Statement = {
+  name: 'buckets',
+  text: 'select name, created_at as "createdAt" from bucket where tenant_id = $1 order by name',
+}
+const HAS_BUCKET: Statement = { name: 'bucket_has', text: 'select from bucket where tenant_id = $1 and name = $2' }
+const OBJECT: Statement = {
+  name: 'bucket_object',
+  text: `select ${OBJECT_COLUMNS} from bucket_object where tenant_id = $1 and bucket = $2 and key = $3`,
+}
+
+/**
+ * The embedded store of one tenant: rows in Postgres, contents as blobs of the object store. A blob is durable before the transaction that
+ * writes the row which names it; one that no row names any more is the sweep's. So an object is whole or absent, and an overwritten one is
+ * the old or the new, whenever a process ends. It needs no closing, and there may be any number for one tenant.
+ */
+export class EmbeddedStorage implements StorageDriver {
+  readonly uploads: MultipartUploads
+  private readonly scope: ObjectScope
+  private readonly writer: ObjectWriter
+
+  constructor(
+    readonly tenantId: string,
+    private readonly parts: EmbeddedStoreParts,
+  ) {
+    this.scope = { area: BUCKETS_AREA, tenantId }
+    this.writer = new ObjectWriter(tenantId)
+    this.uploads = new MultipartUploads(this.scope, this.writer, parts)
+  }
+
+  listBuckets(): Promise<Bucket[]> {
+    return this.parts.sql.query<Bucket & Record<string, unknown>>(BUCKETS, [this.tenantId])
+  }
+
+  async hasBucket(name: string): Promise<boolean> {
+    return (await this.parts.sql.query(HAS_BUCKET, [this.tenantId, name])).length > 0
+  }
+
+  async createBucket(name: string, { within }: { within?: Within<void> } = {}): Promise<void> {
+    await this.transaction(async (tx) => {
+      const made = await tx.query<unknown[]>(
+        `insert into bucket (tenant_id, name, created_at) values ($1, $2, clock_timestamp())
+          on conflict do nothing returning name`,
+        [this.tenantId, name],
+      )
+      if (made.length === 0) throw new BucketExists(name)
+      await within?.(tx)
+    })
+  }
+
+  async deleteBucket(name: string, { force, within }: { force: boolean; within?: Within<void> }): Promise<void> {
+    await this.transaction(async (tx) => {
+      // From here on nobody puts anything into it.
+      const found = await tx.query<unknown[]>('select from bucket where tenant_id = $1 and name = $2 for update', [
+        this.tenantId,
+        name,
+      ])
+      if (found.length === 0) throw new BucketNotFound(name)
+      if (force) await this.writer.removeAll(tx, name)
+      else await this.refuseObjects(tx, name)
+      await this.writer.releaseUploads(tx, name)
+      await tx.query('delete from bucket where tenant_id = $1 and name = $2', [this.tenantId, name])
+      await within?.(tx)
+    })
+  }
+
+  async listObjects(bucket: string, query: EmbeddedObjectQuery): Promise<ObjectPage> {
+    const page = await listed(this.parts.sql, this.tenantId, bucket, query)
+    if (page.objects.length === 0 && page.folders.length === 0) await this.requireBucket(bucket)
+    return page
+  }
+
+  async headObject(bucket: string, key: string): Promise<EmbeddedObjectInfo> {
+    return toInfo(await this.row(bucket, key))
+  }
+
+  async getObject(bucket: string, key: string, options: EmbeddedGetOptions = {}): Promise<EmbeddedObjectContent> {
+    const row = await this.row(bucket, key)
+    const info = toInfo(row)
+    const range = resolvedRange(options.range, info.size)
+    const stream = await readable(this.parts.objects, this.scope, row.refs, range, options.signal)
+    return { info, stream, ...(range && { range }) }
+  }
+
+  async putObject(
+    bucket: string,
+    key: string,
+    content: Readable,
+    options: EmbeddedPutOptions = {},
+  ): Promise<EmbeddedObjectInfo> {
+    held(content)
+    try {
+      checkKey(key)
+      await this.refuseEarly(bucket, key, options)
+    } catch (error) {
+      content.destroy()
+      throw error
+    }
+    const blob = await written(this.parts.objects, this.scope, content, options)
+    return await this.transaction(async (tx) => {
+      await holdBucket(tx, this.tenantId, bucket)
+      const object = { bucket, key, refs: [blob.key], size: blob.size, etag: blob.md5, attributes: options }
+      const change = await this.writer.put(tx, object, options)
+      await options.within?.(tx, change)
+      return change.after
+    })
+  }
+
+  async deleteObject(bucket: string, key: string, { within }: { within?: Within } = {}): Promise<void> {
+    await this.transaction(async (tx) => {
+      await holdBucket(tx, this.tenantId, bucket)
+      const [before] = await this.writer.remove(tx, bucket, [key])
+      if (before) await within?.(tx, { before })
+    })
+  }
+
+  /** All that are there of these, in one transaction. Answers those that were. */
+  async deleteObjects(
+    bucket: string,
+    keys: readonly string[],
+    { within }: { within?: Within<EmbeddedObjectInfo[]> } = {},
+  ): Promise<EmbeddedObjectInfo[]> {
+    return await this.transaction(async (tx) => {
+      await holdBucket(tx, this.tenantId, bucket)
+      const removed = await this.writer.remove(tx, bucket, keys)
+      if (removed.length > 0) await within?.(tx, removed)
+      return removed
+    })
+  }
+
+  /** Moves no bytes: the copy names the same blobs. Onto itself it changes the attributes. */
+  async copyObject(
+    from: { bucket: string; key: string },
+    to: { bucket: string; key: string },
+    options: CopyOptions = {},
+  ): Promise<EmbeddedObjectInfo> {
+    checkKey(to.key)
+    return await this.transaction(async (tx) => {
+      await holdBucket(tx, this.tenantId, from.bucket)
+      await holdBucket(tx, this.tenantId, to.bucket)
+      // Held, so that its blobs are not let go of before this commits.
+      const source = await this.writer.held(tx, from.bucket, from.key)
+      if (!source) throw new ObjectNotFound(from.key)
+      refuseUnless({ ifMatch: options.sourceIfMatch, ifNoneMatch: options.sourceIfNoneMatch }, source, from.key)
+      const { content_type: contentType, headers, metadata, refs, size, etag } = source
+      const attributes = options.attributes ?? { contentType, headers, metadata }
+      const change = await this.writer.put(tx, { ...to, refs, size: Number(size), etag, attributes }, options)
+      await options.within?.(tx, change)
+      return change.after
+    })
+  }
+
+  async presignGet(bucket: string, key: string, presigning: Presigning): Promise<string> {
+    await this.row(bucket, key)
+    return await this.parts.presigner.presign({ ...presigning, tenantId: this.tenantId, method: 'GET', bucket, key })
+  }
+
+  async presignPut(bucket: string, key: string, presigning: Presigning): Promise<string> {
+    checkKey(key)
+    await this.requireBucket(bucket)
+    return await this.parts.presigner.presign({ ...presigning, tenantId: this.tenantId, method: 'PUT', bucket, key })
+  }
+
+  async close(): Promise<void> {}
+
+  /** Throws `BucketNotFound`. */
+  async requireBucket(name: string): Promise<void> {
+    if (!(await this.hasBucket(name))) throw new BucketNotFound(name)
+  }
+
+  private async row(bucket: string, key: string): Promise<ObjectRow> {
+    const [row] = key.includes('\0')
+      ? []
+      : await this.parts.sql.query<ObjectRow & Record<string, unknown>>(OBJECT, [this.tenantId, bucket, key])
+    if (row) return row
+    await this.requireBucket(bucket)
+    throw new ObjectNotFound(key)
+  }
+
+  /** Before gigabytes are taken in vain. What counts is looked at again when the row is written. */
+  private async refuseEarly(bucket: string, key: string, options: EmbeddedPutOptions): Promise<void> {
+    await this.requireBucket(bucket)
+    if (!options.onlyNew && options.ifMatch === undefined && options.ifNoneMatch === undefined) return
+    const [found] = await this.parts.sql.query<ObjectRow & Record<string, unknown>>(OBJECT, [
+      this.tenantId,
+      bucket,
+      key,
+    ])
+    refuseUnless(options, found, key)
+  }
+
+  private async refuseObjects(tx: EntityManager, bucket: string): Promise<void> {
+    const found = await tx.query<unknown[]>('select from bucket_object where tenant_id = $1 and bucket = $2 limit 1', [
+      this.tenantId,
+      bucket,
+    ])
+    if (found.length > 0) throw new BucketNotEmpty(bucket)
+  }
+
+  private transaction<T>(work: (tx: EntityManager) => Promise<T>): Promise<T> {
+    return this.parts.dataSource.transaction(work)
+  }
+}

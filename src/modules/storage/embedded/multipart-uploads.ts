@@ -1,0 +1,251 @@
+import { createHash } from 'node:crypto'
+import type { Readable } from 'node:stream'
+import type { DataSource, EntityManager } from 'typeorm'
+import type { Sql, Statement } from '../../../platform/database/sql.js'
+import { sessionOf } from '../../../platform/database/typeorm-session.js'
+import { newId } from '../../../platform/ids.js'
+import type { ObjectScope, ObjectStore } from '../../../platform/objects/object-store.js'
+import { PartInvalid, PartsOutOfOrder, PartTooSmall, UploadNotFound } from '../storage.errors.js'
+import type { EmbeddedObjectInfo, KeptHeaders, ObjectAttributes, PutConditions, Within } from './embedded-objects.js'
+import { afterAll, BEHIND_ALL, checkKey } from './key-order.js'
+import { held, written } from './object-content.js'
+import { holdBucket, type ObjectWriter } from './object-writer.js'
+
+/** Of every part but the last, as in S3. */
+export const LEAST_PART_BYTES = 5 * 1024 * 1024
+export const MOST_PARTS = 10_000
+
+export interface Upload {
+  id: string
+  key: string
+  begunAt: Date
+}
+
+export interface UploadedPart {
+  number: number
+  size: number
+  etag: string
+  lastModified: Date
+}
+
+export interface UploadQuery {
+  prefix?: string
+  /** Only those behind this key, or of this key behind this id. */
+  after?: { key: string; id?: string }
+  /** 1 to 1,000. */
+  limit: number
+}
+
+interface UploadRow {
+  content_type: string
+  headers: KeptHeaders
+  metadata: Record<string, string>
+}
+
+type PartRow = { number: number; ref: string; size: string; etag: string; put_at: Date }
+
+const FIND: Statement = {
+  name: 'bucket_upload',
+  text: `select content_type, headers, metadata from bucket_upload
+    where id = $4 and tenant_id = $1 and bucket = $2 and key = $3`,
+}
+const TAKE: Statement = { name: 'bucket_upload_take', text: `${FIND.text} for update` }
+
+const PARTS: Statement = {
+  name: 'bucket_upload_parts',
+  text: `select number, ref, size, etag, put_at from bucket_upload_part where upload_id = $1 and number > $2
+    order by number limit $3`,
+}
+
+const UPLOADS: Statement = {
+  name: 'bucket_uploads',
+  text: `select id, key, begun_at as "begunAt" from bucket_upload
+    where tenant_id = $1 and bucket = $2 and key >= $3 and key < $4 and (key, id) > ($5, $6)
+    order by key, id limit $7`,
+}
+
+/**
+ * Objects that come in parts, as S3 has them. A part is durable when `putPart` resolves; putting one again replaces it. Completing writes the
+ * object's row, which names the parts' blobs, and forgets the upload, in one transaction: no byte is moved.
+ */
+export class MultipartUploads {
+  constructor(
+    private readonly scope: ObjectScope,
+    private readonly writer: ObjectWriter,
+    private readonly stores: { dataSource: DataSource; sql: Sql; objects: ObjectStore },
+  ) {}
+
+  /** Answers the upload's id. */
+  async create(bucket: string, key: string, attributes: ObjectAttributes = {}): Promise<string> {
+    checkKey(key)
+    const id = newId('upload')
+    await this.stores.dataSource.transaction(async (tx) => {
+      await holdBucket(tx, this.scope.tenantId, bucket)
+      await tx.query(
+        `insert into bucket_upload (id, tenant_id, bucket, key, content_type, headers, metadata, begun_at)
+          values ($1, $2, $3, $4, $5, $6, $7, clock_timestamp())`,
+        [
+          id,
+          this.scope.tenantId,
+          bucket,
+          key,
+          attributes.contentType ?? 'application/octet-stream',
+          JSON.stringify(attributes.headers ?? {}),
+          JSON.stringify(attributes.metadata ?? {}),
+        ],
+      )
+    })
+    return id
+  }
+
+  async putPart(
+    upload: { bucket: string; key: string; id: string },
+    number: number,
+    content: Readable,
+    options: { size?: number; signal?: AbortSignal } = {},
+  ): Promise<UploadedPart> {
+    held(content)
+    try {
+      if (!Number.isInteger(number) || number < 1 || number > MOST_PARTS) throw new PartInvalid(number)
+      await this.find(upload)
+    } catch (error) {
+      content.destroy()
+      throw error
+    }
+    const blob = await written(this.stores.objects, this.scope, content, options)
+    return await this.stores.dataSource.transaction(async (tx) => {
+      // Of two puts at once the later waits here, and sees what it replaces.
+      await this.held(tx, upload)
+      const [row] = await sessionOf(tx).query<PartRow & { replaced: string | null }>(
+        {
+          name: 'bucket_upload_part_put',
+          text: `with old as (select ref from bucket_upload_part where upload_id = $1 and number = $2)
+            insert into bucket_upload_part as part (upload_id, number, ref, size, etag, put_at)
+              values ($1, $2, $3, $4, $5, clock_timestamp())
+              on conflict (upload_id, number) do update
+                set ref = excluded.ref, size = excluded.size, etag = excluded.etag, put_at = excluded.put_at
+              returning *, (select ref from old) as replaced`,
+        },
+        [upload.id, number, blob.key, blob.size, blob.md5],
+      )
+      if (!row) throw new UploadNotFound(upload.id)
+      if (row.replaced) await this.writer.release(tx, [row.replaced])
+      return toPart(row)
+    })
+  }
+
+  /** By number; those behind `after`. */
+  async parts(
+    upload: { bucket: string; key: string; id: string },
+    { after = 0, limit }: { after?: number; limit: number },
+  ): Promise<{ parts: UploadedPart[]; isLast: boolean }> {
+    await this.find(upload)
+    const rows = await this.stores.sql.query<PartRow>(PARTS, [upload.id, after, limit + 1])
+    return { parts: rows.slice(0, limit).map(toPart), isLast: rows.length <= limit }
+  }
+
+  /** By key, then in the order of their making. A bucket that is not there has none. */
+  async list(
+    bucket: string,
+    { prefix = '', after, limit }: UploadQuery,
+  ): Promise<{ uploads: Upload[]; isLast: boolean }> {
+    const rows = await this.stores.sql.query<Upload & Record<string, unknown>>(UPLOADS, [
+      this.scope.tenantId,
+      bucket,
+      prefix,
+      prefix === '' ? BEHIND_ALL : afterAll(prefix),
+      after?.key ?? '',
+      // Without an id all uploads of the key are passed: no id is greater.
+      after && !after.id ? BEHIND_ALL : (after?.id ?? ''),
+      limit + 1,
+    ])
+    return { uploads: rows.slice(0, limit), isLast: rows.length <= limit }
+  }
+
+  /** Makes the object of these parts. Throws `PartsOutOfOrder`, `PartInvalid`, `PartTooSmall`, and what the conditions refuse. */
+  async complete(
+    upload: { bucket: string; key: string; id: string },
+    named: readonly { number: number; etag: string }[],
+    options: PutConditions & { within?: Within } = {},
+  ): Promise<EmbeddedObjectInfo> {
+    return await this.stores.dataSource.transaction(async (tx) => {
+      await holdBucket(tx, this.scope.tenantId, upload.bucket)
+      const begun = await this.held(tx, upload)
+      const all = await sessionOf(tx).query<PartRow>(PARTS, [upload.id, 0, MOST_PARTS])
+      const parts = chosen(all, named)
+      const used = new Set(parts)
+      const object = {
+        ...upload,
+        refs: parts.map(({ ref }) => ref),
+        size: parts.reduce((sum, { size }) => sum + Number(size), 0),
+        etag: etagOf(parts),
+        attributes: { contentType: begun.content_type, headers: begun.headers, metadata: begun.metadata },
+      }
+      const change = await this.writer.put(tx, object, options)
+      await this.writer.release(
+        tx,
+        all.filter((part) => !used.has(part)).map(({ ref }) => ref),
+      )
+      await tx.query('delete from bucket_upload where id = $1', [upload.id])
+      await options.within?.(tx, change)
+      return change.after
+    })
+  }
+
+  async abort(upload: { bucket: string; key: string; id: string }): Promise<void> {
+    await this.stores.dataSource.transaction(async (tx) => {
+      await this.held(tx, upload)
+      const parts = await sessionOf(tx).query<PartRow>(PARTS, [upload.id, 0, MOST_PARTS])
+      await this.writer.release(
+        tx,
+        parts.map(({ ref }) => ref),
+      )
+      await tx.query('delete from bucket_upload where id = $1', [upload.id])
+    })
+  }
+
+  private async find({ bucket, key, id }: { bucket: string; key: string; id: string }): Promise<void> {
+    if (key.includes('\0') || id.includes('\0')) throw new UploadNotFound(id)
+    const found = await this.stores.sql.query(FIND, [this.scope.tenantId, bucket, key, id])
+    if (found.length === 0) throw new UploadNotFound(id)
+  }
+
+  private async held(
+    tx: EntityManager,
+    { bucket, key, id }: { bucket: string; key: string; id: string },
+  ): Promise<UploadRow> {
+    const values = [this.scope.tenantId, bucket, key, id]
+    const [row] =
+      key.includes('\0') || id.includes('\0')
+        ? []
+        : await sessionOf(tx).query<UploadRow & Record<string, unknown>>(TAKE, values)
+    if (!row) throw new UploadNotFound(id)
+    return row
+  }
+}
+
+function chosen(all: readonly PartRow[], named: readonly { number: number; etag: string }[]): PartRow[] {
+  if (named.length === 0) throw new PartInvalid(1)
+  const byNumber = new Map(all.map((part) => [part.number, part]))
+  const parts = named.map(({ number, etag }, index) => {
+    const before = named[index - 1]
+    if (before && before.number >= number) throw new PartsOutOfOrder()
+    const part = byNumber.get(number)
+    if (!part || part.etag !== etag) throw new PartInvalid(number)
+    return part
+  })
+  const small = parts.slice(0, -1).find(({ size }) => Number(size) < LEAST_PART_BYTES)
+  if (small) throw new PartTooSmall(small.number, LEAST_PART_BYTES)
+  return parts
+}
+
+/** S3's own: the MD5 of the parts' MD5s, and how many they are. */
+function etagOf(parts: readonly PartRow[]): string {
+  const sum = createHash('md5')
+  for (const { etag } of parts) sum.update(etag, 'hex')
+  return `${sum.digest('hex')}-${parts.length}`
+}
+
+function toPart({ number, size, etag, put_at }: PartRow): UploadedPart {
+  return { number, size: Number(size), etag, lastModified: put_at }
+}
