@@ -1,6 +1,7 @@
 import 'reflect-metadata'
 import { DataSource } from 'typeorm'
 import { sealedAuditKey } from '../modules/audit/audit-key.js'
+import { sealedAccessKeys } from '../modules/auth/sealed-access-keys.js'
 import { sealedEntries } from '../modules/kv/kv-place.js'
 import { sealEntries } from '../modules/kv/seal-entries.js'
 import { sealedSecrets } from '../modules/secrets/sealed-secrets.js'
@@ -12,7 +13,7 @@ import { DatabaseServer } from '../platform/database/database-server.js'
 import { EmbeddedPostgresError } from '../platform/database/embedded-error.js'
 
 /**
- * `npm run keys:rotate`: seals every secret and every key-value entry under the first key of ENCRYPTION_KEY, whichever of the others it is under. Afterwards
+ * `npm run keys:rotate`: seals every secret, every key-value entry and every secret key for S3 under the first key of ENCRYPTION_KEY, whichever of the others it is under. Afterwards
  * the others can be left out. Processes may run meanwhile, if they have been started with the same keys.
  */
 async function rotate(): Promise<void> {
@@ -26,6 +27,7 @@ async function rotate(): Promise<void> {
     for await (const { table, resealed } of rotateKeys(database, sealer, [
       sealedSecrets,
       sealedEntries,
+      sealedAccessKeys,
       sealedAuditKey,
     ])) {
       console.log(`${table}: ${resealed} sealed anew under the key ${sealer.currentKeyId}`)

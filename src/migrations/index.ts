@@ -16,6 +16,7 @@ import { LayeredFlows0000000000014 } from './0014-layered-flows.js'
 import { Approvals0000000000015 } from './0015-approvals.js'
 import { Channels0000000000016 } from './0016-channels.js'
 import { Buckets0000000000017 } from './0017-buckets.js'
+import { AccessKeys0000000000019 } from './0019-access-keys.js'
 import { ArtifactsAndRates0000000000023 } from './0023-artifacts-and-rates.js'
 
 /**
@@ -42,5 +43,6 @@ export const migrations: (new () => MigrationInterface)[] = [
   Approvals0000000000015,
   Channels0000000000016,
   Buckets0000000000017,
+  AccessKeys0000000000019,
   ArtifactsAndRates0000000000023,
 ]

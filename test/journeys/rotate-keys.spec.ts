@@ -2,6 +2,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { placeOfAccessKey } from '../../src/modules/auth/sealed-access-keys.js'
 import { sealOf } from '../../src/modules/kv/kv-place.js'
 import { placeOfSecret } from '../../src/modules/secrets/sealed-secrets.js'
 import { type Sealed, Sealer } from '../../src/platform/crypto/sealer.js'
@@ -39,6 +40,12 @@ beforeAll(async () => {
        ('kv_2', 'default', 'account_1', 'global', '', 'plain', '', $3, now())`,
     [keyId, sealed, Buffer.from('"old"')],
   )
+  await database.dataSource.query(
+    `insert into api_key (id, tenant_id, account_id, name, scopes, token_hash, created_at)
+     values ('key_1', 'default', 'account_1', 'Backup', '{s3}', '', now())`,
+  )
+  const pair = sealer.seal('a secret key', placeOfAccessKey('MRAAA'))
+  await database.dataSource.query(`insert into access_key values ('MRAAA', 'key_1', $1, $2)`, [pair.keyId, pair.sealed])
 })
 
 afterAll(() => database.drop())
@@ -66,12 +73,12 @@ it('leaves all as it is, and says so, where a key is missing', async () => {
   expect((await secrets()).map(({ keyId }) => keyId)).toEqual(['old', 'old'])
 })
 
-it('seals every secret and every key-value entry under the new key, so that the old one can go', async () => {
+it('seals every secret, every key-value entry and every secret key for S3 under the new key, so that the old one can go', async () => {
   const { code, output, errors } = await rotate(`${NEW},${OLD}`)
   expect({ code, output, errors }).toEqual({
     code: 0,
     output:
-      'secret: 2 sealed anew under the key new\nkv_entry: 1 sealed anew under the key new\naudit_key: 0 sealed anew under the key new\n',
+      'secret: 2 sealed anew under the key new\nkv_entry: 1 sealed anew under the key new\naccess_key: 1 sealed anew under the key new\naudit_key: 0 sealed anew under the key new\n',
     errors: '',
   })
   const sealer = new Sealer(testConfig({ ENCRYPTION_KEY: NEW }))
@@ -82,7 +89,9 @@ it('seals every secret and every key-value entry under the new key, so that the 
     '{"page":2}',
     '"old"',
   ])
+  const [pair] = await database.dataSource.query('select key_id as "keyId", sealed from access_key')
+  expect(sealer.open(pair, placeOfAccessKey('MRAAA'))).toBe('a secret key')
   expect((await rotate(NEW)).output).toBe(
-    'secret: 0 sealed anew under the key new\nkv_entry: 0 sealed anew under the key new\naudit_key: 0 sealed anew under the key new\n',
+    'secret: 0 sealed anew under the key new\nkv_entry: 0 sealed anew under the key new\naccess_key: 0 sealed anew under the key new\naudit_key: 0 sealed anew under the key new\n',
   )
 })

@@ -16,7 +16,7 @@ export type FacilFlowApiKey = {
     /**
      * What it is for.
      */
-    scopes: Array<'standard' | 'mcp'>;
+    scopes: Array<'standard' | 'mcp' | 's3'>;
     /**
      * When it was made.
      */
@@ -205,7 +205,7 @@ export type FacilFlowIssuedApiKey = {
     /**
      * What it is for.
      */
-    scopes: Array<'standard' | 'mcp'>;
+    scopes: Array<'standard' | 'mcp' | 's3'>;
     /**
      * When it was made.
      */
@@ -222,6 +222,14 @@ export type FacilFlowIssuedApiKey = {
      * The secret, to be sent as `Authorization: Bearer …`. It is not shown again.
      */
     key: string;
+    /**
+     * Of a key with the scope `s3`: what S3 clients call the access key.
+     */
+    accessKey?: string;
+    /**
+     * Of a key with the scope `s3`: what S3 clients call the secret key. It is not shown again.
+     */
+    secretKey?: string;
 };
 
 export type FacilFlowNewApiKey = {
@@ -230,9 +238,9 @@ export type FacilFlowNewApiKey = {
      */
     name: string;
     /**
-     * What it is for: `standard` opens all that the account may do, `mcp` the channels of the kind `mcp`.
+     * What it is for: `standard` opens all that the account may do, `mcp` the channels of the kind `mcp`, `s3` the S3 protocol at `/s3`.
      */
-    scopes?: Array<'standard' | 'mcp'>;
+    scopes?: Array<'standard' | 'mcp' | 's3'>;
     /**
      * When it ends by itself. Without this it counts until it is revoked.
      */
@@ -586,7 +594,7 @@ export type Flow8ApiKey = {
     /**
      * What it is for.
      */
-    scopes: Array<'standard' | 'mcp'>;
+    scopes: Array<'standard' | 'mcp' | 's3'>;
     /**
      * When it was made.
      */
@@ -1187,7 +1195,7 @@ export type Flow8IssuedApiKey = {
     /**
      * What it is for.
      */
-    scopes: Array<'standard' | 'mcp'>;
+    scopes: Array<'standard' | 'mcp' | 's3'>;
     /**
      * When it was made.
      */
@@ -1204,6 +1212,14 @@ export type Flow8IssuedApiKey = {
      * To be sent as `Authorization: Bearer …`. It is not shown again.
      */
     token: string;
+    /**
+     * Of a key with the scope `s3`: what S3 clients call the access key.
+     */
+    accessKey?: string;
+    /**
+     * Of a key with the scope `s3`: what S3 clients call the secret key. It is not shown again.
+     */
+    secretKey?: string;
 };
 
 /**
@@ -1604,9 +1620,9 @@ export type Flow8NewApiKey = {
      */
     name: string;
     /**
-     * What it is for: `standard` opens all that the account may do, `mcp` the channels of the kind `mcp`. A key with `mcp` alone opens nothing else.
+     * What it is for: `standard` opens all that the account may do, `mcp` the channels of the kind `mcp`, `s3` the S3 protocol at `/s3`. A key without `standard` opens nothing else.
      */
-    scopes?: Array<'standard' | 'mcp'>;
+    scopes?: Array<'standard' | 'mcp' | 's3'>;
     /**
      * When it ends by itself. Without this it counts until it is revoked.
      */

@@ -8,6 +8,7 @@ import { CLOCK, type Clock } from '../../platform/clock/clock.js'
 import { ValidationFailed } from '../../platform/http/faults.js'
 import { newId } from '../../platform/ids.js'
 import { AuditTrail } from '../audit/audit-trail.js'
+import { type AccessKeyPair, AccessKeys } from './access-keys.js'
 import { ApiKey } from './api-key.entity.js'
 import { ApiKeyTokens } from './api-key-tokens.js'
 import { ApiKeyNotFound } from './auth.errors.js'
@@ -17,6 +18,13 @@ export interface NewApiKey {
   scopes: readonly Scope[]
   /** RFC 3339. Without it the key counts until it is revoked. */
   expiresAt?: string
+}
+
+export interface IssuedApiKey {
+  key: ApiKey
+  token: string
+  /** Of a key with the scope `s3`. */
+  pair?: AccessKeyPair
 }
 
 export interface ApiKeyPage {
@@ -30,12 +38,16 @@ export class ApiKeysService {
   constructor(
     @InjectDataSource() private readonly database: DataSource,
     private readonly tokens: ApiKeyTokens,
+    private readonly accessKeys: AccessKeys,
     private readonly audit: AuditTrail,
     @Inject(CLOCK) private readonly clock: Clock,
   ) {}
 
-  /** The key and its token, which cannot be had again. A key makes no others: what was made with a stolen one would outlive it. */
-  async create(caller: Principal, input: NewApiKey): Promise<{ key: ApiKey; token: string }> {
+  /**
+   * The key with its token and its access key, which cannot be had again. A key makes no others: what was made with a stolen one would
+   * outlive it.
+   */
+  async create(caller: Principal, input: NewApiKey): Promise<IssuedApiKey> {
     if (caller.credential.kind === 'api-key') throw new Forbidden('An API key cannot make others')
     const createdAt = this.clock.now()
     const key = {
@@ -52,10 +64,11 @@ export class ApiKeysService {
     return await this.database.transaction(async (tx) => {
       const row: ApiKey = { ...key, tokenHash: this.tokens.hash(token) }
       await tx.insert(ApiKey, row)
+      const pair = row.scopes.includes('s3') ? await this.accessKeys.make(tx, row.id) : undefined
       const { name, scopes } = row
       const after = { name, scopes, expiresAt: row.expiresAt?.toISOString() ?? null }
       await this.audit.record(tx, { actor: caller, action: 'apiKey.create', resource: ['apiKey', row.id], after })
-      return { key: row, token }
+      return { key: row, token, ...(pair && { pair }) }
     })
   }
 

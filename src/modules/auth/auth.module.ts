@@ -7,9 +7,11 @@ import { BearerStrategy, JWT_SECRET } from '../../platform/auth/bearer.strategy.
 import { SessionStrategy } from '../../platform/auth/session.strategy.js'
 import { TokenStrategy } from '../../platform/auth/token.strategy.js'
 import { Config } from '../../platform/config/config.js'
+import { Sealer } from '../../platform/crypto/sealer.js'
 import { AccountsModule } from '../accounts/accounts.module.js'
 import { FirstAdmin } from '../accounts/first-admin.js'
 import { AuditModule } from '../audit/audit.module.js'
+import { AccessKeys } from './access-keys.js'
 import { AccessTokens } from './access-tokens.js'
 import { AccountAuthenticator } from './account-authenticator.js'
 import { ApiKey } from './api-key.entity.js'
@@ -29,6 +31,8 @@ import { Sessions } from './sessions.js'
   imports: [TypeOrmModule.forFeature([ApiKey]), AccountsModule, AuditModule],
   providers: [
     AccessTokens,
+    AccessKeys,
+    Sealer,
     FirstAdmin,
     AuthService,
     LoginAttempts,
@@ -47,6 +51,6 @@ import { Sessions } from './sessions.js'
     SessionStrategy,
     AuthenticationGuard,
   ],
-  exports: [AuthService, ApiKeysService, Authenticator, AuthenticationGuard],
+  exports: [AccessKeys, AuthService, ApiKeysService, Authenticator, AuthenticationGuard],
 })
 export class AuthModule {}

@@ -6,9 +6,11 @@ import { type TestDatabase, testDatabase } from '../../../test/support/database.
 import { Unauthenticated } from '../../platform/auth/auth.errors.js'
 import type { Principal } from '../../platform/auth/principal.js'
 import { systemClock } from '../../platform/clock/clock.js'
+import { Sealer } from '../../platform/crypto/sealer.js'
 import type { Sql, Statement } from '../../platform/database/sql.js'
 import { Account } from '../accounts/account.entity.js'
 import { AuditTrail } from '../audit/audit-trail.js'
+import { AccessKeys } from './access-keys.js'
 import { ApiKey } from './api-key.entity.js'
 import { ApiKeyTokens } from './api-key-tokens.js'
 import { ApiKeysService } from './api-keys.service.js'
@@ -35,6 +37,7 @@ class Process {
   readonly uses: CredentialUses
   readonly sessions: Sessions
   readonly tokens: ApiKeyTokens
+  readonly accessKeys: AccessKeys
   readonly keys: ApiKeysService
 
   constructor({ sql, dataSource }: TestDatabase) {
@@ -47,7 +50,8 @@ class Process {
     this.uses = new CredentialUses(counted)
     this.sessions = new Sessions(counted, this.uses)
     this.tokens = new ApiKeyTokens(testConfig(), counted, this.uses)
-    this.keys = new ApiKeysService(dataSource, this.tokens, new AuditTrail(), systemClock)
+    this.accessKeys = new AccessKeys(counted, new Sealer(testConfig()), this.uses)
+    this.keys = new ApiKeysService(dataSource, this.tokens, this.accessKeys, new AuditTrail(), systemClock)
   }
 
   session(until?: string): Promise<string> {
@@ -57,6 +61,12 @@ class Process {
   async key(): Promise<{ id: string; token: string }> {
     const { key, token } = await this.keys.create(OWNER, { name: 'CI', scopes: ['standard'] })
     return { id: key.id, token }
+  }
+
+  async accessKey(expiresAt?: string) {
+    const { key, pair } = await this.keys.create(OWNER, { name: 'Backup', scopes: ['s3'], expiresAt })
+    if (!pair) throw new Error('a key for S3 has no access key')
+    return { id: key.id, ...pair }
   }
 }
 
@@ -96,6 +106,53 @@ describe('on another process', () => {
     await there.tokens.principalOf(token)
     await here.keys.revoke(OWNER, id)
     await expect(there.tokens.principalOf(token)).rejects.toThrow(Unauthenticated)
+  })
+})
+
+describe('an access key', () => {
+  it('is known by its secret, which is sealed, with the role that the account has now', async () => {
+    const { id, accessKey, secretKey } = await here.accessKey()
+    expect(accessKey).toMatch(/^MR[A-Z2-7]{18}$/)
+    expect(secretKey).toMatch(/^[\w-]{40}$/)
+    const found = await there.accessKeys.find(accessKey)
+    expect(found).toMatchObject({ secret: secretKey, principal: { accountId: 'account_1', role: 'user' } })
+    expect(found?.principal.credential).toMatchObject({ kind: 'api-key', tokenId: id, scopes: ['s3'] })
+    const [row] = await database.dataSource.query('select key_id, sealed from access_key where id = $1', [accessKey])
+    expect(row.key_id).toBe('test')
+    expect(row.sealed.includes(secretKey)).toBe(false)
+    await database.dataSource.query(`update account set role = 'viewer'`)
+    expect((await there.accessKeys.find(accessKey))?.principal.role).toBe('viewer')
+    await database.dataSource.query(`update account set role = 'user'`)
+  })
+
+  it('is only made for the scope s3, and each is another', async () => {
+    expect((await here.keys.create(OWNER, { name: 'CI', scopes: ['standard', 'mcp'] })).pair).toBeUndefined()
+    const [one, other] = [await here.accessKey(), await here.accessKey()]
+    expect(one.accessKey).not.toBe(other.accessKey)
+    expect(one.secretKey).not.toBe(other.secretKey)
+    expect(await there.accessKeys.find('MRAAAAAAAAAAAAAAAAAA')).toBeUndefined()
+  })
+
+  it('is dead elsewhere in the moment that it is revoked, expired, or its account deleted here', async () => {
+    const [revoked, expired, orphan] = [await here.accessKey(), await here.accessKey(), await here.accessKey()]
+    await here.keys.revoke(OWNER, revoked.id)
+    expect(await there.accessKeys.find(revoked.accessKey)).toBeUndefined()
+    expect(await database.dataSource.query('select from access_key where id = $1', [revoked.accessKey])).toEqual([])
+    await database.dataSource.query('update api_key set expires_at = now() where id = $1', [expired.id])
+    expect(await there.accessKeys.find(expired.accessKey)).toBeUndefined()
+    await database.dataSource.query('update account set deleted_at = now()')
+    expect(await there.accessKeys.find(orphan.accessKey)).toBeUndefined()
+    await database.dataSource.query('update account set deleted_at = null')
+    expect(await there.accessKeys.find(orphan.accessKey)).toBeDefined()
+  })
+
+  it('opens with no ciphertext of another', async () => {
+    const [one, other] = [await here.accessKey(), await here.accessKey()]
+    await database.dataSource.query(
+      'update access_key set sealed = (select sealed from access_key where id = $1) where id = $2',
+      [one.accessKey, other.accessKey],
+    )
+    await expect(there.accessKeys.find(other.accessKey)).rejects.toThrow('cannot be opened')
   })
 })
 

@@ -1,8 +1,8 @@
 import { Forbidden } from './auth.errors.js'
 import type { Credential } from './principal.js'
 
-/** What an API key can be for: everything that its account may do, or the MCP channels, or both. */
-export const SCOPES = ['standard', 'mcp'] as const
+/** What an API key can be for: everything that its account may do, the MCP channels, the S3 protocol. */
+export const SCOPES = ['standard', 'mcp', 's3'] as const
 
 export type Scope = (typeof SCOPES)[number]
 

@@ -45,6 +45,21 @@ it('they are the keys of flow8', async () => {
   expect((await user.get('/api/auth/api-keys').expect(200)).body.total).toBe(0)
 })
 
+it('one for S3 shows its access key and its secret once, and opens nothing else', async () => {
+  const { body: made } = await user.post('/api/api-keys', { name: 'Backup', scopes: ['s3'] }).expect(201)
+  const { key, accessKey, secretKey, ...shown } = made
+  expect(accessKey).toMatch(/^MR[A-Z2-7]{18}$/)
+  expect(secretKey).toMatch(/^[\w-]{40}$/)
+  expect((await user.get(`/api/api-keys/${made.id}`).expect(200)).body).toEqual(shown)
+  await api.get('/api/api-keys').set('Authorization', `Bearer ${key}`).expect(403)
+  const { body: other } = await user
+    .post('/api/auth/api-keys', { name: 'Both', scopes: ['standard', 's3'] })
+    .expect(201)
+  expect(other).toMatchObject({ accessKey: expect.any(String), secretKey: expect.any(String) })
+  await api.get('/api/api-keys').set('Authorization', `Bearer ${other.token}`).expect(200)
+  for (const { id } of [made, other]) await user.delete(`/api/api-keys/${id}`).expect(204)
+})
+
 it("nobody sees another's, and a page says how many there are", async () => {
   const ids: string[] = []
   for (const name of ['a', 'b', 'c']) ids.push((await user.post('/api/api-keys', { name }).expect(201)).body.id)

@@ -9,7 +9,7 @@ import {
   StringField,
 } from '../../../platform/openapi/fields.js'
 import type { ApiKey } from '../api-key.entity.js'
-import type { ApiKeyPage } from '../api-keys.service.js'
+import type { ApiKeyPage, IssuedApiKey } from '../api-keys.service.js'
 
 /** An API key to be made. */
 export class FacilFlowNewApiKey {
@@ -19,7 +19,8 @@ export class FacilFlowNewApiKey {
   @ArrayField({
     of: 'string',
     itemEnum: SCOPES,
-    description: 'What it is for: `standard` opens all that the account may do, `mcp` the channels of the kind `mcp`.',
+    description:
+      'What it is for: `standard` opens all that the account may do, `mcp` the channels of the kind `mcp`, `s3` the S3 protocol at `/s3`.',
     example: ['standard'],
     default: ['standard'],
     optional: true,
@@ -78,6 +79,22 @@ export class FacilFlowIssuedApiKey extends FacilFlowApiKey {
     maxLength: 4096,
   })
   key: string
+
+  @StringField({
+    description: 'Of a key with the scope `s3`: what S3 clients call the access key.',
+    example: 'MRJX5L2QH7WD3TPAKB4C',
+    maxLength: 200,
+    optional: true,
+  })
+  accessKey?: string
+
+  @StringField({
+    description: 'Of a key with the scope `s3`: what S3 clients call the secret key. It is not shown again.',
+    example: '3hQ9vR1tYc0_ZkP7mWn5bXeD8uJf2LsAoGi6TqNy',
+    maxLength: 200,
+    optional: true,
+  })
+  secretKey?: string
 }
 
 /** API keys. */
@@ -100,8 +117,8 @@ export function toApiKey(key: ApiKey): FacilFlowApiKey {
   }
 }
 
-export function toIssuedApiKey({ key, token }: { key: ApiKey; token: string }): FacilFlowIssuedApiKey {
-  return { ...toApiKey(key), key: token }
+export function toIssuedApiKey({ key, token, pair }: IssuedApiKey): FacilFlowIssuedApiKey {
+  return { ...toApiKey(key), key: token, ...pair }
 }
 
 export function toApiKeyList({ keys, total }: ApiKeyPage): FacilFlowApiKeyList {

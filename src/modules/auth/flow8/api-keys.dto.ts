@@ -2,7 +2,7 @@ import { Flow8Page, type Flow8PageQuery, pageOf } from '../../../dialects/flow8.
 import { SCOPES, type Scope } from '../../../platform/auth/scopes.js'
 import { ArrayField, DateField, IdField, StringField } from '../../../platform/openapi/fields.js'
 import type { ApiKey } from '../api-key.entity.js'
-import type { ApiKeyPage } from '../api-keys.service.js'
+import type { ApiKeyPage, IssuedApiKey } from '../api-keys.service.js'
 
 /** An API key to be made. */
 export class Flow8NewApiKey {
@@ -13,7 +13,7 @@ export class Flow8NewApiKey {
     of: 'string',
     itemEnum: SCOPES,
     description:
-      'What it is for: `standard` opens all that the account may do, `mcp` the channels of the kind `mcp`. A key with `mcp` alone opens nothing else.',
+      'What it is for: `standard` opens all that the account may do, `mcp` the channels of the kind `mcp`, `s3` the S3 protocol at `/s3`. A key without `standard` opens nothing else.',
     example: ['standard'],
     default: ['standard'],
     optional: true,
@@ -63,6 +63,22 @@ export class Flow8IssuedApiKey extends Flow8ApiKey {
     maxLength: 4096,
   })
   token: string
+
+  @StringField({
+    description: 'Of a key with the scope `s3`: what S3 clients call the access key.',
+    example: 'MRJX5L2QH7WD3TPAKB4C',
+    maxLength: 200,
+    optional: true,
+  })
+  accessKey?: string
+
+  @StringField({
+    description: 'Of a key with the scope `s3`: what S3 clients call the secret key. It is not shown again.',
+    example: '3hQ9vR1tYc0_ZkP7mWn5bXeD8uJf2LsAoGi6TqNy',
+    maxLength: 200,
+    optional: true,
+  })
+  secretKey?: string
 }
 
 /** One page of API keys. */
@@ -82,8 +98,8 @@ export function toApiKey(key: ApiKey): Flow8ApiKey {
   }
 }
 
-export function toIssuedApiKey({ key, token }: { key: ApiKey; token: string }): Flow8IssuedApiKey {
-  return { ...toApiKey(key), token }
+export function toIssuedApiKey({ key, token, pair }: IssuedApiKey): Flow8IssuedApiKey {
+  return { ...toApiKey(key), token, ...pair }
 }
 
 export function toApiKeyList({ keys, total }: ApiKeyPage, query: Flow8PageQuery): Flow8ApiKeyList {
