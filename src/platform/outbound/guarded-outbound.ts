@@ -12,6 +12,7 @@ import { AllowList } from './allow-list.js'
 import { OutboundFailed, OutboundRefused, OutboundTimeout } from './errors.js'
 import { failureOf } from './failure.js'
 import { Guard, type ResolvedAddress, type Resolver } from './guard.js'
+import { type AgentTimeouts, GuardedAgents } from './guarded-agents.js'
 import { hostOf, portOf } from './host.js'
 import { limited } from './limited-response.js'
 import type { Outbound, OutboundInit } from './outbound.js'
@@ -96,7 +97,12 @@ export class GuardedOutbound implements Outbound {
     return first
   }
 
-  /** Cuts every connection. */
+  /** For libraries that bring their own HTTP client; whoever asks closes them. */
+  agents(timeouts?: Partial<AgentTimeouts>): GuardedAgents {
+    return new GuardedAgents(this.guard, timeouts)
+  }
+
+  /** Cuts every connection of its own. */
   async close(): Promise<void> {
     await this.agent.destroy()
   }
