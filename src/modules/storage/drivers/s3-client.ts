@@ -1,0 +1,60 @@
+import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
+import type { GuardedOutbound } from '../../../platform/outbound/guarded-outbound.js'
+import { hostOf } from '../../../platform/outbound/host.js'
+import type { SettingsOf } from '../provider-settings.js'
+
+export interface S3Connections {
+  client: S3Client
+  /** Signs URLs, and speaks to nobody: what uses such a URL sends no checksum beside it. */
+  presigning: S3Client
+  close(): void
+}
+
+const DEFAULT_REGION = 'us-east-1'
+
+export function isAmazon(endpoint: URL): boolean {
+  return /(^|\.)amazonaws\.com(\.cn)?$/.test(hostOf(endpoint))
+}
+
+/**
+ * Clients that know what they are told and nothing else. Whatever the SDK would look up for itself in the environment, in profile files
+ * or at a metadata service is said here; a spec holds that it looks nowhere.
+ */
+export function s3Connections(settings: SettingsOf<'minio' | 's3'>, outbound: GuardedOutbound): S3Connections {
+  const agents = outbound.agents()
+  const amazon = isAmazon(settings.endpoint)
+  const { accessKey, secretKey, sessionToken } = settings.credentials
+  const config: S3ClientConfig = {
+    endpoint: settings.endpoint.origin,
+    region: settings.region ?? DEFAULT_REGION,
+    credentials: { accessKeyId: accessKey, secretAccessKey: secretKey, sessionToken },
+    forcePathStyle: !amazon,
+    // Others know the newer checksums seldom, and answer streams with 501.
+    requestChecksumCalculation: amazon ? 'WHEN_SUPPORTED' : 'WHEN_REQUIRED',
+    responseChecksumValidation: amazon ? 'WHEN_SUPPORTED' : 'WHEN_REQUIRED',
+    requestHandler: { httpAgent: agents.http, httpsAgent: agents.https, requestTimeout: 0, socketTimeout: 0 },
+    followRegionRedirects: false,
+    maxAttempts: 3,
+    retryMode: 'standard',
+    defaultsMode: 'standard',
+    authSchemePreference: [],
+    sigv4aSigningRegionSet: [],
+    disableS3ExpressSessionAuth: true,
+    disableMultiregionAccessPoints: true,
+    useArnRegion: false,
+    useDualstackEndpoint: false,
+    useFipsEndpoint: false,
+    userAgentAppId: 'millrace',
+  }
+  const client = new S3Client(config)
+  const presigning = new S3Client({ ...config, requestChecksumCalculation: 'WHEN_REQUIRED' })
+  return {
+    client,
+    presigning,
+    close() {
+      client.destroy()
+      presigning.destroy()
+      agents.close()
+    },
+  }
+}
