@@ -59,8 +59,8 @@ class CommitPerRecord extends Journal {
     await this.commit(record)
   }
 
-  override async finish(...[runId, epoch, ending, events]: Parameters<Journal['finish']>) {
-    await this.commit({ kind: 'finish', runId, epoch, ending, events })
+  override async finish(...[{ id: runId, epoch, accountId }, ending, events]: Parameters<Journal['finish']>) {
+    await this.commit({ kind: 'finish', runId, accountId, epoch, ending, events })
     this.tails.delete(runId)
     return true
   }

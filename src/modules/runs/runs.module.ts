@@ -16,6 +16,7 @@ import { ApprovalsService } from './approvals/approvals.service.js'
 import { QueuesModule } from './dispatch/queues.module.js'
 import { AccountRuns } from './events/account-runs.js'
 import { RunEvents } from './events/run-events.js'
+import { RunFeed } from './feed/run-feed.js'
 import { ChildRuns } from './lineage/child-runs.js'
 import { LineageQueries } from './lineage/lineage.queries.js'
 import { RestartsService } from './lineage/restarts.service.js'
@@ -54,6 +55,7 @@ import { RunSuppliesFromModules } from './worker/supplies.js'
   providers: [
     RunEvents,
     AccountRuns,
+    RunFeed,
     RunsQueries,
     RunValues,
     SignalsService,
@@ -83,7 +85,7 @@ import { RunSuppliesFromModules } from './worker/supplies.js'
     SharedRunsService,
     ScheduleWorker,
   ],
-  exports: [RunsService, SharedRunsService, RestartsService, RunEvents, AccountRuns, SignalsService],
+  exports: [RunsService, SharedRunsService, RestartsService, RunEvents, RunFeed, AccountRuns, SignalsService],
 })
 export class RunsModule implements OnModuleInit {
   constructor(

@@ -150,6 +150,7 @@ export class RunsService {
     )
     crashPoint('cancel')
     await this.engine.cancelled(cancelled)
+    this.events.accounts.changed(caller.accountId)
   }
 
   private async begin(owner: RunOwner, start: Start): Promise<AcceptedRun> {

@@ -19,6 +19,8 @@ export const LOCKS = {
   step: 7207,
   /** Old runs and objects are removed. */
   retention: 7208,
+  /** Shared by each transaction that gives chunks of events their positions, from before it does. */
+  positions: 7209,
   /** Migrating: one process at a time. */
   migrations: 7_261_102,
 } as const

@@ -7,6 +7,7 @@ import type { StoredEvent } from '../journal/records.js'
 import { RUN_HINT } from '../run-hints.js'
 import { type FinalState, isFinal, type RunState } from '../run-state.js'
 import { fullValue, RunValues } from '../values/run-values.js'
+import { WatchedAccounts } from './watched-accounts.js'
 import { type Standing, WatchedRuns } from './watched-runs.js'
 
 /** An event of a run as watchers read it: gap-free by `seq`, a completed node with its result, and the run's end last. */
@@ -106,6 +107,8 @@ const OUTPUTS: Statement = {
 @Injectable()
 export class RunEvents {
   private readonly watchedRuns: WatchedRuns
+  /** Those that somebody watches as a whole. */
+  readonly accounts: WatchedAccounts
   private readonly looks: BatchedReads<Look>
   private readonly outputs: BatchedReads<Output>
 
@@ -119,18 +122,20 @@ export class RunEvents {
   ) {
     this.looks = new BatchedReads(sql, LOOK, LOOKS)
     this.outputs = new BatchedReads(sql, OUTPUTS, RESULTS)
+    this.accounts = new WatchedAccounts(hints)
     this.watchedRuns = new WatchedRuns(hints, (ids) => sql.query<Standing & object>(STANDINGS, [ids]))
     hints.on(RUN_HINT.watched, (runId) => void this.onFollow(runId))
   }
 
   /** Something of this run has become durable. */
-  published(runId: string): void {
+  published(runId: string, accountId?: string): void {
     this.watchedRuns.changed(runId)
+    if (accountId !== undefined) this.accounts.changed(accountId)
   }
 
-  /** True while somebody watches the run, here or elsewhere, so that its events are worth an early flush. */
-  watched(runId: string): boolean {
-    return this.watchedRuns.isWatched(runId)
+  /** True while somebody watches the run, or all of the account, here or elsewhere, so that its events are worth an early flush. */
+  watched(runId: string, accountId?: string): boolean {
+    return this.watchedRuns.isWatched(runId) || (accountId !== undefined && this.accounts.isWatched(accountId))
   }
 
   /** Has whoever runs it write what is not written yet, soon. */

@@ -1,15 +1,11 @@
 import type { Hints } from '../../../platform/hints/hints.js'
 import { RUN_HINT } from '../run-hints.js'
+import { WatchedElsewhere } from './watched-elsewhere.js'
 
 /** How often what is watched is looked at without a hint: in one statement, whatever their number. */
 const LOOK_MS = 3_000
 /** Every so many looks the others are told again what is watched here. */
 const LOOKS_PER_ANNOUNCEMENT = 4
-/** How long a process believes that another watches a run, unless it is told again. */
-const BELIEVED_MS = 30_000
-/** Runs that others watch; what is beyond is told to them by their own looking. */
-const MOST_ELSEWHERE = 50_000
-
 /** How a run stands, in short: who looks again after it has changed misses nothing. */
 export interface Standing {
   id: string
@@ -38,8 +34,7 @@ interface Watched {
  */
 export class WatchedRuns {
   private readonly here = new Map<string, Watched>()
-  /** Until when others are believed to watch, by run; the first to end first. */
-  private readonly elsewhere = new Map<string, number>()
+  private readonly elsewhere = new WatchedElsewhere()
   private looking?: NodeJS.Timeout
   private looks = 0
 
@@ -47,13 +42,13 @@ export class WatchedRuns {
     private readonly hints: Hints,
     private readonly standings: (ids: string[]) => Promise<Standing[]>,
   ) {
-    hints.on(RUN_HINT.watched, (id) => this.believe(id))
+    hints.on(RUN_HINT.watched, (id) => this.elsewhere.believe(id))
     hints.on(RUN_HINT.events, (id) => this.wake(id))
     hints.on(RUN_HINT.cancelled, (id) => this.wake(id))
   }
 
   isWatched(id: string): boolean {
-    return this.here.has(id) || this.isWatchedElsewhere(id)
+    return this.here.has(id) || this.elsewhere.has(id)
   }
 
   /** Those who watch here. */
@@ -89,7 +84,7 @@ export class WatchedRuns {
   /** Something of this run has become durable here. */
   changed(id: string): void {
     this.wake(id)
-    if (this.isWatchedElsewhere(id)) this.hints.send(RUN_HINT.events, id)
+    if (this.elsewhere.has(id)) this.hints.send(RUN_HINT.events, id)
   }
 
   private wake(id: string): void {
@@ -135,19 +130,5 @@ export class WatchedRuns {
     if (before && now && before.epoch !== now.epoch) this.hints.send(RUN_HINT.watched, id)
     if (before?.epoch !== now?.epoch || before?.state !== now?.state || before?.lastSeq !== now?.lastSeq || !now)
       this.wake(id)
-  }
-
-  private isWatchedElsewhere(id: string): boolean {
-    return (this.elsewhere.get(id) ?? 0) > performance.now()
-  }
-
-  private believe(id: string): void {
-    const now = performance.now()
-    for (const [other, until] of this.elsewhere) {
-      if (until > now) break
-      this.elsewhere.delete(other)
-    }
-    this.elsewhere.delete(id)
-    if (this.elsewhere.size < MOST_ELSEWHERE) this.elsewhere.set(id, now + BELIEVED_MS)
   }
 }

@@ -176,7 +176,7 @@ function writing({ watched = false, held = false, lastSeq = 0, error, logged, ..
   const errors: unknown[] = []
   const answers: (() => void)[] = []
   let published = 0
-  const writer = new EventWriter('run_1', lastSeq, () => recorded, {
+  const writer = new EventWriter({ id: 'run_1', accountId: 'account_1' }, lastSeq, () => recorded, {
     journal: {
       write: async (record: JournalRecord) => {
         if (error) throw error

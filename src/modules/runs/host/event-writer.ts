@@ -29,7 +29,7 @@ export class EventWriter {
   private isOver = false
 
   constructor(
-    private readonly runId: string,
+    private readonly run: { id: string; accountId: string },
     private seq: number,
     /** Settles once the outcomes so far are durable. */
     private readonly recorded: () => Promise<void>,
@@ -40,7 +40,7 @@ export class EventWriter {
     if (event.type !== 'log') this.number(event)
     else for (const line of this.parts.logs.admitted(event)) this.number(line)
     if (this.unwritten.length >= EVENTS_PER_CHUNK) void this.flush()
-    else if (!this.isEager && this.parts.events.watched(this.runId)) void this.flushEagerly()
+    else if (!this.isEager && this.isWatched) void this.flushEagerly()
   }
 
   /** Resolves once everything that was added is written. */
@@ -58,6 +58,10 @@ export class EventWriter {
     const { events, written } = this.take()
     written()
     return events
+  }
+
+  private get isWatched(): boolean {
+    return this.parts.events.watched(this.run.id, this.run.accountId)
   }
 
   private async flushEagerly(): Promise<void> {
@@ -89,8 +93,8 @@ export class EventWriter {
   private async write({ events, written }: ReturnType<EventWriter['take']>): Promise<void> {
     try {
       await this.recorded()
-      await this.parts.journal.write({ kind: 'events', runId: this.runId, events })
-      this.parts.events.published(this.runId)
+      await this.parts.journal.write({ kind: 'events', runId: this.run.id, accountId: this.run.accountId, events })
+      this.parts.events.published(this.run.id, this.run.accountId)
     } catch (error) {
       // Whoever has taken the run over numbers on from what is recorded.
       if (!(error instanceof LeaseLost)) this.parts.onError(error)

@@ -77,7 +77,7 @@ export class RunHost implements Host {
     private readonly parts: RunHostParts,
   ) {
     this.clock = parts.clock
-    this.events = new EventWriter(run.id, run.lastSeq, () => this.recorded, {
+    this.events = new EventWriter(run, run.lastSeq, () => this.recorded, {
       ...parts,
       logs: new LogBudget(parts.journal.logRoom, run.logged),
     })

@@ -1,6 +1,9 @@
 import type { ValueTexts } from '../values/run-values.js'
 import type { JournalRecord, StoredEvent } from './records.js'
 
+/** Chunks without events, which tell of the run itself; events are numbered from 1 on. */
+const FIRST_SEQ = { accepted: 0, ended: -1 } as const
+
 /** A record as it travels: rows in JSON, by the list of the flush that they go into. */
 export interface Row {
   list: 'parents' | 'accepts' | 'opens' | 'outcomes' | 'timers' | 'events' | 'releases' | 'finishes'
@@ -31,6 +34,7 @@ export function rowsOf(record: JournalRecord, values: ValueTexts = valuesOf(reco
     case 'accept': {
       const { run } = record
       return [
+        ...(run.isTold ? [emptyChunk(FIRST_SEQ.accepted, run.id, run.accountId)] : []),
         row('accepts', {
           id: run.id,
           tenant_id: run.tenantId,
@@ -97,7 +101,7 @@ export function rowsOf(record: JournalRecord, values: ValueTexts = valuesOf(reco
         }),
       ]
     case 'events':
-      return chunk(record.runId, record.events)
+      return chunk(record)
     case 'release':
       return [
         row('releases', {
@@ -118,17 +122,35 @@ export function rowsOf(record: JournalRecord, values: ValueTexts = valuesOf(reco
           finished_at: record.ending.finishedAt,
         }),
         ...(record.parentId === undefined ? [] : [row('parents', { run_id: record.parentId })]),
-        ...chunk(record.runId, record.events),
+        ...endingChunk(record),
       ]
   }
 }
 
-function chunk(runId: string, events: readonly StoredEvent[]): Row[] {
+interface Chunk {
+  runId: string
+  accountId: string
+  events: readonly StoredEvent[]
+}
+
+function chunk({ runId, accountId, events }: Chunk, ends?: true): Row[] {
   const [first] = events
   const last = events.at(-1)
   if (!first || !last) return []
   const entries = withoutNul(JSON.stringify(events))
-  return [row('events', { run_id: runId, first_seq: first.seq, last_seq: last.seq, entries })]
+  const members = { run_id: runId, first_seq: first.seq, last_seq: last.seq, entries, account_id: accountId, ends }
+  return [row('events', members)]
+}
+
+/** What tells of the end of a run that this process ends. */
+function endingChunk(record: Chunk): Row[] {
+  const [last] = chunk(record, true)
+  return [last ?? emptyChunk(FIRST_SEQ.ended, record.runId, record.accountId)]
+}
+
+function emptyChunk(seq: number, runId: string, accountId: string): Row {
+  const ends = seq === FIRST_SEQ.ended
+  return row('events', { run_id: runId, first_seq: seq, last_seq: seq, entries: '[]', account_id: accountId, ends })
 }
 
 function row(list: Row['list'], members: object): Row {

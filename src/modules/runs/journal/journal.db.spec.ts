@@ -49,7 +49,7 @@ describe('a journal', () => {
     await journal.accept(run)
     expect(journal.holds(run.id)).toBe(false)
     const event = { seq: 1, type: 'log', at: new Date().toISOString(), level: 'info', message: 'on its way' } as const
-    const written = journal.write({ kind: 'events', runId: run.id, events: [event] })
+    const written = journal.write({ kind: 'events', runId: run.id, accountId: run.accountId, events: [event] })
     expect(journal.holds(run.id)).toBe(true)
     await written
     await vi.waitUntil(() => !journal.holds(run.id))
@@ -85,9 +85,9 @@ describe('a journal', () => {
     await journal.accept(run)
     const ending = { state: 'completed', result: { ok: true }, finishedAt: new Date() } as const
     const log = [{ seq: 1, type: 'log', at: new Date().toISOString(), level: 'info', message: 'done' } as const]
-    expect(await journal.finish(run.id, 0, ending, log)).toBe(true)
-    expect(await journal.finish(run.id, 0, ending, log)).toBe(true)
-    expect(await journal.finish(run.id, 0, { ...ending, state: 'failed' }, [])).toBe(false)
+    expect(await journal.finish({ ...run, epoch: 0 }, ending, log)).toBe(true)
+    expect(await journal.finish({ ...run, epoch: 0 }, ending, log)).toBe(true)
+    expect(await journal.finish({ ...run, epoch: 0 }, { ...ending, state: 'failed' }, [])).toBe(false)
     expect(await stored(run.id)).toMatchObject({ state: 'completed', result: { ok: true } })
     expect(await database.dataSource.query('select 1 from run_event_chunk where run_id = $1', [run.id])).toHaveLength(1)
   })
@@ -99,8 +99,8 @@ describe('a journal', () => {
     await database.dataSource.query(`update run set state = 'cancelled' where id = $1`, [cancelled.id])
     await database.dataSource.query('update run set epoch = 1 where id = $1', [taken.id])
     const ending = { state: 'completed', result: {}, finishedAt: new Date() } as const
-    expect(await journal.finish(cancelled.id, 0, ending, [])).toBe(false)
-    expect(await journal.finish(taken.id, 0, ending, [])).toBe(false)
+    expect(await journal.finish({ ...cancelled, epoch: 0 }, ending, [])).toBe(false)
+    expect(await journal.finish({ ...taken, epoch: 0 }, ending, [])).toBe(false)
     expect(await stored(taken.id)).toMatchObject({ state: 'running' })
   })
 

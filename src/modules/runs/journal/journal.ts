@@ -30,6 +30,17 @@ export interface JournalLimits {
   acceptPatienceMs: number
 }
 
+/** A run at its end, as the process that has it took it. */
+export interface FinishedRun {
+  id: string
+  epoch: number
+  accountId: string
+  /** Whose object a large result becomes; it stays in its row where this is absent. */
+  tenantId?: string
+  /** The run above it, whose row its end touches. */
+  parentId?: string
+}
+
 export interface JournalOptions extends Partial<JournalLimits> {
   onLost?: () => void
   /** False once this process may have lost its runs to another: then nothing is sent any more. */
@@ -153,13 +164,12 @@ export class Journal {
 
   /** Ends a run. False when it was ended before, by a cancel. */
   async finish(
-    runId: string,
-    epoch: number,
+    { id: runId, epoch, accountId, tenantId, parentId }: FinishedRun,
     ending: Ending,
     events: readonly StoredEvent[],
-    { tenantId, parentId }: { tenantId?: string; parentId?: string } = {},
   ): Promise<boolean> {
-    const answer = await this.submit({ kind: 'finish', runId, tenantId, parentId, epoch, ending, events }, tenantId)
+    const record = { kind: 'finish', runId, accountId, tenantId, parentId, epoch, ending, events } as const
+    const answer = await this.submit(record, tenantId)
     return answer.finished?.includes(runId) ?? false
   }
 

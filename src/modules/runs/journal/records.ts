@@ -24,6 +24,8 @@ export interface NewRun {
   /** Tells whether a repeated key came with the same request. */
   requestHash?: string
   createdAt: Date
+  /** Whether its account's event stream tells of it from now on, and not only once it has done something. */
+  isTold?: boolean
   /** Who asked, for the audit trail: `run.start`, after it `flowId` and `revision`. Absent where nobody did (a schedule). */
   audit?: AuditNote
 }
@@ -61,6 +63,8 @@ export interface StoredEvent {
   /** Of all but lines of the log, the visit's; with the attempt, that of the outcome that holds a completed node's result. */
   path?: string
   attempt?: number
+  /** Of a process that a step was, once it has ended. */
+  exitCode?: number
 }
 
 export interface Ending {
@@ -80,11 +84,12 @@ export type JournalRecord =
   /** An attempt that may not be repeated, recorded before it begins. */
   | { kind: 'open'; runId: string; open: OpenedStep }
   | { kind: 'timer'; runId: string; timer: TimerRecord }
-  | { kind: 'events'; runId: string; events: readonly StoredEvent[] }
+  | { kind: 'events'; runId: string; accountId: string; events: readonly StoredEvent[] }
   | { kind: 'release'; runId: string; epoch: number; state: 'queued' | 'waiting'; wakeAt: Date | null }
   | {
       kind: 'finish'
       runId: string
+      accountId: string
       tenantId?: string
       /** The run above it, whose row its end touches. */
       parentId?: string

@@ -19,6 +19,12 @@ const REMOVE_RUNS: Statement = {
         where id > $1 and id < run_id_at($2) and finished_at < $2
           and not exists (select from run p where p.id = r.parent_run_id and p.finished_at is null)
         order by id limit ${BATCH} for update skip locked),
+    -- Who follows an account's events has to know what it missed.
+    told as (
+      insert into run_event_pruned as p (account_id, position)
+        select c.account_id, max(c.position) from run_event_chunk c join gone on gone.id = c.run_id
+          where c.position is not null group by c.account_id order by c.account_id
+        on conflict (account_id) do update set position = greatest(p.position, excluded.position)),
     opens as (delete from step_open using gone where step_open.run_id = gone.id),
     approvals as (delete from approval using gone where approval.run_id = gone.id),
     removed as (delete from run using gone where run.id = gone.id)

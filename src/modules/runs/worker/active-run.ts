@@ -182,9 +182,9 @@ export class ActiveRun {
     const message = known ? error.message : 'the run could not be carried on because of an internal error'
     const ending: Ending = { state: 'failed', error: { message, code }, finishedAt: this.parts.clock.now() }
     try {
-      const ended = await this.parts.journal.finish(run.id, run.epoch, ending, [], { parentId: run.parentId })
+      const ended = await this.parts.journal.finish(run, ending, [])
       this.tellParent()
-      this.parts.events.published(run.id)
+      this.parts.events.published(run.id, run.accountId)
       return ended ? 'failed' : 'stopped'
     } catch (failure) {
       if (!(failure instanceof LeaseLost)) this.parts.onError(failure, run.id)
@@ -213,12 +213,12 @@ export class ActiveRun {
     } else {
       // Its log is whole before anyone sees it ended.
       const lastEvents = await host.lastEvents()
-      const ended = await journal.finish(run.id, run.epoch, toEnding(ending, clock.now()), lastEvents, run)
+      const ended = await journal.finish(run, toEnding(ending, clock.now()), lastEvents)
       if (ended) how = ending.state
       this.tellParent()
       crashPoint('finish')
     }
-    events.published(run.id)
+    events.published(run.id, run.accountId)
     return how
   }
 }
