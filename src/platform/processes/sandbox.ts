@@ -1,0 +1,141 @@
+import { lstatSync, readlinkSync } from 'node:fs'
+import { dirname } from 'node:path'
+
+/** Who the programs of `secure` are: nobody, to the host as well. */
+export const NOBODY = 65_534
+
+/** A folder of the host's, and where the programs find it. */
+export interface Folder {
+  path: string
+  at: string
+  isWritable: boolean
+}
+
+export interface SandboxOptions {
+  folders: readonly Folder[]
+  env: Readonly<Record<string, string>>
+  cwd: string
+  /** Of `/tmp`; a quarter of it of `/dev/shm`. */
+  tmpBytes: number
+  /** Processes and threads inside, those of the sandbox included; undefined where the kernel counts those outside as well. */
+  processes?: number
+  /** False where bubblewrap is too old to forbid further namespaces. */
+  canDisableNamespaces: boolean
+}
+
+/** What programs need of `/etc`: names of users, where libraries are, whom to trust, what time it is. */
+const OF_ETC = [
+  'passwd',
+  'group',
+  'nsswitch.conf',
+  'ld.so.cache',
+  'ld.so.conf',
+  'ld.so.conf.d',
+  'alternatives',
+  'localtime',
+  'timezone',
+  'mime.types',
+  'ssl/certs',
+  'ssl/openssl.cnf',
+  'ca-certificates',
+  'pki',
+  'crypto-policies',
+]
+
+const OF_SYSTEM = ['/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32']
+
+/** Where a server that is root lays out folders for a sandbox that is nobody. */
+const STAGE = '/tmp'
+
+/**
+ * The command line that runs `argv` in a sandbox of its own: user, processes, network, System V IPC, host name and mounts. It sees the
+ * system's programs, the folders given to it and nothing else of the host; all of it can only be read but for `/tmp`, `/dev/shm` and what is
+ * said to be writable. It has no capabilities, cannot get any, and cannot make namespaces.
+ *
+ * A server that is root first becomes nobody. What nobody may not reach, such as folders below a closed `DATA_DIR`, is laid out for it
+ * beforehand in a mount namespace of its own.
+ */
+export function secureCommand(argv: readonly string[], options: SandboxOptions, isRoot: boolean): string[] {
+  if (!isRoot) return sandbox(argv, options)
+  const staged = options.folders.map((folder, index) => ({ ...folder, path: `${STAGE}/${index}` }))
+  return [
+    ...['bwrap', '--die-with-parent', '--dev-bind', '/', '/', '--tmpfs', STAGE],
+    ...options.folders.flatMap(({ path, isWritable }, index) => [
+      isWritable ? '--bind' : '--ro-bind',
+      path,
+      `${STAGE}/${index}`,
+    ]),
+    '--',
+    ...['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups', '--inh-caps=-all', '--'],
+    ...sandbox(argv, { ...options, folders: staged }),
+  ]
+}
+
+function sandbox(argv: readonly string[], options: SandboxOptions): string[] {
+  const { folders, env, cwd, tmpBytes, processes, canDisableNamespaces } = options
+  return [
+    ...['bwrap', '--unshare-user', '--unshare-all', '--die-with-parent', '--new-session'],
+    ...(canDisableNamespaces ? ['--disable-userns'] : []),
+    ...['--uid', `${NOBODY}`, '--gid', `${NOBODY}`, '--cap-drop', 'ALL', '--hostname', 'job', '--clearenv'],
+    ...Object.entries(env).flatMap(([name, value]) => ['--setenv', name, value]),
+    ...system(),
+    ...['--proc', '/proc', '--dev', '/dev', '--remount-ro', '/dev'],
+    ...['--size', `${Math.ceil(tmpBytes / 4)}`, '--perms', '1777', '--tmpfs', '/dev/shm'],
+    ...['--size', `${tmpBytes}`, '--perms', '1777', '--tmpfs', '/tmp'],
+    ...folders.flatMap(({ path, at, isWritable }) => [isWritable ? '--bind' : '--ro-bind', path, at]),
+    // What holds the mount points is memory, which nobody would count.
+    ...['--remount-ro', '/', '--chdir', cwd, '--'],
+    ...(processes === undefined ? [] : ['prlimit', `--nproc=${processes}`, '--']),
+    ...argv,
+  ]
+}
+
+/** On most systems all but `/usr` are links into it. */
+function system(): string[] {
+  return [
+    ...['--ro-bind', '/usr', '/usr'],
+    ...OF_SYSTEM.flatMap((path) => {
+      const stat = lstatSync(path, { throwIfNoEntry: false })
+      if (stat?.isSymbolicLink()) return ['--symlink', readlinkSync(path), path]
+      return stat?.isDirectory() ? ['--ro-bind', path, path] : []
+    }),
+    ...['--perms', '0755', '--dir', '/etc', '--perms', '0755', '--dir', '/etc/ssl'],
+    ...OF_ETC.flatMap((name) => ['--ro-bind-try', `/etc/${name}`, `/etc/${name}`]),
+  ]
+}
+
+/** What a server that is root leaves to programs that see the host: what root needs to work with files of others, and no more. */
+const KEPT = ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'SETGID', 'SETUID', 'NET_BIND_SERVICE']
+
+export interface NamespaceOptions {
+  /** What they shall not find although it is the host's, each with what of it they shall. */
+  hidden: readonly { path: string; shown: readonly Folder[] }[]
+  env: Readonly<Record<string, string>>
+  cwd: string
+}
+
+/** The command line that runs `argv` among the host's files and in its network, in a namespace of processes that ends with it. */
+export function permissiveCommand(argv: readonly string[], options: NamespaceOptions, isRoot: boolean): string[] {
+  return [
+    ...['bwrap', '--unshare-pid', '--unshare-ipc', '--die-with-parent', '--new-session', '--dev-bind', '/', '/'],
+    ...['--proc', '/proc', '--cap-drop', 'ALL'],
+    ...(isRoot ? KEPT.flatMap((name) => ['--cap-add', `CAP_${name}`]) : []),
+    ...options.hidden.flatMap(({ path, shown }) => [
+      ...['--tmpfs', path],
+      ...shown.flatMap((folder) => [folder.isWritable ? '--bind' : '--ro-bind', folder.path, folder.at]),
+      ...['--remount-ro', path],
+    ]),
+    '--clearenv',
+    ...Object.entries(options.env).flatMap(([name, value]) => ['--setenv', name, value]),
+    ...['--chdir', options.cwd, '--'],
+    ...argv,
+  ]
+}
+
+/** True where one path is the other, or lies in it. */
+export function isWithin(path: string, folder: string): boolean {
+  for (let at = path; ; at = dirname(at)) {
+    if (at === folder) return true
+    if (at === dirname(at)) return false
+  }
+}
