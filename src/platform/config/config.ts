@@ -40,6 +40,10 @@ export class Config {
   readonly firebaseRole: Role
   /** A YAML file. */
   readonly jobSources?: string
+  /** Where the container runtime answers. Undefined: where Docker and podman usually do. */
+  readonly containerSocket?: string
+  /** The folder of this user's sockets. */
+  readonly userRuntimeDir?: string
   /** Executables that an mcp step may start. */
   readonly mcpCommands: readonly string[]
   /** Requests per minute and principal. 0 = no limit. */
@@ -88,6 +92,8 @@ export class Config {
     this.firebaseJwks = set.FIREBASE_JWKS
     this.firebaseRole = set.FIREBASE_ROLE
     this.jobSources = set.JOB_SOURCES
+    this.containerSocket = set.CONTAINER_SOCKET
+    this.userRuntimeDir = set.XDG_RUNTIME_DIR
     this.mcpCommands = set.MCP_COMMANDS
     this.rateLimit = set.RATE_LIMIT
     this.scriptTimeoutMs = set.SCRIPT_TIMEOUT_MS

@@ -36,6 +36,12 @@ export const variables = z.object({
   FIREBASE_ROLE: z.enum(ROLES).default('user').describe('what accounts may do that come of ID tokens'),
   JOB_SOURCES: z.string().optional().describe('a YAML file'),
   MCP_COMMANDS: list().default([]).describe('executables that an mcp step may start'),
+  CONTAINER_SOCKET: z
+    .string()
+    .regex(/^(\/|unix:\/\/\/|https?:\/\/|tcp:\/\/)/, 'must be a path, or an address with unix://, http:// or https://')
+    .optional()
+    .describe('where Docker or podman answers; without it where they usually do, podman first'),
+  XDG_RUNTIME_DIR: z.string().optional().describe('where podman of an ordinary user answers'),
   RATE_LIMIT: whole(0, 1_000_000).default(600).describe('requests per minute and principal; 0 = off'),
   SCRIPT_TIMEOUT_MS: whole(10, 600_000).default(5_000),
   SCRIPT_MEMORY_MB: whole(8, 2_048).default(64),
