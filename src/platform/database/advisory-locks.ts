@@ -21,6 +21,8 @@ export const LOCKS = {
   retention: 7208,
   /** Shared by each transaction that gives chunks of events their positions, from before it does. */
   positions: 7209,
+  /** Contents that no bucket needs any more are removed. */
+  buckets: 7217,
   /** Migrating: one process at a time. */
   migrations: 7_261_102,
 } as const

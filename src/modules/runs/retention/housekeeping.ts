@@ -2,7 +2,8 @@ import { type BeforeApplicationShutdown, Inject, Injectable, Logger, type OnAppl
 import { CLOCK, type Clock } from '../../../platform/clock/clock.js'
 import { Config } from '../../../platform/config/config.js'
 import { LOCKS } from '../../../platform/database/advisory-locks.js'
-import { Sql, type Statement } from '../../../platform/database/sql.js'
+import { Chores } from '../../../platform/database/chores.js'
+import { Sql } from '../../../platform/database/sql.js'
 import { ObjectStore } from '../../../platform/objects/object-store.js'
 import { Partitions } from './partitions.js'
 import { Retention } from './retention.js'
@@ -13,15 +14,6 @@ const DAY_MS = 24 * HOUR_MS
 /** How often a process looks whether there is anything to do. */
 const LOOK_MS = HOUR_MS / 4
 
-/** Begins a chore that nobody has begun for so long. */
-const BEGIN: Statement = {
-  name: 'chore_begin',
-  text: `insert into chore as c (name, begun_at) values ($1, $2)
-    on conflict (name) do update set begun_at = excluded.begun_at
-      where c.begun_at <= excluded.begun_at - make_interval(secs => $3)
-    returning name`,
-}
-
 /**
  * What is done now and then so that the disk does not fill: partitions for the coming weeks, runs that are older than they are kept, and
  * values that nobody refers to. Every process looks now and then; what is to be done is done by one of them.
@@ -30,6 +22,7 @@ const BEGIN: Statement = {
 export class Housekeeping implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly logger = new Logger(Housekeeping.name)
   private readonly stopping = new AbortController()
+  private readonly chores: Chores
   private readonly partitions: Partitions
   private readonly retention: Retention
   private readonly values: ValueSweep
@@ -37,11 +30,12 @@ export class Housekeeping implements OnApplicationBootstrap, BeforeApplicationSh
   private round = Promise.resolve()
 
   constructor(
-    private readonly sql: Sql,
+    sql: Sql,
     store: ObjectStore,
     @Inject(Config) private readonly config: Pick<Config, 'retentionDays'>,
     @Inject(CLOCK) private readonly clock: Clock,
   ) {
+    this.chores = new Chores(sql)
     this.partitions = new Partitions(sql)
     this.retention = new Retention(sql)
     this.values = new ValueSweep(sql, store)
@@ -83,9 +77,12 @@ export class Housekeeping implements OnApplicationBootstrap, BeforeApplicationSh
 
   private async removeOldRuns(): Promise<void> {
     const { retentionDays } = this.config
-    if (retentionDays === 0 || !(await this.begins('retention', HOUR_MS))) return
-    const before = new Date(this.clock.now().getTime() - retentionDays * DAY_MS)
-    const removed = await this.alone(() => this.retention.removeBefore(before, this.stopping.signal))
+    const now = this.clock.now()
+    if (retentionDays === 0 || !(await this.chores.begins('retention', now, HOUR_MS))) return
+    const before = new Date(now.getTime() - retentionDays * DAY_MS)
+    const removed = await this.chores.alone(LOCKS.retention, () =>
+      this.retention.removeBefore(before, this.stopping.signal),
+    )
     if (!removed) return
     const { runs, weeks, rows, failures } = removed
     if (runs + weeks.length + rows > 0)
@@ -94,27 +91,10 @@ export class Housekeeping implements OnApplicationBootstrap, BeforeApplicationSh
   }
 
   private async sweepValues(): Promise<void> {
-    if (!(await this.begins('value sweep', DAY_MS))) return
-    const removed = await this.alone(() => this.values.sweep(this.clock.now(), this.stopping.signal))
+    const now = this.clock.now()
+    if (!(await this.chores.begins('value sweep', now, DAY_MS))) return
+    const removed = await this.chores.alone(LOCKS.retention, () => this.values.sweep(now, this.stopping.signal))
     if (removed) this.logger.log(`removed ${removed} values that no run refers to`)
-  }
-
-  private async begins(chore: string, everyMs: number): Promise<boolean> {
-    return (await this.sql.query(BEGIN, [chore, this.clock.now(), everyMs / 1_000])).length > 0
-  }
-
-  /** One process at a time, however long it takes; the lock goes with the connection. */
-  private async alone<T>(work: () => Promise<T>): Promise<T | undefined> {
-    const client = this.sql.client('millrace retention')
-    await client.connect()
-    try {
-      const { rows } = await client.query<{ taken: boolean }>('select pg_try_advisory_lock($1, 0) as taken', [
-        LOCKS.retention,
-      ])
-      return rows[0]?.taken ? await work() : undefined
-    } finally {
-      await client.end().catch(() => {})
-    }
   }
 
   private async attempt(failure: string, work: () => Promise<void>): Promise<void> {

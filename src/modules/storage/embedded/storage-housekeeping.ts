@@ -1,0 +1,66 @@
+import { type BeforeApplicationShutdown, Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common'
+import { CLOCK, type Clock } from '../../../platform/clock/clock.js'
+import { LOCKS } from '../../../platform/database/advisory-locks.js'
+import { Chores } from '../../../platform/database/chores.js'
+import { Sql } from '../../../platform/database/sql.js'
+import { ObjectStore } from '../../../platform/objects/object-store.js'
+import { BlobSweep } from './blob-sweep.js'
+
+/** How often a process looks whether there is anything to do. */
+const LOOK_MS = 15 * 60_000
+const DAY_MS = 24 * 3_600_000
+
+/** Gives back the disk that buckets need no more. Every process looks now and then; what is to be done is done by one of them. */
+@Injectable()
+export class StorageHousekeeping implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  private readonly logger = new Logger(StorageHousekeeping.name)
+  private readonly stopping = new AbortController()
+  private readonly chores: Chores
+  private readonly sweep: BlobSweep
+  private timer?: NodeJS.Timeout
+  private round = Promise.resolve()
+
+  constructor(
+    sql: Sql,
+    store: ObjectStore,
+    @Inject(CLOCK) private readonly clock: Clock,
+  ) {
+    this.chores = new Chores(sql)
+    this.sweep = new BlobSweep(sql, store)
+  }
+
+  onApplicationBootstrap(): void {
+    void this.look()
+    this.timer = setInterval(() => this.look(), LOOK_MS)
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    clearInterval(this.timer)
+    this.stopping.abort()
+    await this.round
+  }
+
+  /** Does what is due. Rounds of a process follow one another. */
+  look(): Promise<void> {
+    this.round = this.round
+      .then(() => this.doAll())
+      .catch((error) => {
+        this.logger.error({ err: error }, 'contents that nothing names could not be removed')
+      })
+    return this.round
+  }
+
+  private async doAll(): Promise<void> {
+    const now = this.clock.now()
+    const { signal } = this.stopping
+    if (signal.aborted || !(await this.chores.begins('bucket sweep', now, LOOK_MS))) return
+    await this.chores.alone(LOCKS.buckets, async () => {
+      const ended = await this.sweep.endStaleUploads(now)
+      if (ended > 0) this.logger.log(`gave up ${ended} uploads that had rested`)
+      let removed = await this.sweep.sweepReleased(now, signal)
+      if (!signal.aborted && (await this.chores.begins('bucket sweep of all', now, DAY_MS)))
+        removed += await this.sweep.sweepAll(now, signal)
+      if (removed > 0) this.logger.log(`removed ${removed} contents that nothing names`)
+    })
+  }
+}
