@@ -1,6 +1,6 @@
 import 'reflect-metadata'
 import type { AddressInfo } from 'node:net'
-import { type Config, configOrExit } from '../platform/config/config.js'
+import { type Config, ConfigError, configOrExit } from '../platform/config/config.js'
 import { armCrashPoint } from '../platform/crash-point/crash-point.js'
 import { EmbeddedPostgresError } from '../platform/database/embedded-error.js'
 import { createLog } from '../platform/log/log.js'
@@ -28,7 +28,7 @@ async function serve(): Promise<void> {
 
 /** What whoever starts the program can mend, in words that say how; it needs no stack. */
 function adviceFor(error: NodeJS.ErrnoException, { host, port }: Config): string | undefined {
-  if (error instanceof EmbeddedPostgresError) return error.message
+  if (error instanceof EmbeddedPostgresError || error instanceof ConfigError) return error.message
   switch (error.code) {
     case 'EADDRINUSE':
       return `port ${port} on ${host} is taken. Stop what listens there, or choose another PORT.`

@@ -1,6 +1,6 @@
 import 'reflect-metadata'
 import { NestFactory } from '@nestjs/core'
-import { configOrExit } from '../platform/config/config.js'
+import { ConfigError, configOrExit } from '../platform/config/config.js'
 import { armCrashPoint } from '../platform/crash-point/crash-point.js'
 import { EmbeddedPostgresError } from '../platform/database/embedded-error.js'
 import { createLog } from '../platform/log/log.js'
@@ -24,7 +24,7 @@ async function work(): Promise<void> {
     const { workerTags: tags, maxActiveRuns } = config
     log.info({ tags, maxActiveRuns }, `working on up to ${maxActiveRuns} runs with the tags ${tags.join(', ')}`)
   } catch (error) {
-    const forOperator = error instanceof EmbeddedPostgresError
+    const forOperator = error instanceof EmbeddedPostgresError || error instanceof ConfigError
     log.fatal(forOperator ? {} : { err: error }, `cannot start: ${(error as Error).message}`)
     process.exitCode = 1
     setTimeout(() => process.exit(), 1_000).unref()

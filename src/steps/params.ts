@@ -95,6 +95,11 @@ function* ancestors(pointer: string): Generator<string> {
   }
 }
 
+/** The same for values that another schema has judged. */
+export function faultsOfErrors(errors: readonly ErrorObject[]): ParamFault[] {
+  return faultsOf(errors, NOTHING_UNKNOWN)
+}
+
 function faultsOf(errors: readonly ErrorObject[], unknowns: Unknowns): ParamFault[] {
   const alternatives = errors.filter(({ keyword }) => keyword === 'anyOf' || keyword === 'oneOf')
   const faults = new Map<string, ParamFault>()

@@ -1,15 +1,15 @@
 import { LineCounter } from 'yaml'
 import type { Graph, GraphNode } from '../../engine/graph.js'
 import type { StepTypes } from '../step-types.js'
-import { Cursor } from './cursor.js'
-import { type DefinitionFault, FaultList, quote } from './faults.js'
-import { defaultLimits, type Limits } from './limits.js'
+import { Cursor } from '../yaml/cursor.js'
+import { type DefinitionFault, FaultList, quote } from '../yaml/faults.js'
+import { defaultLimits, type Limits } from '../yaml/limits.js'
+import { Walk } from '../yaml/walk.js'
+import { parseYaml, UnreadableYaml } from '../yaml/yaml-text.js'
 import { type Metadata, readMetadata } from './metadata.js'
 import { readNode } from './node.js'
 import { readRunSettings, SETTINGS_KEY } from './run-settings.js'
 import { findStart } from './start.js'
-import { Walk } from './walk.js'
-import { parseYaml, UnreadableYaml } from './yaml-text.js'
 
 export type Compilation =
   | { ok: true; metadata: Metadata; graph: Graph; warnings: DefinitionFault[] }

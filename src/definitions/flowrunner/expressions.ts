@@ -1,6 +1,6 @@
 import { ExpressionSyntaxError, findExpressions } from '../../platform/expressions/scan.js'
-import type { Cursor } from './cursor.js'
-import { type FaultList, quote } from './faults.js'
+import type { Cursor } from '../yaml/cursor.js'
+import { type FaultList, quote } from '../yaml/faults.js'
 
 /** Complains about texts with a `${` that is never closed: in values and keys, at any depth, except in parameters that hold code. */
 export function checkExpressions(params: Cursor, codeParams: ReadonlySet<string>, faults: FaultList): void {

@@ -1,6 +1,7 @@
 export { type StepTypes, stepTypesOf } from '../step-types.js'
+export type { DefinitionFault } from '../yaml/faults.js'
 export { type Compilation, type CompileOptions, compile } from './compile.js'
-export { type DefinitionFault, toDomainError } from './faults.js'
+export { toDomainError } from './domain-error.js'
 export { flowRunnerLanguage } from './language.js'
 export type { Metadata } from './metadata.js'
 export { flowDefinitionSchema } from './schema.js'

@@ -1,5 +1,5 @@
-import type { Cursor } from './cursor.js'
-import { type FaultList, quote } from './faults.js'
+import type { Cursor } from '../yaml/cursor.js'
+import { type FaultList, quote } from '../yaml/faults.js'
 
 /** What a definition says about itself. */
 export interface Metadata {

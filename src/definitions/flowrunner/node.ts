@@ -3,10 +3,10 @@ import { isDuration, parseDuration } from '../../platform/duration.js'
 import type { JsonObject } from '../../platform/json.js'
 import { membersOf } from '../../platform/json-pointer.js'
 import type { StepTypes } from '../step-types.js'
-import type { Cursor } from './cursor.js'
+import type { Cursor } from '../yaml/cursor.js'
+import { type FaultList, quote } from '../yaml/faults.js'
+import { isUsable, toJson } from '../yaml/located.js'
 import { checkExpressions } from './expressions.js'
-import { type FaultList, quote } from './faults.js'
-import { isUsable, toJson } from './located.js'
 
 export interface NodeReading {
   types: StepTypes

@@ -5,8 +5,8 @@ import { evaluatePath, isPathFrom } from '../../platform/expressions/path.js'
 import { ExpressionSyntaxError, findExpressions } from '../../platform/expressions/scan.js'
 import { compileTemplate, type Template } from '../../platform/expressions/template.js'
 import type { Json } from '../../platform/json.js'
-import type { Cursor } from './cursor.js'
-import { type FaultList, quote } from './faults.js'
+import type { Cursor } from '../yaml/cursor.js'
+import { type FaultList, quote } from '../yaml/faults.js'
 
 /** The top-level key that says how a flow's runs are to be treated; the other keys with `x-` are the author's own. */
 export const SETTINGS_KEY = 'x-run'

@@ -1,6 +1,6 @@
 import type { GraphNode } from '../../engine/graph.js'
-import type { Cursor } from './cursor.js'
-import { type FaultList, quote, quoteAll } from './faults.js'
+import type { Cursor } from '../yaml/cursor.js'
+import { type FaultList, quote, quoteAll } from '../yaml/faults.js'
 
 type Nodes = ReadonlyMap<string, GraphNode>
 

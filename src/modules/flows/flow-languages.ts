@@ -5,6 +5,7 @@ import {
   type StepTypes,
   toDomainError,
 } from '../../definitions/flowrunner/index.js'
+import { compile as compileJob, flwdLanguage, type JobDefinition } from '../../definitions/flwd/index.js'
 import type { Graph } from '../../engine/graph.js'
 import type { Language } from '../../engine/language.js'
 import type { DomainError } from '../../platform/errors/domain-error.js'
@@ -39,6 +40,15 @@ export const LANGUAGES: Readonly<Record<FlowLanguage, WrittenLanguage>> = {
       return compilation.ok
         ? { ok: true, graph: compilation.graph }
         : { ok: false, error: toLayerError(compilation.faults) }
+    },
+  },
+  /** A job's definition is not written by hand: it is what its folder was read into. */
+  flwd: {
+    engine: flwdLanguage,
+    read(definition) {
+      const job: JobDefinition = JSON.parse(definition)
+      const { description, version } = job.config
+      return { ok: true, graph: compileJob(job), description, version }
     },
   },
 }

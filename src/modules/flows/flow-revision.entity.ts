@@ -1,7 +1,7 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm'
 
 /** The languages that definitions are written in. */
-export type FlowLanguage = 'flowrunner' | 'flow8'
+export type FlowLanguage = 'flowrunner' | 'flow8' | 'flwd'
 
 /** One state of a flow's definition. Never changes once made; runs are pinned to theirs. */
 @Entity()

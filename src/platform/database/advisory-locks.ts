@@ -23,6 +23,8 @@ export const LOCKS = {
   positions: 7209,
   /** Contents that no bucket needs any more are removed. */
   buckets: 7217,
+  /** The jobs of one source are read and written down. */
+  jobs: 7220,
   /** Migrating: one process at a time. */
   migrations: 7_261_102,
 } as const

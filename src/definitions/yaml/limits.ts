@@ -1,5 +1,7 @@
 /** What one definition may cost. Hostile text is refused as soon as it crosses one of these, before it costs memory or time. */
 export interface Limits {
+  /** What the text is, in messages: `a flow definition`. */
+  noun: string
   /** Bytes of the text in UTF-8. */
   bytes: number
   /** Mappings and lists inside each other, aliases followed. */
@@ -14,6 +16,7 @@ export interface Limits {
 }
 
 export const defaultLimits: Limits = {
+  noun: 'a flow definition',
   bytes: 1_048_576,
   depth: 100,
   tokens: 600_000,

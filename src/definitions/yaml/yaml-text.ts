@@ -33,7 +33,7 @@ export class UnreadableYaml extends Error {
 export function parseYaml(text: string, lines: LineCounter, limits: Limits): Document.Parsed<ParsedNode> {
   lines.addNewLine(0)
   if (Buffer.byteLength(text) > limits.bytes) {
-    throw refusal('too_large', 0, `a flow definition may have at most ${limits.bytes} bytes`)
+    throw refusal('too_large', 0, `${limits.noun} may have at most ${limits.bytes} bytes`)
   }
   for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) lines.addNewLine(at + 1)
   const forbidden = text.search(/[\0\p{Cs}]/u)
@@ -52,7 +52,7 @@ export function parseYaml(text: string, lines: LineCounter, limits: Limits): Doc
   })
 
   const documents: Document.Parsed<ParsedNode>[] = []
-  for (const token of oneDocument(tokensOf(text, limits))) {
+  for (const token of oneDocument(tokensOf(text, limits), limits)) {
     if (token.type === 'error') complaints.add(token.offset, token.message)
     else documents.push(...composer.next(token))
   }
@@ -70,7 +70,7 @@ function* tokensOf(text: string, limits: Limits): Generator<CST.Token> {
   let lexemes = 0
   for (const lexeme of new Lexer().lex(text)) {
     if (++lexemes > limits.tokens) {
-      throw refusal('too_complex', parser.offset, `a flow definition may have at most ${limits.tokens} YAML tokens`)
+      throw refusal('too_complex', parser.offset, `${limits.noun} may have at most ${limits.tokens} YAML tokens`)
     }
     yield* parser.next(lexeme)
     // The document itself and the scalar at the tip stand on the stack besides the collections.
@@ -80,14 +80,14 @@ function* tokensOf(text: string, limits: Limits): Generator<CST.Token> {
 }
 
 /** Lets one document pass, one end marker, and no directive that defines tags. */
-function* oneDocument(tokens: Iterable<CST.Token>): Generator<CST.Token> {
+function* oneDocument(tokens: Iterable<CST.Token>, { noun }: Limits): Generator<CST.Token> {
   const seen = { document: 0, 'doc-end': 0 }
   for (const token of tokens) {
     if ((token.type === 'document' || token.type === 'doc-end') && ++seen[token.type] > 1) {
-      throw invalid(token.offset, 'a flow definition is one document')
+      throw invalid(token.offset, `${noun} is one document`)
     }
     if (token.type === 'directive' && !token.source.startsWith('%YAML')) {
-      throw invalid(token.offset, 'a flow definition may have no directive besides %YAML')
+      throw invalid(token.offset, `${noun} may have no directive besides %YAML`)
     }
     yield token
   }
@@ -119,7 +119,7 @@ function invalid(offset: number, detail: string): UnreadableYaml {
 }
 
 export function tooDeep(offset: number, limits: Limits): UnreadableYaml {
-  return refusal('too_deep', offset, `a flow definition may be nested at most ${limits.depth} levels deep`)
+  return refusal('too_deep', offset, `${limits.noun} may be nested at most ${limits.depth} levels deep`)
 }
 
 export function refusal(code: string, offset: number, detail: string): UnreadableYaml {

@@ -1,4 +1,3 @@
-import { DomainError } from '../../platform/errors/domain-error.js'
 import { pointerOf } from '../../platform/json-pointer.js'
 
 /** Something wrong with a definition, and where it stands in the text. */
@@ -75,17 +74,4 @@ export function quoteAll(names: readonly string[]): string {
   if (shown.length < names.length) shown.push(`${names.length - shown.length} more`)
   const last = shown.pop() ?? ''
   return shown.length === 0 ? last : `${shown.join(', ')} and ${last}`
-}
-
-/** The faults as an answer to a caller whose request carried the definition as its member `definition`. */
-export function toDomainError(faults: readonly DefinitionFault[]): DomainError {
-  const [first] = faults
-  const more = faults.length > 1 ? ` (and ${faults.length - 1} more)` : ''
-  return new DomainError(
-    'unprocessable',
-    'validation-error',
-    'The request failed validation',
-    first ? `The flow definition is invalid: ${first.detail}${more}` : 'The flow definition is invalid',
-    { faults: faults.map((fault) => ({ pointer: '#/definition', ...fault })) },
-  )
 }

@@ -169,7 +169,7 @@ export class Walk {
       throw refusal(
         'too_complex',
         offset,
-        `a flow definition may have at most ${this.limits.values} values, aliases unfolded`,
+        `${this.limits.noun} may have at most ${this.limits.values} values, aliases unfolded`,
       )
     }
   }

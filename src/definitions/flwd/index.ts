@@ -1,0 +1,7 @@
+export { type ArgumentFault, type CheckedArguments, checkArguments } from './arguments.js'
+export { compile, type JobDefinition } from './compile.js'
+export { CONFIG_LIMITS, type JobConfig } from './config.js'
+export { flwdLanguage } from './language.js'
+export { byName, joinPaths, normalPath } from './paths.js'
+export { type ConfigReading, readConfig } from './read-config.js'
+export { foldersDownTo, librariesFor, scriptsIn } from './scripts.js'

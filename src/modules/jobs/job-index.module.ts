@@ -1,0 +1,8 @@
+import { Module } from '@nestjs/common'
+import { JobIndex } from './job-index.js'
+import { JobSettingsModule } from './job-settings.module.js'
+import { SourceKeepers } from './source-keepers.js'
+
+/** Looks after the sources of jobs, in every process that serves. */
+@Module({ imports: [JobSettingsModule], providers: [JobIndex, SourceKeepers] })
+export class JobIndexModule {}

@@ -1,0 +1,155 @@
+import { readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import type { Cursor } from '../../definitions/yaml/cursor.js'
+import { type FaultList, quote } from '../../definitions/yaml/faults.js'
+import { defaultLimits, type Limits } from '../../definitions/yaml/limits.js'
+import { readYaml } from '../../definitions/yaml/read-yaml.js'
+import { Reader } from '../../definitions/yaml/reader.js'
+import { ConfigError } from '../../platform/config/config.js'
+import { DEFAULT_LIMITS, PROFILES, type ProcessLimits, type Profile } from '../../platform/processes/profiles.js'
+import { gitUrlFault, isGitRef } from './git-addresses.js'
+import { idOf } from './job-ids.js'
+import { JobSettings, type JobSource, type ProfilePolicy } from './job-settings.js'
+
+const LIMITS: Limits = { ...defaultLimits, noun: 'a list of job sources', bytes: 262_144, values: 20_000 }
+const NAME = {
+  pattern: /^[A-Za-z0-9][\w.-]{0,63}$/,
+  meaning: 'of letters, digits, _, . and -, and begin with a letter or digit',
+}
+const TENANT = { pattern: /^[A-Za-z0-9][\w.-]{0,127}$/, meaning: 'the name of a tenant' }
+const POLL_MS = 60_000
+const SHORTEST_POLL_MS = 1_000
+
+const NONE = new JobSettings([], DEFAULT_LIMITS, {
+  default: 'secure',
+  jobs: ['secure', 'permissive'],
+  requests: ['secure'],
+})
+
+/** Reads the file that `JOB_SOURCES` names. Throws `ConfigError` with every fault of it. */
+export function readJobSettings(file: string | undefined): JobSettings {
+  if (file === undefined) return NONE
+  const reading = readYaml(textOf(file), LIMITS, (root, faults) => settingsOf(root, faults, dirname(resolve(file))))
+  if (reading.ok) return reading.value
+  throw new ConfigError(
+    reading.faults.map(({ line, path, detail }) => `JOB_SOURCES, line ${line}${path && ` (${path})`}: ${detail}`),
+  )
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new ConfigError([`JOB_SOURCES cannot be read: ${(error as Error).message}`])
+  }
+}
+
+function settingsOf(root: Cursor, faults: FaultList, folder: string): JobSettings | undefined {
+  const reader = new Reader(faults)
+  if (root.value && !reader.mapping(root, 'the file', ['sources', 'limits', 'profiles'])) return undefined
+  const sources = reader.list(root.member('sources'), 'sources').flatMap((item) => sourceOf(item, reader, folder) ?? [])
+  for (const [at, { name }] of sources.entries())
+    if (sources.findIndex((one) => one.name === name) !== at)
+      reader.complain(root.member('sources'), 'duplicate', `there are two sources ${quote(name)}`)
+  return new JobSettings(sources, limitsOf(root.member('limits'), reader), policyOf(root.member('profiles'), reader))
+}
+
+const KEYS: Readonly<Record<JobSource['type'], readonly string[]>> = {
+  fs: ['path', 'watch'],
+  git: ['url', 'ref', 'poll_interval', 'pollInterval', 'watch'],
+  oci: ['path', 'image', 'watch'],
+}
+
+function sourceOf(cursor: Cursor, reader: Reader, folder: string): JobSource | undefined {
+  if (!reader.mapping(cursor, 'a source')) return reader.complain(cursor, 'type', 'a source must be a mapping')
+  const required = (key: string) => {
+    if (!cursor.member(key).value) reader.complain(cursor.member(key), 'required', `a source needs ${key}`, 'key')
+  }
+  const type = reader.oneOf(cursor.member('type'), 'type', ['fs', 'git', 'oci'])
+  required('type')
+  required('name')
+  const name = reader.text(cursor.member('name'), 'the name of a source', NAME)
+  if (!type) return undefined
+  reader.mapping(cursor, `a source of type ${type}`, ['name', 'type', 'mountPath', 'tenant', ...KEYS[type]])
+  const mounted = reader.text(cursor.member('mountPath'), 'mountPath') ?? '.'
+  const mountPath = mountPathOf(mounted)
+  if (mountPath === undefined)
+    reader.complain(cursor.member('mountPath'), 'path', "mountPath must be '.' or a path such as team/backup")
+  const shared = {
+    name: name ?? '',
+    tenantId: reader.text(cursor.member('tenant'), 'tenant', TENANT) ?? null,
+    mountPath: mountPath ?? '',
+  }
+  if (type === 'git') {
+    required('url')
+    return { type, ...shared, ...gitOf(cursor, reader) }
+  }
+  if (cursor.member('image').value)
+    reader.complain(
+      cursor.member('image'),
+      'not_offered',
+      'images are read from a layout on disk (path), not from a registry',
+      'key',
+    )
+  else required('path')
+  const path = reader.text(cursor.member('path'), 'path') ?? '.'
+  return { type, ...shared, path: resolve(folder, path), watch: reader.flag(cursor.member('watch'), 'watch') ?? true }
+}
+
+function gitOf(cursor: Cursor, reader: Reader): { url: string; ref: string | null; pollMs: number } {
+  const url = reader.text(cursor.member('url'), 'url') ?? ''
+  const fault = url && gitUrlFault(url)
+  if (fault) reader.complain(cursor.member('url'), 'url', fault)
+  const ref = reader.text(cursor.member('ref'), 'ref') ?? null
+  if (ref !== null && !isGitRef(ref))
+    reader.complain(cursor.member('ref'), 'ref', 'ref must be the name of a branch or tag, or a commit')
+  const interval = cursor.member('poll_interval').value ? cursor.member('poll_interval') : cursor.member('pollInterval')
+  const pollMs = reader.duration(interval, 'poll_interval') ?? POLL_MS
+  if (pollMs < SHORTEST_POLL_MS) reader.complain(interval, 'range', 'poll_interval must be at least 1s')
+  return { url, ref, pollMs }
+}
+
+/** Undefined where it is no path that ids can begin with. */
+function mountPathOf(path: string): string | undefined {
+  if (path === '.' || path === '') return ''
+  const parts = path.split('/').filter((part) => part !== '')
+  if (path.startsWith('/') || parts.some((part) => part === '.' || part === '..')) return undefined
+  return idOf('', parts.join('/'))
+}
+
+const LIMIT_KEYS = ['cpuSeconds', 'memoryMb', 'processes', 'fileMb', 'openFiles', 'wall'] as const
+
+function limitsOf(cursor: Cursor, reader: Reader): Readonly<Record<Profile, ProcessLimits>> {
+  reader.mapping(cursor, 'limits', PROFILES)
+  const own = (profile: Profile): ProcessLimits => {
+    const given = cursor.member(profile)
+    const what = `limits of ${profile}`
+    const known = DEFAULT_LIMITS[profile]
+    if (!reader.mapping(given, what, LIMIT_KEYS)) return known
+    const whole = (key: Exclude<(typeof LIMIT_KEYS)[number], 'wall'>, most: number) =>
+      reader.number(given.member(key), key, [1, most]) ?? known[key]
+    return {
+      cpuSeconds: whole('cpuSeconds', 10_000_000),
+      memoryMb: whole('memoryMb', 10_000_000),
+      processes: whole('processes', 1_000_000),
+      fileMb: whole('fileMb', 10_000_000),
+      openFiles: whole('openFiles', 1_000_000),
+      wallMs: reader.duration(given.member('wall'), 'wall') ?? known.wallMs,
+    }
+  }
+  return { secure: own('secure'), permissive: own('permissive'), disabled: own('disabled') }
+}
+
+function policyOf(cursor: Cursor, reader: Reader): ProfilePolicy {
+  reader.mapping(cursor, 'profiles', ['default', 'jobs', 'requests'])
+  const listed = (key: 'jobs' | 'requests'): readonly Profile[] => {
+    const given = cursor.member(key)
+    if (!given.value) return NONE.profiles[key]
+    return reader.list(given, key).flatMap((item) => reader.oneOf(item, `an entry of ${key}`, PROFILES) ?? [])
+  }
+  return {
+    default: reader.oneOf(cursor.member('default'), 'default', PROFILES) ?? NONE.profiles.default,
+    jobs: listed('jobs'),
+    requests: listed('requests'),
+  }
+}

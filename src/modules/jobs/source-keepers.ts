@@ -1,0 +1,36 @@
+import { type BeforeApplicationShutdown, Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common'
+import { JobIndex } from './job-index.js'
+import { JobSettings, type JobSource } from './job-settings.js'
+import { type Keeping, NOW_AND_THEN_MS, SourceKeeper } from './source-keeper.js'
+
+/** Looks after all sources of jobs. Those on this host are read before the server answers, those elsewhere meanwhile. */
+@Injectable()
+export class SourceKeepers implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  private readonly keepers: { source: JobSource; keeper: SourceKeeper }[]
+
+  constructor(
+    private readonly index: JobIndex,
+    @Inject(JobSettings) private readonly settings: Pick<JobSettings, 'sources'>,
+  ) {
+    this.keepers = settings.sources.map((source) => ({ source, keeper: new SourceKeeper(keepingOf(source), index) }))
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    await this.index.forgetAllBut(this.settings.sources.map(({ name }) => name))
+    const started = this.keepers.map(({ source, keeper }) => ({ source, first: keeper.start() }))
+    await Promise.all(started.filter(({ source }) => source.type !== 'git').map(({ first }) => first))
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    await Promise.all(this.keepers.map(({ keeper }) => keeper.stop()))
+  }
+}
+
+function keepingOf(source: JobSource): Keeping {
+  switch (source.type) {
+    case 'fs':
+      return { source, watches: source.watch, everyMs: NOW_AND_THEN_MS, fetch: async () => source.path }
+    default:
+      throw new Error(`sources of type ${source.type} are not read yet`)
+  }
+}
