@@ -13,6 +13,8 @@ export function testConfig(set: Record<string, string> = {}): Config {
     ENCRYPTION_KEY: `test:${'5e'.repeat(32)}`,
     DATABASE_POOL_SIZE: '5',
     RATE_LIMIT: '0',
+    // Whatever this machine has: a test that wants a container runtime brings its own.
+    CONTAINER_SOCKET: join(tmpdir(), 'millrace-test-no-containers.sock'),
     ...set,
   })
 }

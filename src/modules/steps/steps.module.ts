@@ -8,6 +8,7 @@ import type { MailRelay } from '../../steps/email/deliver.js'
 import { mailServerOf } from '../../steps/email/mail-server.js'
 import { externalSteps } from '../../steps/external.js'
 import { flow8Steps } from '../../steps/flow8.js'
+import { ContainersModule } from '../containers/containers.module.js'
 import { FlowKv } from '../kv/flow-kv.js'
 import { KvModule } from '../kv/kv.module.js'
 import { KvStore } from '../kv/kv-store.js'
@@ -26,7 +27,7 @@ function mailRelayOf({ mail }: Config): MailRelay | undefined {
 
 /** The step types that flows may use, with the ports that they reach the world by. */
 @Module({
-  imports: [KvModule, SchedulesModule],
+  imports: [ContainersModule, KvModule, SchedulesModule],
   providers: [
     StepCatalogue,
     {

@@ -3,8 +3,8 @@ export interface ContainerOrder {
   /** Of the container. One that has it already is of an earlier attempt and is removed first, if it has the same labels `owned`. */
   name: string
   labels: Readonly<Record<string, string>>
-  /** `name:tag`, `name@sha256:…` or `sha256:…`, the id of an image that is here. */
-  image: string
+  /** As the runtime has made it ready. */
+  image: ReadyImage
   /** Undefined: the image's own. */
   entrypoint?: readonly string[]
   /** Undefined: the image's own. */
@@ -18,6 +18,21 @@ export interface ContainerOrder {
   rootfsWritable: boolean
   capabilities: readonly string[]
   limits: ContainerLimits
+}
+
+/** An image that is here. */
+export interface ReadyImage {
+  /** What a container is made of, whatever the image's name comes to mean meanwhile. */
+  id: string
+  /** As whom its programs run. */
+  user: Owner
+  /** Who must own what they are to write; undefined where that is this server's own user. */
+  owner?: Owner
+}
+
+export interface Owner {
+  uid: number
+  gid: number
 }
 
 export type ContainerNetwork = 'none' | 'bridge' | 'host'
@@ -57,10 +72,5 @@ export interface ContainerEnd {
 
 export type OutputChannel = 'stdout' | 'stderr'
 
-/** Told of while it runs. */
-export interface ContainerWatcher {
-  /** Nothing more is read until what it returns is settled. */
-  onOutput(channel: OutputChannel, bytes: Buffer): void | Promise<void>
-  /** That its image is fetched, in words for people. */
-  onProgress(message: string): void
-}
+/** Is told what it puts out, while it runs. Nothing more is read until what it returns is settled. */
+export type OnOutput = (channel: OutputChannel, bytes: Buffer) => void | Promise<void>

@@ -5,12 +5,17 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { mountsBelow, runtimePeers } from '../../../test/support/peers/container-runtimes.js'
 import { startRegistry } from '../../../test/support/peers/image-registry.js'
+import { serverIdentity } from '../processes/marker.js'
 import { ContainerError } from './container-error.js'
 import type { ContainerEnd, ContainerOrder } from './container-order.js'
 import type { ContainerRuntime } from './container-runtime.js'
 import { ContainerRuntimes } from './container-runtimes.js'
+import { removeLeftovers } from './leftovers.js'
 
 const peers = await runtimePeers()
+
+/** An order, with its image by name. */
+type Wanted = Partial<Omit<ContainerOrder, 'image'>> & { image?: string }
 
 let root: string
 let errors: unknown[]
@@ -154,7 +159,7 @@ describe.each(peers)('a container of $kind', (peer) => {
 
   it('takes the place of one that an earlier attempt left, and of no stranger’s', async () => {
     const name = newName()
-    const Labels = { 'dev.millrace.owned': 'true' }
+    const Labels = { 'dev.millrace.server': '1.2.3' }
     const left = await peer.docker.createContainer({ name, Image: peer.busybox, Cmd: ['true'], Labels })
     const { end } = await ran('true', { name })
     expect(end.exitCode).toBe(0)
@@ -215,34 +220,32 @@ describe.each(peers)('a container of $kind', (peer) => {
     )
   })
 
-  function start(script: string, wanted: Partial<ContainerOrder> = {}, onBytes?: (bytes: Buffer) => void) {
+  function start(script: string, wanted: Wanted = {}, onBytes?: (bytes: Buffer) => void) {
     const runtimes = runtimesAt(peer.socket)
     const abort = new AbortController()
     const output: [channel: string, text: string][] = []
     const progress: string[] = []
-    const order: ContainerOrder = {
+    const { image = peer.busybox, ...rest } = wanted
+    const order = {
       name: newName(),
       labels: { 'dev.millrace.run': 'run_1' },
-      image: peer.busybox,
       entrypoint: ['/bin/sh', '-c'],
       command: [script],
       env: {},
       workdir: '/workspace',
-      network: 'none',
+      network: 'none' as const,
       rootfsWritable: false,
       capabilities: [],
       limits: LIMITS,
-      ...wanted,
+      ...rest,
       mounts: [{ source: join(root, 'run'), target: '/workspace', readOnly: false }, ...(wanted.mounts ?? [])],
     }
-    const watcher = {
-      onOutput: (channel: string, bytes: Buffer) =>
-        onBytes ? onBytes(bytes) : void output.push([channel, bytes.toString('latin1')]),
-      onProgress: (message: string) => void progress.push(message),
-    }
+    const onOutput = (channel: string, bytes: Buffer) =>
+      onBytes ? onBytes(bytes) : void output.push([channel, bytes.toString('latin1')])
     const run = async (): Promise<ContainerEnd> => {
       const runtime: ContainerRuntime = await runtimes.open()
-      return await runtime.run(order, watcher, abort.signal)
+      const ready = await runtime.ready(image, (message) => void progress.push(message), abort.signal)
+      return await runtime.run({ ...order, image: ready }, onOutput, abort.signal)
     }
     const ended = run()
     ended.catch(() => {})
@@ -253,14 +256,14 @@ describe.each(peers)('a container of $kind', (peer) => {
     return { name: order.name, ended, of, text: () => of(), progress, stop: (reason: Error) => abort.abort(reason) }
   }
 
-  async function ran(script: string, wanted: Partial<ContainerOrder> = {}, onBytes?: (bytes: Buffer) => void) {
+  async function ran(script: string, wanted: Wanted = {}, onBytes?: (bytes: Buffer) => void) {
     const running = start(script, wanted, onBytes)
     const end = await running.ended
     expect(await names(peer)).toEqual([])
     return { end, text: running.text(), stdout: running.of('stdout') }
   }
 
-  async function failed(script: string, wanted: Partial<ContainerOrder> = {}) {
+  async function failed(script: string, wanted: Wanted = {}) {
     const running = start(script, wanted)
     const error = await running.ended.then(
       (end) => expect.fail(`it ended with ${end.exitCode}: ${running.text()}`),
@@ -301,10 +304,10 @@ describe.skipIf(!docker)('a runtime', () => {
     const runtimes = runtimesAt(peer.socket)
     const abort = new AbortController()
     const seen: string[] = []
-    const watcher = { onOutput: (_: string, bytes: Buffer) => void seen.push(String(bytes)), onProgress: () => {} }
-    const name = newName()
-    const asked = { ...plain(peer.busybox), name, command: ['echo ready; sleep 1000'] }
-    const running = runtimes.open().then((runtime) => runtime.run(asked, watcher, abort.signal))
+    const runtime = await runtimes.open()
+    const image = await runtime.ready(peer.busybox, () => {}, abort.signal)
+    const order = { ...PLAIN, name: newName(), image, command: ['echo ready; sleep 1000'] }
+    const running = runtime.run(order, (_, bytes) => void seen.push(String(bytes)), abort.signal)
     running.catch(() => {})
     await vi.waitUntil(() => seen.join('') === 'ready\n', WAIT)
     await peer.kill()
@@ -319,7 +322,7 @@ describe.skipIf(!docker)('a runtime', () => {
 
   it('lists what this product has started, whoever listed it, and nothing else', async () => {
     const runtime = await runtimesAt(peer.socket).open()
-    const Labels = { 'dev.millrace.owned': 'true', 'dev.millrace.run': 'run_x' }
+    const Labels = { 'dev.millrace.server': '1.2.3', 'dev.millrace.run': 'run_x' }
     const own = await peer.docker.createContainer({ Image: peer.busybox, Cmd: ['sleep', '1000'], Labels })
     await own.start()
     const foreign = await peer.docker.createContainer({ Image: peer.busybox, Cmd: ['true'] })
@@ -328,6 +331,32 @@ describe.skipIf(!docker)('a runtime', () => {
     await runtime.remove(own.id)
     expect(await runtime.owned()).toEqual([])
     await foreign.remove()
+  })
+
+  it('is rid of what servers that are gone, or that lost their runs, have left', async () => {
+    const runtime = await runtimesAt(peer.socket).open()
+    const here = serverIdentity()
+    const gone = here.replace(/\.\d+\.\d+$/, '.4194304.1')
+    const elsewhere = here.replace(/^\d+/, '1')
+    const begin = async (server: string, run: string) => {
+      const Labels = { 'dev.millrace.server': server, 'dev.millrace.run': run }
+      const container = await peer.docker.createContainer({ Image: peer.busybox, Cmd: ['sleep', '1000'], Labels })
+      await container.start()
+      return container.id
+    }
+    const left = [await begin(gone, 'run_a'), await begin(elsewhere, 'run_idle'), await begin(here, 'run_idle')]
+    const kept = [await begin(here, 'run_b'), await begin(elsewhere, 'run_c')]
+    const asked: string[][] = []
+    const idleRuns = async (runIds: string[]) => {
+      asked.push(runIds.toSorted())
+      return ['run_idle']
+    }
+    expect(await removeLeftovers(runtime, idleRuns)).toBe(left.length)
+    expect(asked).toEqual([['run_a', 'run_b', 'run_c', 'run_idle']])
+    expect((await runtime.owned()).map(({ id }) => id).toSorted()).toEqual(kept.toSorted())
+    expect(await removeLeftovers(runtime, async () => [])).toBe(0)
+    await Promise.all(kept.map((id) => runtime.remove(id)))
+    expect(await removeLeftovers(runtime, () => expect.fail('there is nothing to ask about'))).toBe(0)
   })
 
   it('is found by its path or address, and not by what Docker’s own client would look at', async () => {
@@ -342,24 +371,17 @@ describe.skipIf(!docker)('a runtime', () => {
     }
   })
 
-  async function run(wanted: Partial<ContainerOrder>) {
+  async function run({ image: name = peer.busybox, ...wanted }: Wanted) {
     const progress: string[] = []
     let text = ''
-    const watcher = {
-      onOutput: (_: string, bytes: Buffer) => {
-        text += bytes
-      },
-      onProgress: (message: string) => void progress.push(message),
-    }
+    const { signal } = new AbortController()
     const runtime = await runtimesAt(peer.socket).open()
-    await runtime.run({ ...plain(peer.busybox), ...wanted }, watcher, new AbortController().signal)
+    const image = await runtime.ready(name, (message) => void progress.push(message), signal)
+    const onOutput = (_: string, bytes: Buffer) => {
+      text += bytes
+    }
+    await runtime.run({ ...PLAIN, name: newName(), image, ...wanted }, onOutput, signal)
     return { progress, text }
-  }
-
-  function plain(image: string): ContainerOrder {
-    const rest = { labels: {}, env: {}, workdir: '/', mounts: [], network: 'none' as const, rootfsWritable: false }
-    const program = { entrypoint: ['/bin/sh', '-c'], command: ['id -u'] }
-    return { name: newName(), image, ...program, ...rest, capabilities: [], limits: LIMITS }
   }
 })
 
@@ -387,6 +409,19 @@ const LIMITS = {
   cpuSeconds: 60,
   wallMs: 60_000,
   graceMs: 10_000,
+}
+
+const PLAIN = {
+  labels: {},
+  entrypoint: ['/bin/sh', '-c'],
+  command: ['id -u'],
+  env: {},
+  workdir: '/',
+  mounts: [],
+  network: 'none' as const,
+  rootfsWritable: false,
+  capabilities: [],
+  limits: LIMITS,
 }
 
 const WAIT = { timeout: 15_000 }

@@ -1,14 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type Docker from 'dockerode'
+import { serverIdentity } from '../processes/marker.js'
 import { answerOf, ContainerError } from './container-error.js'
-import type { ContainerEnd, ContainerOrder, ContainerWatcher } from './container-order.js'
+import type { ContainerEnd, ContainerOrder, OnOutput, ReadyImage } from './container-order.js'
 import { createOptions } from './create-options.js'
-import { ensureImage, type FoundImage } from './images.js'
+import { ensureImage, readyImage } from './images.js'
 import { Demultiplexer } from './multiplexed.js'
 import { allowedCapabilities, allowedMounts } from './restrictions.js'
 
-/** Set on all that this product starts. */
-export const OWNED = 'dev.millrace.owned'
+/** Set on all that this product starts: the server that did. */
+export const SERVER_LABEL = 'dev.millrace.server'
+export const RUN_LABEL = 'dev.millrace.run'
+export const STEP_LABEL = 'dev.millrace.step'
 /** One answer of the runtime is waited for no longer than this; a container is asked for again. */
 const LOOK_MS = 20_000
 /** How long a runtime that went away has to come back. */
@@ -46,22 +49,26 @@ export class ContainerRuntime {
     private readonly parts: RuntimeParts,
   ) {}
 
+  /** The image, fetched first where it is not here; that it is being fetched is told in words for people. Throws `ContainerError`. */
+  async ready(image: string, onProgress: (message: string) => void, signal: AbortSignal): Promise<ReadyImage> {
+    signal.throwIfAborted()
+    const found = await asking(() => ensureImage(this.docker, image, onProgress, signal))
+    const self = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }
+    return readyImage(found, this.facts.isRootless, self)
+  }
+
   /**
    * Runs a container to its end and removes it, whatever happens. On abort it is told to stop, has its grace and is killed; then this throws
    * the signal's reason. Throws `ContainerError`.
    */
-  async run(order: ContainerOrder, watcher: ContainerWatcher, signal: AbortSignal): Promise<ContainerEnd> {
+  async run(order: ContainerOrder, onOutput: OnOutput, signal: AbortSignal): Promise<ContainerEnd> {
     signal.throwIfAborted()
     const capabilities = allowedCapabilities(order.capabilities)
     const mounts = await allowedMounts(order.mounts, this.parts.roots)
     const checked = { ...order, capabilities, mounts }
-    const image = await this.asking(checked, () =>
-      ensureImage(this.docker, order.image, (message) => watcher.onProgress(message), signal),
-    )
-    signal.throwIfAborted()
-    const container = await this.asking(checked, () => this.create(checked, image))
+    const container = await asking(() => this.create(checked), checked)
     try {
-      return await this.toItsEnd(container, checked, watcher, signal)
+      return await this.toItsEnd(container, checked, onOutput, signal)
     } finally {
       await this.remove(container.id)
     }
@@ -78,7 +85,7 @@ export class ContainerRuntime {
 
   /** All that this product has started, on this runtime, whichever server did it. */
   async owned(): Promise<OwnedContainer[]> {
-    const listed = await this.docker.listContainers({ all: true, filters: { label: [OWNED] } })
+    const listed = await this.docker.listContainers({ all: true, filters: { label: [SERVER_LABEL] } })
     return listed.map(({ Id: id, Labels: labels }) => ({ id, labels: labels ?? {} }))
   }
 
@@ -96,19 +103,9 @@ export class ContainerRuntime {
       }
   }
 
-  private async create(order: ContainerOrder, image: FoundImage): Promise<Docker.Container> {
-    const { facts } = this
-    const options = createOptions(
-      { ...order, labels: { ...order.labels, [OWNED]: 'true' } },
-      {
-        imageId: image.id,
-        imageUser: image.user,
-        hasInit: facts.hasInit,
-        isRootless: facts.isRootless,
-        uid: process.getuid?.() ?? 0,
-        gid: process.getgid?.() ?? 0,
-      },
-    )
+  private async create(order: ContainerOrder): Promise<Docker.Container> {
+    const labels = { ...order.labels, [SERVER_LABEL]: serverIdentity() }
+    const options = createOptions({ ...order, labels }, this.facts.hasInit)
     for (let attempt = 1; ; attempt++)
       try {
         return await this.docker.createContainer(options)
@@ -125,7 +122,7 @@ export class ContainerRuntime {
   private async removeEarlier(name: string): Promise<void> {
     try {
       const { Id, Config } = await this.docker.getContainer(name).inspect()
-      if (Config.Labels?.[OWNED] === undefined) {
+      if (Config.Labels?.[SERVER_LABEL] === undefined) {
         throw new ContainerError('container.refused', `the name ${name} belongs to a container that no job has started`)
       }
       await this.remove(Id)
@@ -137,12 +134,12 @@ export class ContainerRuntime {
   private async toItsEnd(
     container: Docker.Container,
     order: ContainerOrder,
-    watcher: ContainerWatcher,
+    onOutput: OnOutput,
     signal: AbortSignal,
   ): Promise<ContainerEnd> {
     signal.throwIfAborted()
-    const output = await this.asking(order, () => container.attach({ stream: true, stdout: true, stderr: true }))
-    const reading = readOutput(output, watcher)
+    const output = await asking(() => container.attach({ stream: true, stdout: true, stderr: true }), order)
+    const reading = readOutput(output, onOutput)
     // Waited for below; what fails meanwhile is told of there.
     reading.catch(() => {})
     const late = new ContainerError('container.timeout', `the container ran for longer than ${order.limits.wallMs} ms`)
@@ -216,29 +213,29 @@ export class ContainerRuntime {
       await this.remove(container.id)
     }
   }
+}
 
-  private async asking<T>(order: ContainerOrder, ask: () => Promise<T>): Promise<T> {
-    try {
-      return await ask()
-    } catch (error) {
-      if (error instanceof ContainerError || (error as Error).name === 'AbortError') throw error
-      const { status, message } = answerOf(error)
-      if (status === undefined) throw lost(error)
-      throw new ContainerError('container.start.failed', `the container cannot be made: ${inWords(message, order)}`, {
-        cause: error,
-      })
-    }
+async function asking<T>(ask: () => Promise<T>, order?: ContainerOrder): Promise<T> {
+  try {
+    return await ask()
+  } catch (error) {
+    if (error instanceof ContainerError || (error as Error).name === 'AbortError') throw error
+    const { status, message } = answerOf(error)
+    if (status === undefined) throw lost(error)
+    throw new ContainerError('container.start.failed', `the container cannot be made: ${inWords(message, order)}`, {
+      cause: error,
+    })
   }
 }
 
-async function readOutput(output: NodeJS.ReadableStream, watcher: ContainerWatcher): Promise<void> {
+async function readOutput(output: NodeJS.ReadableStream, onOutput: OnOutput): Promise<void> {
   const frames = new Demultiplexer()
   const chunks = output[Symbol.asyncIterator]() as AsyncIterator<Buffer>
   for (;;) {
     // Cut off with the runtime: what became of the container is asked later.
     const { value, done } = await chunks.next().catch(() => ({ value: undefined, done: true }))
     if (done || !value) return
-    for (const { channel, bytes } of frames.take(value)) await watcher.onOutput(channel, bytes)
+    for (const { channel, bytes } of frames.take(value)) await onOutput(channel, bytes)
   }
 }
 
@@ -247,8 +244,8 @@ function lost(cause: unknown): ContainerError {
 }
 
 /** Without the host's paths, which are nothing of the author's. */
-function inWords(message: string, order: ContainerOrder): string {
+function inWords(message: string, order?: ContainerOrder): string {
   let words = message
-  for (const { source, target } of order.mounts) words = words.replaceAll(source, target)
+  for (const { source, target } of order?.mounts ?? []) words = words.replaceAll(source, target)
   return words.trim().slice(0, 1_000)
 }

@@ -2,44 +2,27 @@ import type { ContainerCreateOptions } from 'dockerode'
 import type { ContainerOrder } from './container-order.js'
 
 const MiB = 1_048_576
-/** Of nobody's, on Debian and most others. */
-const NOBODY = '65534:65534'
 /** Part of the memory that files in /tmp may take, and at most so much. */
 const TMP = { part: 0.5, mostMb: 1_024 }
 /** podman asks the kernel for more than a server without CAP_SYS_RESOURCE may give, unless it is told. What counts is `PidsLimit`. */
 const PROCESSES_OF_ONE_USER = 16_384
 
-/** What of the runtime and the image decides how a container is made. */
-export interface Surroundings {
-  /** The image's id: what the container is made of, whatever its name comes to mean meanwhile. */
-  imageId: string
-  /** The user that the image is made for; empty: root. */
-  imageUser: string
-  /** The runtime has a program to run as the container's first process: it hands signals on and buries the orphans. */
-  hasInit: boolean
-  /** The runtime belongs to an ordinary user, as which root in a container counts outside. */
-  isRootless: boolean
-  /** This process's own. */
-  uid: number
-  gid: number
-}
-
 /**
  * The container of an order, as closed as it can be: no capabilities, no new privileges, nothing of the host's processes, network or
  * devices, limits, and no log of the runtime's own, which would fill its disk. Everything is said, so that no default of a runtime's counts.
  */
-export function createOptions(order: ContainerOrder, around: Surroundings): ContainerCreateOptions {
+export function createOptions(order: ContainerOrder, hasInit: boolean): ContainerCreateOptions {
   const { limits } = order
   const tmpMb = Math.max(1, Math.min(TMP.mostMb, Math.floor(limits.memoryMb * TMP.part)))
   return {
     name: order.name,
-    Image: around.imageId,
+    Image: order.image.id,
     Labels: { ...order.labels },
     Entrypoint: order.entrypoint && [...order.entrypoint],
     Cmd: order.command && [...order.command],
     Env: Object.entries(order.env).map(([name, value]) => `${name}=${value}`),
     WorkingDir: order.workdir,
-    User: userOf(around),
+    User: `${order.image.user.uid}:${order.image.user.gid}`,
     Hostname: 'job',
     AttachStdin: false,
     AttachStdout: true,
@@ -81,20 +64,10 @@ export function createOptions(order: ContainerOrder, around: Surroundings): Cont
       LogConfig: { Type: 'none', Config: {} },
       RestartPolicy: { Name: 'no' },
       AutoRemove: false,
-      Init: around.hasInit,
+      // Its first process hands signals on and buries orphans, where the runtime has one.
+      Init: hasInit,
     },
   }
-}
-
-/**
- * Never root, where it can be: the user that the image is made for, or else this server's, or else nobody. With a runtime that belongs to an
- * ordinary user, root in the container is that user, and files that it leaves are ours.
- */
-function userOf({ imageUser, isRootless, uid, gid }: Surroundings): string {
-  const [name = ''] = imageUser.split(':')
-  if (name !== '' && name !== 'root' && !/^0+$/.test(name)) return imageUser
-  if (isRootless) return '0:0'
-  return uid === 0 ? NOBODY : `${uid}:${gid}`
 }
 
 function ulimit(Name: string, most: number): { Name: string; Soft: number; Hard: number } {

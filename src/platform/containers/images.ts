@@ -1,14 +1,31 @@
 import type Docker from 'dockerode'
 import { answerOf, ContainerError } from './container-error.js'
+import type { Owner, ReadyImage } from './container-order.js'
 import { imageReference } from './image-reference.js'
 
 /** Between two words about a pull that goes on. */
 const PROGRESS_MS = 2_000
 
-export interface FoundImage {
+/** On Debian and most others. */
+const NOBODY = 65_534
+
+interface FoundImage {
   id: string
-  /** As whom its programs run; empty: root. */
+  /** Such as `1000`, `1000:1000` or `node`; empty: root. */
   user: string
+}
+
+/**
+ * As whom the programs of an image run. Never as root, where it can be: a server that is root runs them as the user that the image is made
+ * for, where that is a number, and else as nobody; for what they write must be given to somebody, and a name is known inside of the image
+ * alone. Any other server runs them as itself. With a runtime that belongs to an ordinary user, root in a container is that user.
+ */
+export function readyImage({ id, user }: FoundImage, isRootless: boolean, self: Owner): ReadyImage {
+  if (isRootless) return { id, user: { uid: 0, gid: 0 } }
+  if (self.uid !== 0) return { id, user: self }
+  const [, uid = '', gid = uid] = /^(\d{1,9})(?::(\d{1,9}))?$/.exec(user) ?? []
+  const owner = Number(uid) > 0 ? { uid: Number(uid), gid: Number(gid) } : { uid: NOBODY, gid: NOBODY }
+  return { id, user: owner, owner }
 }
 
 /** The image, fetched first where it is not here yet. */

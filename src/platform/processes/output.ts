@@ -52,22 +52,42 @@ export interface ReadOutput {
 }
 
 /** Reads to the end, line by line. */
-export async function readLines(reader: Socket, { maxLines, onLine }: ReadingOptions): Promise<ReadOutput> {
-  const lines = new Lines()
-  let told = 0
-  let bytes = 0
-  let last: Line | undefined
-  for await (const chunk of reader as AsyncIterable<Buffer>) {
-    bytes += chunk.length
-    if (told >= maxLines) lines.skim(chunk, (line) => (last = line))
+export async function readLines(reader: Socket, options: ReadingOptions): Promise<ReadOutput> {
+  const telling = new Telling(options)
+  for await (const chunk of reader as AsyncIterable<Buffer>) await telling.take(chunk)
+  return await telling.end()
+}
+
+/** Tells the lines of output that comes in chunks. */
+export class Telling {
+  private readonly lines = new Lines()
+  private told = 0
+  private bytes = 0
+  private last?: Line
+
+  constructor(private readonly options: ReadingOptions) {}
+
+  /** What it returns is to be waited for before the next. */
+  async take(chunk: Buffer): Promise<void> {
+    const { maxLines, onLine } = this.options
+    this.bytes += chunk.length
+    if (this.told >= maxLines) {
+      this.lines.skim(chunk, (line) => {
+        this.last = line
+      })
+      return
+    }
     // Of a chunk that is begun all lines are told.
-    else
-      for (const line of lines.push(chunk)) {
-        told++
-        await onLine(line)
-      }
+    for (const line of this.lines.push(chunk)) {
+      this.told++
+      await onLine(line)
+    }
   }
-  const rest = lines.rest() ?? last
-  if (rest) await onLine(rest)
-  return { bytes, isShortened: told >= maxLines }
+
+  async end(): Promise<ReadOutput> {
+    const { maxLines, onLine } = this.options
+    const rest = this.lines.rest() ?? this.last
+    if (rest) await onLine(rest)
+    return { bytes: this.bytes, isShortened: this.told >= maxLines }
+  }
 }
