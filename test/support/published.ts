@@ -57,6 +57,8 @@ export class PublishedSpec {
     if (types.length === 0)
       return answer.body === undefined ? faults : [...faults, 'there is a body, but none is documented']
     const type = mediaType(answer)
+    // The content of a file, in a media type of its own.
+    if (types.includes('*/*')) return type ? faults : [...faults, 'it has no content type']
     if (!types.includes(type)) return [...faults, `its content type is '${type}', not ${types.join(' or ')}`]
     if (!/json$/.test(type)) return faults
     return [...faults, ...this.schemaFaults(`published#${pointer}/content/${escaped(type)}/schema`, answer.body)]

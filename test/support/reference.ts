@@ -15,8 +15,8 @@ export function likeReference(value: unknown): unknown {
 }
 
 const DATE = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z$/
-/** `flow-123` in the reference, `flow_01JD…` here. */
-const ID = /^(?<kind>flow|exec|run|account)[-_][0-9A-Za-z]+$/
+/** `flow-123` or `run_01HX...` in the references, `flow_01JD…` here. */
+const ID = /^(?<kind>flow|exec|run|account|artifact)[-_][0-9A-Za-z]+(\.\.\.)?$/
 const ORIGIN = /https?:\/\/[a-z0-9.]+(:\d+)?\//g
 
 function aside(text: string): string {

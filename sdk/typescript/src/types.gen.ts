@@ -2976,6 +2976,83 @@ export type FlowRunnerSkippedExecution = {
     reason: string;
 };
 
+export type FlwdArtifact = {
+    /**
+     * The id.
+     */
+    id: string;
+    /**
+     * The run.
+     */
+    run_id: string;
+    /**
+     * What it is called.
+     */
+    name: string;
+    /**
+     * Where the run left it.
+     */
+    path: string;
+    /**
+     * What it holds.
+     */
+    media_type: string;
+    /**
+     * How many bytes it has.
+     */
+    size_bytes: number;
+    /**
+     * When the run left it.
+     */
+    created_at: string;
+};
+
+export type FlwdArtifactList = {
+    /**
+     * This page.
+     */
+    artifacts: Array<FlwdArtifact>;
+};
+
+export type FlwdArtifactMetadata = {
+    /**
+     * The id.
+     */
+    id: string;
+    /**
+     * The run.
+     */
+    run_id: string;
+    /**
+     * What it is called.
+     */
+    name: string;
+    /**
+     * Where the run left it.
+     */
+    path: string;
+    /**
+     * What it holds.
+     */
+    media_type: string;
+    /**
+     * How many bytes it has.
+     */
+    size_bytes: number;
+    /**
+     * When the run left it.
+     */
+    created_at: string;
+    /**
+     * The SHA-256 of its content, in hex. It is also the entity tag of the download.
+     */
+    sha256: string;
+    /**
+     * When it will be removed; null where it is kept as long as its run.
+     */
+    expires_at: string | null;
+};
+
 export type FlwdHealth = {
     /**
      * An instance that is not healthy answers 503.
@@ -3232,6 +3309,16 @@ export type IfMatch = string;
  * `*` makes the thing only where it is not there yet; otherwise the request is refused.
  */
 export type IfNoneMatch = '*';
+
+/**
+ * Entity tags of what the caller has already: where one of them is its own, 304 is the answer.
+ */
+export type IfNoneMatchTags = string;
+
+/**
+ * One range of bytes, such as `bytes=0-1023`, `bytes=1024-` or `bytes=-1024`. Several ranges, and what is no range, are answered with the whole.
+ */
+export type Range = string;
 
 export type FacilflowApiKeysListData = {
     body?: never;
@@ -7762,6 +7849,248 @@ export type FlowRunnerAccountsUpdateResponses = {
 };
 
 export type FlowRunnerAccountsUpdateResponse = FlowRunnerAccountsUpdateResponses[keyof FlowRunnerAccountsUpdateResponses];
+
+export type FlwdArtifactsListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Only what this run has left.
+         */
+        run_id?: string;
+        /**
+         * How many to answer at most. More than 1000 counts as 1000.
+         */
+        limit?: number;
+        /**
+         * How many to skip.
+         */
+        offset?: number;
+    };
+    url: '/api/v1/artifacts';
+};
+
+export type FlwdArtifactsListErrors = {
+    /**
+     * Validation Error.
+     */
+    400: FlwdProblem;
+    /**
+     * Unauthorized.
+     */
+    401: FlwdProblem;
+    /**
+     * Permission Denied.
+     */
+    403: FlwdProblem;
+    /**
+     * Rate Limited.
+     */
+    429: FlwdProblem;
+    /**
+     * Execution Error.
+     */
+    500: FlwdProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlwdProblem;
+};
+
+export type FlwdArtifactsListError = FlwdArtifactsListErrors[keyof FlwdArtifactsListErrors];
+
+export type FlwdArtifactsListResponses = {
+    /**
+     * One page of artifacts
+     */
+    200: FlwdArtifactList;
+};
+
+export type FlwdArtifactsListResponse = FlwdArtifactsListResponses[keyof FlwdArtifactsListResponses];
+
+export type FlwdArtifactsDeleteData = {
+    body?: never;
+    path: {
+        /**
+         * The artifact's id.
+         */
+        artifact_id: string;
+    };
+    query?: never;
+    url: '/api/v1/artifacts/{artifact_id}';
+};
+
+export type FlwdArtifactsDeleteErrors = {
+    /**
+     * Validation Error.
+     */
+    400: FlwdProblem;
+    /**
+     * Unauthorized.
+     */
+    401: FlwdProblem;
+    /**
+     * Permission Denied.
+     */
+    403: FlwdProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlwdProblem;
+    /**
+     * Rate Limited.
+     */
+    429: FlwdProblem;
+    /**
+     * Execution Error.
+     */
+    500: FlwdProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlwdProblem;
+};
+
+export type FlwdArtifactsDeleteError = FlwdArtifactsDeleteErrors[keyof FlwdArtifactsDeleteErrors];
+
+export type FlwdArtifactsDeleteResponses = {
+    /**
+     * It is gone
+     */
+    204: void;
+};
+
+export type FlwdArtifactsDeleteResponse = FlwdArtifactsDeleteResponses[keyof FlwdArtifactsDeleteResponses];
+
+export type FlwdArtifactsGetData = {
+    body?: never;
+    headers?: {
+        /**
+         * One range of bytes, such as `bytes=0-1023`, `bytes=1024-` or `bytes=-1024`. Several ranges, and what is no range, are answered with the whole.
+         */
+        Range?: string;
+        /**
+         * Entity tags of what the caller has already: where one of them is its own, 304 is the answer.
+         */
+        'If-None-Match'?: string;
+    };
+    path: {
+        /**
+         * The artifact's id.
+         */
+        artifact_id: string;
+    };
+    query?: never;
+    url: '/api/v1/artifacts/{artifact_id}';
+};
+
+export type FlwdArtifactsGetErrors = {
+    /**
+     * Validation Error.
+     */
+    400: FlwdProblem;
+    /**
+     * Unauthorized.
+     */
+    401: FlwdProblem;
+    /**
+     * Permission Denied.
+     */
+    403: FlwdProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlwdProblem;
+    /**
+     * Range not satisfiable.
+     */
+    416: FlwdProblem;
+    /**
+     * Rate Limited.
+     */
+    429: FlwdProblem;
+    /**
+     * Execution Error.
+     */
+    500: FlwdProblem;
+    /**
+     * What was asked for it has failed.
+     */
+    502: FlwdProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlwdProblem;
+};
+
+export type FlwdArtifactsGetError = FlwdArtifactsGetErrors[keyof FlwdArtifactsGetErrors];
+
+export type FlwdArtifactsGetResponses = {
+    /**
+     * The content
+     */
+    200: Blob | File;
+    /**
+     * The part that was asked for
+     */
+    206: Blob | File;
+};
+
+export type FlwdArtifactsGetResponse = FlwdArtifactsGetResponses[keyof FlwdArtifactsGetResponses];
+
+export type FlwdArtifactsMetadataData = {
+    body?: never;
+    path: {
+        /**
+         * The artifact's id.
+         */
+        artifact_id: string;
+    };
+    query?: never;
+    url: '/api/v1/artifacts/{artifact_id}/metadata';
+};
+
+export type FlwdArtifactsMetadataErrors = {
+    /**
+     * Validation Error.
+     */
+    400: FlwdProblem;
+    /**
+     * Unauthorized.
+     */
+    401: FlwdProblem;
+    /**
+     * Permission Denied.
+     */
+    403: FlwdProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlwdProblem;
+    /**
+     * Rate Limited.
+     */
+    429: FlwdProblem;
+    /**
+     * Execution Error.
+     */
+    500: FlwdProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlwdProblem;
+};
+
+export type FlwdArtifactsMetadataError = FlwdArtifactsMetadataErrors[keyof FlwdArtifactsMetadataErrors];
+
+export type FlwdArtifactsMetadataResponses = {
+    /**
+     * The artifact
+     */
+    200: FlwdArtifactMetadata;
+};
+
+export type FlwdArtifactsMetadataResponse = FlwdArtifactsMetadataResponses[keyof FlwdArtifactsMetadataResponses];
 
 export type FlowRunnerAuthLoginData = {
     body: FlowRunnerLoginWritable;

@@ -8,6 +8,7 @@ import type { MailRelay } from '../../steps/email/deliver.js'
 import { mailServerOf } from '../../steps/email/mail-server.js'
 import { externalSteps } from '../../steps/external.js'
 import { flow8Steps } from '../../steps/flow8.js'
+import { ArtifactsModule } from '../artifacts/artifacts.module.js'
 import { ContainersModule } from '../containers/containers.module.js'
 import { FlowKv } from '../kv/flow-kv.js'
 import { KvModule } from '../kv/kv.module.js'
@@ -27,7 +28,7 @@ function mailRelayOf({ mail }: Config): MailRelay | undefined {
 
 /** The step types that flows may use, with the ports that they reach the world by. */
 @Module({
-  imports: [ContainersModule, KvModule, SchedulesModule],
+  imports: [ArtifactsModule, ContainersModule, KvModule, SchedulesModule],
   providers: [
     StepCatalogue,
     {

@@ -56,6 +56,12 @@ export class Config {
   readonly spillBytes: number
   /** Days that a finished run is kept. 0 = for ever. */
   readonly retentionDays: number
+  /** What one artifact may have. */
+  readonly artifactMaxBytes: number
+  /** What all artifacts of a tenant may have together. 0 = no limit. */
+  readonly artifactQuotaBytes: number
+  /** Days that an artifact is kept, at most as long as its run. 0 = as long as its run. */
+  readonly artifactRetentionDays: number
   /** Days that an entry of the audit trail is kept. 0 = for ever. */
   readonly auditRetentionDays: number
   /** How long running work may take to end on SIGTERM. */
@@ -102,6 +108,9 @@ export class Config {
     this.bodyLimitBytes = set.BODY_LIMIT_BYTES
     this.spillBytes = set.SPILL_BYTES
     this.retentionDays = set.RETENTION_DAYS
+    this.artifactMaxBytes = set.ARTIFACT_MAX_BYTES
+    this.artifactQuotaBytes = set.ARTIFACT_QUOTA_BYTES
+    this.artifactRetentionDays = set.ARTIFACT_RETENTION_DAYS
     this.auditRetentionDays = set.AUDIT_RETENTION_DAYS
     this.shutdownGraceMs = set.SHUTDOWN_GRACE_MS
     this.metricsToken = set.METRICS_TOKEN

@@ -5,6 +5,8 @@ import { CRASH_POINTS, type CrashPoint } from '../crash-point/crash-point.js'
 import { encryptionKeys } from './encryption-keys.js'
 import { tracingVariables } from './tracing-variables.js'
 
+const TEBIBYTE = 1_099_511_627_776
+
 /** Every variable that the program reads. An empty one counts as not set. */
 export const variables = z.object({
   NODE_ENV: z.enum(['development', 'production', 'test']).default('development'),
@@ -57,6 +59,15 @@ export const variables = z.object({
     .default(16_384)
     .describe('values of runs above this size are kept as objects, not in rows; 0 = all in rows'),
   RETENTION_DAYS: whole(0, 36_500).default(30).describe('days that a finished run is kept; 0 = for ever'),
+  ARTIFACT_MAX_BYTES: whole(1, TEBIBYTE)
+    .default(256 * 1_048_576)
+    .describe('what one artifact may have'),
+  ARTIFACT_QUOTA_BYTES: whole(0, 1_024 * TEBIBYTE)
+    .default(6 * 1_073_741_824)
+    .describe('what all artifacts of a tenant may have together; 0 = no limit'),
+  ARTIFACT_RETENTION_DAYS: whole(0, 36_500)
+    .default(7)
+    .describe('days that an artifact is kept, at most as long as its run; 0 = as long as its run'),
   AUDIT_RETENTION_DAYS: whole(0, 36_500).default(0).describe('days that an audit entry is kept; 0 = for ever'),
   SHUTDOWN_GRACE_MS: whole(0, 600_000).default(15_000).describe('how long running work may take to end on SIGTERM'),
   METRICS_TOKEN: z

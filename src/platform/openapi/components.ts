@@ -41,6 +41,16 @@ const headers: Record<string, unknown> = {
     maxLength: 500,
     examples: ['sid=pV3…; Max-Age=3600; Path=/; HttpOnly; SameSite=Strict'],
   }),
+  'Content-Disposition': header('Tells browsers to keep the file, and under which name (RFC 6266).', {
+    type: 'string',
+    maxLength: 2048,
+    examples: ['attachment; filename="backup.tar.gz"'],
+  }),
+  'Content-Range': header('Which bytes these are, and of how many.', {
+    type: 'string',
+    maxLength: 100,
+    examples: ['bytes 0-1023/12345678'],
+  }),
   ETag: header('The version of the thing, for `If-Match`.', { type: 'string', maxLength: 255, examples: ['"7"'] }),
 }
 
@@ -71,6 +81,28 @@ const parameters: Record<RequestHeader, Parameter> = {
     schema: { type: 'string', const: '*' },
     example: '*',
   },
+  'If-None-Match: tags': {
+    name: 'If-None-Match',
+    in: 'header',
+    required: false,
+    description: 'Entity tags of what the caller has already: where one of them is its own, 304 is the answer.',
+    schema: { type: 'string', minLength: 1, maxLength: 8192 },
+    example: '"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"',
+  },
+  Range: {
+    name: 'Range',
+    in: 'header',
+    required: false,
+    description:
+      'One range of bytes, such as `bytes=0-1023`, `bytes=1024-` or `bytes=-1024`. Several ranges, and what is no range, are answered with the whole.',
+    schema: { type: 'string', minLength: 1, maxLength: 255 },
+    example: 'bytes=0-1023',
+  },
+}
+
+/** Parameters that share the name of another, by the key of the components. */
+function keyed(): Record<string, Parameter> {
+  return Object.fromEntries(Object.entries(parameters).map(([name, value]) => [name.replace(': ', '-'), value]))
 }
 
 const securitySchemes: Record<string, unknown> = {
@@ -209,7 +241,7 @@ export function sharedComponents(dialects: readonly Dialect[]): Components {
       ),
     ),
     headers,
-    parameters: { ...parameters },
+    parameters: keyed(),
     securitySchemes,
   }
 }

@@ -132,7 +132,8 @@ function complete(operation: Operation, path: string, found: Handler, schemas: R
   const success = operation.responses[answer.status] as Response
   success.headers = headerRefs(
     ...(answer.location ? ['Location'] : []),
-    ...(answer.version ? ['ETag'] : []),
+    ...(answer.version || answer.isContent ? ['ETag'] : []),
+    ...(answer.isContent ? ['Content-Disposition'] : []),
     ...(answer.cookie ? ['Set-Cookie'] : []),
   )
   for (const [type, media] of Object.entries(success.content ?? {})) {
@@ -146,6 +147,7 @@ function complete(operation: Operation, path: string, found: Handler, schemas: R
   }
   operation.responses = {
     [answer.status]: success,
+    ...(answer.isContent && partsOf(success)),
     ...(answer.also && { [answer.also.status]: { ...success, description: answer.also.description } }),
     ...problems(found, path, body !== undefined),
   }
@@ -154,6 +156,18 @@ function complete(operation: Operation, path: string, found: Handler, schemas: R
     ? []
     : dialect.accepts.toReversed().map((scheme) => ({ [scheme]: [] }))
   return faults
+}
+
+/** What a file's content is answered with besides. */
+function partsOf(whole: Response): Record<string, Response> {
+  return {
+    206: {
+      ...whole,
+      description: 'The part that was asked for',
+      headers: { ...whole.headers, ...headerRefs('Content-Range') },
+    },
+    304: { description: 'It is what `If-None-Match` names', headers: headerRefs('ETag') },
+  }
 }
 
 function completeParameters(operation: Operation, handler: object, controller: object): string[] {
@@ -173,7 +187,7 @@ function completeParameters(operation: Operation, handler: object, controller: o
     }
   })
   for (const parameter of parameters) if (!parameter.description) faults.push(`does not describe ${parameter.name}`)
-  const headers = headersOf(handler).map((header) => ({ $ref: `#/components/parameters/${header}` }))
+  const headers = headersOf(handler).map((header) => ({ $ref: `#/components/parameters/${header.replace(': ', '-')}` }))
   operation.parameters = [...parameters, ...headers]
   if (operation.parameters.length === 0) delete operation.parameters
   return faults
@@ -203,6 +217,7 @@ function problems({ handler, controller, dialect }: Handler, path: string, hasBo
     ...(hasBody ? (['too_large', 'unsupported_media_type', 'unprocessable'] as const) : []),
     ...(headers.includes('Idempotency-Key') ? (['unprocessable'] as const) : []),
     ...(headers.includes('If-Match') || headers.includes('If-None-Match') ? (['precondition_failed'] as const) : []),
+    ...(answerOf(handler)?.isContent ? (['range_not_satisfiable'] as const) : []),
     'rate_limited',
     'internal',
     'unavailable',

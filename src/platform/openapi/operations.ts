@@ -74,6 +74,8 @@ export interface AnswerOptions {
 
 export interface Answer extends AnswerOptions {
   status: 200 | 201 | 202 | 204
+  /** Bytes of a file, or some of them. */
+  isContent?: boolean
 }
 
 /** What a success looks like: a class, a list of one (`[FlwdRun]`), or null where there is no body. */
@@ -104,6 +106,21 @@ export function AnswersText(
     HttpCode(200),
     ApiResponse({ status: 200, description: options.description, content }),
     mark(ANSWERS, { ...options, status: 200 } satisfies Answer),
+  )
+}
+
+/**
+ * A success that is the content of a file, in whatever media type the file has: whole, in part (206) where `Range` asks for that, or not
+ * again (304) where `If-None-Match` names it. The handler sends it by `sendContent`.
+ */
+export function AnswersContent(options: Pick<AnswerOptions, 'description'>): MethodDecorator {
+  const schema = { type: 'string', format: 'binary', maxLength: 1_099_511_627_776 }
+  return applyDecorators(
+    HttpCode(200),
+    ApiResponse({ status: 200, description: options.description, content: { '*/*': { schema } } }),
+    mark(ANSWERS, { ...options, status: 200, example: '(bytes)', isContent: true } satisfies Answer),
+    reads('Range'),
+    reads('If-None-Match: tags'),
   )
 }
 
@@ -167,7 +184,7 @@ export function isEvenAsForm(handler: object): boolean {
 }
 
 /** Request headers that the operation understands; the parameter decorators of `platform/http` say so. */
-export type RequestHeader = 'Idempotency-Key' | 'If-Match' | 'If-None-Match'
+export type RequestHeader = 'Idempotency-Key' | 'If-Match' | 'If-None-Match' | 'If-None-Match: tags' | 'Range'
 
 export function readsHeader(handler: object, header: RequestHeader): void {
   Reflect.defineMetadata(HEADERS, [...headersOf(handler), header], handler)
@@ -175,6 +192,10 @@ export function readsHeader(handler: object, header: RequestHeader): void {
 
 export function headersOf(handler: object): RequestHeader[] {
   return Reflect.getMetadata(HEADERS, handler) ?? []
+}
+
+function reads(header: RequestHeader): MethodDecorator {
+  return (_target, _key, descriptor) => readsHeader(descriptor.value as object, header)
 }
 
 function ref(model: Type<unknown>) {

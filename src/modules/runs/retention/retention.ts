@@ -27,6 +27,7 @@ const REMOVE_RUNS: Statement = {
         on conflict (account_id) do update set position = greatest(p.position, excluded.position)),
     opens as (delete from step_open using gone where step_open.run_id = gone.id),
     approvals as (delete from approval using gone where approval.run_id = gone.id),
+    artifacts as (update artifact set expires_at = least(expires_at, $2) from gone where artifact.run_id = gone.id),
     removed as (delete from run using gone where run.id = gone.id)
     select max(id) as last, count(*)::integer as count from gone`,
 }
