@@ -167,7 +167,17 @@ export type RunEvent =
       state?: 'filtered' | 'skipped'
       at: Date
     }
-  | { type: 'node_failed'; node: string; nodeType: string; path: string; attempt: number; message: string; at: Date }
+  | {
+      type: 'node_failed'
+      node: string
+      nodeType: string
+      path: string
+      attempt: number
+      message: string
+      /** What it had put out. */
+      output?: Json
+      at: Date
+    }
   | { type: 'node_waiting'; node: string; nodeType: string; path: string; at: Date }
   | {
       type: 'log'

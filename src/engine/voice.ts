@@ -46,8 +46,9 @@ export class Voice {
 
   failed(outcome: StepOutcome, level: LogLevel): void {
     const { node, nodeType, path, attempt, finishedAt: at } = outcome
-    const { message } = errorOf(outcome)
-    if (this.heard) this.host.emit({ type: 'node_failed', node, nodeType, path, attempt, message, at })
+    const { message, output } = errorOf(outcome)
+    const put = output === undefined ? {} : { output }
+    if (this.heard) this.host.emit({ type: 'node_failed', node, nodeType, path, attempt, message, ...put, at })
     this.log({ name: node, type: nodeType }, level, message)
   }
 

@@ -8,12 +8,15 @@ import { masterDocument } from '../../src/platform/openapi/documents.js'
 import { AuditWitness } from './audit-witness.js'
 import { testConfig } from './config.js'
 import { testDatabase } from './database.js'
+import { hangUpOnStreams } from './event-stream.js'
 import { type Answer, mediaType, PublishedSpec } from './published.js'
 
 export const ADMIN = { email: 'admin@example.com', password: 'correct horse battery' }
 
 /** Pages for people, and paths of channels' own making, which no document describes. */
 const UNPUBLISHED = /^\/(docs|openapi|problems|channels)(\/|$)/
+
+hangUpOnStreams()
 
 const COVERAGE = new URL('../../coverage/api/', import.meta.url)
 

@@ -3053,6 +3053,16 @@ export type FlwdArtifactMetadata = {
     expires_at: string | null;
 };
 
+/**
+ * Where a process wrote the line. Of `step.output`.
+ */
+export type FlwdChannel = 'stdout' | 'stderr';
+
+/**
+ * How the run or the step stands. Of all but output.
+ */
+export type FlwdEventStatus = 'pending' | 'running' | 'success' | 'failed' | 'cancelled' | 'skipped';
+
 export type FlwdHealth = {
     /**
      * An instance that is not healthy answers 503.
@@ -3067,6 +3077,11 @@ export type FlwdHealth = {
      */
     uptime_seconds: number;
 };
+
+/**
+ * How grave it is.
+ */
+export type FlwdLogLevel = 'debug' | 'info' | 'warn' | 'error';
 
 /**
  * How flwd says what went wrong: a problem document of RFC 9457.
@@ -3100,6 +3115,53 @@ export type FlwdProblem = {
      * Every fault that was found.
      */
     errors?: Array<ProblemFault>;
+};
+
+export type FlwdRunEvent = {
+    /**
+     * The run.
+     */
+    run_id: string;
+    /**
+     * The job that runs, or the flow.
+     */
+    job_id: string;
+    /**
+     * When it happened.
+     */
+    timestamp: string;
+    /**
+     * How grave it is.
+     */
+    level: FlwdLogLevel;
+    /**
+     * What happened; of `run.output` and `step.output` the line itself. Secrets are masked.
+     */
+    message: string;
+    /**
+     * The step. Of the events of steps.
+     */
+    step_id?: string;
+    /**
+     * Where a process wrote the line. Of `step.output`.
+     */
+    channel?: FlwdChannel;
+    /**
+     * How the run or the step stands. Of all but output.
+     */
+    status?: FlwdEventStatus;
+    /**
+     * What the process of a step ended with. Of `step.finished`.
+     */
+    exit_code?: number;
+    /**
+     * Which attempt it was, from 1. Of `step.finished`.
+     */
+    attempt?: number;
+    /**
+     * Why it failed. Of `run.finished` and `step.finished`.
+     */
+    error?: string;
 };
 
 /**
@@ -3314,6 +3376,11 @@ export type IfNoneMatch = '*';
  * Entity tags of what the caller has already: where one of them is its own, 304 is the answer.
  */
 export type IfNoneMatchTags = string;
+
+/**
+ * The id of the event that was received last: the stream goes on behind it.
+ */
+export type LastEventId = string;
 
 /**
  * One range of bytes, such as `bytes=0-1023`, `bytes=1024-` or `bytes=-1024`. Several ranges, and what is no range, are answered with the whole.
@@ -8234,6 +8301,78 @@ export type FlowRunnerAuthRefreshResponses = {
 };
 
 export type FlowRunnerAuthRefreshResponse = FlowRunnerAuthRefreshResponses[keyof FlowRunnerAuthRefreshResponses];
+
+export type FlwdEventsRunsData = {
+    body?: never;
+    headers?: {
+        /**
+         * The id of the event that was received last: the stream goes on behind it.
+         */
+        'Last-Event-ID'?: string;
+    };
+    path?: never;
+    query?: {
+        /**
+         * Only events of this run: from its first on, unless a cursor is given, and until its end.
+         */
+        run_id?: string;
+        /**
+         * Only events of runs of this job, or of this flow.
+         */
+        job_id?: string;
+        /**
+         * As `Last-Event-ID`, for clients that cannot set headers; the header counts where both are there.
+         */
+        last_event_id?: string;
+    };
+    url: '/api/v1/events/runs';
+};
+
+export type FlwdEventsRunsErrors = {
+    /**
+     * Validation Error.
+     */
+    400: FlwdProblem;
+    /**
+     * Unauthorized.
+     */
+    401: FlwdProblem;
+    /**
+     * Permission Denied.
+     */
+    403: FlwdProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlwdProblem;
+    /**
+     * No longer kept.
+     */
+    410: FlwdProblem;
+    /**
+     * Rate Limited.
+     */
+    429: FlwdProblem;
+    /**
+     * Execution Error.
+     */
+    500: FlwdProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlwdProblem;
+};
+
+export type FlwdEventsRunsError = FlwdEventsRunsErrors[keyof FlwdEventsRunsErrors];
+
+export type FlwdEventsRunsResponses = {
+    /**
+     * The events; the schema is that of the data of each
+     */
+    200: FlwdRunEvent;
+};
+
+export type FlwdEventsRunsResponse = FlwdEventsRunsResponses[keyof FlwdEventsRunsResponses];
 
 export type FlowRunnerExecutionsListData = {
     body?: never;

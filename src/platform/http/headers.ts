@@ -39,6 +39,9 @@ export const IfNoneMatch = headerParameter('If-None-Match', (value): boolean => 
   return value !== undefined
 })
 
+/** The id of the event that a client of a stream received last, as it was sent. */
+export const LastEventId = headerParameter('Last-Event-ID', (value) => value)
+
 /**
  * Throws 412 unless the caller expects this version or any; undefined stands for a thing that is not there. Weak tags never match: RFC
  * 9110 compares strongly here.

@@ -98,6 +98,14 @@ const parameters: Record<RequestHeader, Parameter> = {
     schema: { type: 'string', minLength: 1, maxLength: 255 },
     example: 'bytes=0-1023',
   },
+  'Last-Event-ID': {
+    name: 'Last-Event-ID',
+    in: 'header',
+    required: false,
+    description: 'The id of the event that was received last: the stream goes on behind it.',
+    schema: { type: 'string', minLength: 1, maxLength: 64 },
+    example: '1024',
+  },
 }
 
 /** Parameters that share the name of another, by the key of the components. */

@@ -184,7 +184,13 @@ export function isEvenAsForm(handler: object): boolean {
 }
 
 /** Request headers that the operation understands; the parameter decorators of `platform/http` say so. */
-export type RequestHeader = 'Idempotency-Key' | 'If-Match' | 'If-None-Match' | 'If-None-Match: tags' | 'Range'
+export type RequestHeader =
+  | 'Idempotency-Key'
+  | 'If-Match'
+  | 'If-None-Match'
+  | 'If-None-Match: tags'
+  | 'Range'
+  | 'Last-Event-ID'
 
 export function readsHeader(handler: object, header: RequestHeader): void {
   Reflect.defineMetadata(HEADERS, [...headersOf(handler), header], handler)

@@ -1,7 +1,8 @@
 import { Global, Module } from '@nestjs/common'
+import { EventStreams } from './event-streams.js'
 import { SocketServer } from './socket-server.js'
 
-/** WebSockets, for every module that has something to tell. */
+/** WebSockets and streams of events, for every module that has something to tell. */
 @Global()
-@Module({ providers: [SocketServer], exports: [SocketServer] })
+@Module({ providers: [SocketServer, EventStreams], exports: [SocketServer, EventStreams] })
 export class RealtimeModule {}

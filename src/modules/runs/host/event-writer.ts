@@ -1,4 +1,6 @@
 import type { RunEvent } from '../../../engine/host.js'
+import { isJsonObject, type Json } from '../../../platform/json.js'
+import { CONTAINER_STEP, PROCESS_STEP } from '../../../steps/process/job-step.js'
 import type { RunEvents } from '../events/run-events.js'
 import type { Journal } from '../journal/journal.js'
 import type { StoredEvent } from '../journal/records.js'
@@ -75,7 +77,10 @@ export class EventWriter {
   private number({ at, ...rest }: RunEvent): void {
     const stored: StoredEvent = { seq: ++this.seq, ...rest, at: at.toISOString() }
     if ('result' in stored) delete stored.result
+    if ('output' in stored) delete stored.output
     if ('quoted' in stored) delete stored.quoted
+    const exitCode = exitCodeOf(rest)
+    if (exitCode !== undefined) stored.exitCode = exitCode
     this.unwritten.push(stored)
     if (rest.type !== 'log') return
     const chars = charsOf(rest)
@@ -102,4 +107,14 @@ export class EventWriter {
       written()
     }
   }
+}
+
+/** A step that was a process puts out what that ended with, whether it succeeded or failed. */
+function exitCodeOf(
+  event: Omit<RunEvent, 'at'> & { nodeType?: string; result?: Json; output?: Json },
+): number | undefined {
+  if (event.nodeType !== PROCESS_STEP && event.nodeType !== CONTAINER_STEP) return undefined
+  const output = event.result ?? event.output ?? null
+  const exitCode = isJsonObject(output) ? output.exitCode : undefined
+  return Number.isInteger(exitCode) ? (exitCode as number) : undefined
 }
