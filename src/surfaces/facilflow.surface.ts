@@ -5,6 +5,9 @@ import { FacilFlowAuditController } from '../modules/audit/audit.controller.js'
 import { AuditModule } from '../modules/audit/audit.module.js'
 import { AuthModule } from '../modules/auth/auth.module.js'
 import { FacilFlowApiKeysController } from '../modules/auth/facilflow/api-keys.controller.js'
+import { BucketsModule } from '../modules/buckets/buckets.module.js'
+import { FacilFlowBucketsController } from '../modules/buckets/facilflow/buckets.controller.js'
+import { FacilFlowObjectsController } from '../modules/buckets/facilflow/objects.controller.js'
 import { FacilFlowHealthController } from '../modules/health/facilflow/health.controller.js'
 import { HealthModule } from '../modules/health/health.module.js'
 import { FacilFlowSchedulesController } from '../modules/schedules/facilflow/schedules.controller.js'
@@ -12,13 +15,15 @@ import { SchedulesModule } from '../modules/schedules/schedules.module.js'
 
 /** FacilFlow: its health check, API keys, the scheduler, users, and the audit trail. */
 @Module({
-  imports: [AuthModule, HealthModule, SchedulesModule, AccountsModule, AuditModule],
+  imports: [AuthModule, HealthModule, SchedulesModule, AccountsModule, AuditModule, BucketsModule],
   controllers: [
     FacilFlowApiKeysController,
     FacilFlowHealthController,
     FacilFlowSchedulesController,
     FacilFlowUsersController,
     FacilFlowAuditController,
+    FacilFlowBucketsController,
+    FacilFlowObjectsController,
   ],
 })
 export class FacilFlowSurface {}

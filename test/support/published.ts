@@ -34,7 +34,7 @@ export class PublishedSpec {
       .map((published) => ({
         published,
         pattern: new RegExp(
-          `^${published.path.replace(/[.*+?^$()|[\]\\]/g, '\\$&').replace(/\{[^}]+\}/g, '[^/]+')}/?$`,
+          `^${published.path.replace(/[.*+?^$()|[\]\\]/g, '\\$&').replace(/\{([^}]+)\}/g, (_, name) => segmentOf(published, name))}/?$`,
         ),
         literals: published.path.split('/').filter((segment) => !segment.startsWith('{')).length,
       }))
@@ -83,6 +83,12 @@ export class PublishedSpec {
     const name = schema.$ref?.split('/').at(-1)
     return name === undefined ? schema : (this.document.components.schemas[name] ?? {})
   }
+}
+
+/** What a parameter of the path may be: one segment, or all that follows. */
+function segmentOf({ operation }: Published, name: string): string {
+  const parameter = operation.parameters?.find((one) => one.in === 'path' && one.name === name)
+  return parameter?.['x-holds-slashes'] ? '.+' : '[^/]+'
 }
 
 export function escaped(token: string): string {

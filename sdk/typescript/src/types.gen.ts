@@ -152,6 +152,24 @@ export type FacilFlowAuditVerification = {
     firstBreak?: FacilFlowAuditBreak;
 };
 
+export type FacilFlowBucket = {
+    /**
+     * The name.
+     */
+    name: string;
+    /**
+     * When it was made.
+     */
+    creationDate: string;
+};
+
+export type FacilFlowBucketList = {
+    /**
+     * The buckets, by name.
+     */
+    buckets: Array<FacilFlowBucket>;
+};
+
 export type FacilFlowComingSlot = {
     /**
      * The slot.
@@ -247,6 +265,13 @@ export type FacilFlowNewApiKey = {
     expiresAt?: string;
 };
 
+export type FacilFlowNewBucket = {
+    /**
+     * The name, by S3's rules: 3 to 63 lower-case letters, digits, hyphens and dots, a letter or digit at both ends, no IP address. `artifacts-` is taken.
+     */
+    name: string;
+};
+
 export type FacilFlowNewSchedule = {
     /**
      * The name people know it by. Left out, how often it comes.
@@ -288,6 +313,59 @@ export type FacilFlowNewSchedule = {
      * Each slot starts up to so many seconds later, always the same for the same slot.
      */
     jitterSeconds?: number;
+};
+
+export type FacilFlowObject = {
+    /**
+     * The key; of a folder, what the keys in it begin with.
+     */
+    name: string;
+    /**
+     * Bytes; of a folder 0.
+     */
+    size: number;
+    /**
+     * When it was put. A folder has no such time.
+     */
+    lastModified?: string;
+    /**
+     * Changes with the content. A folder has none.
+     */
+    etag?: string;
+    /**
+     * Whether it stands for all keys that begin with its name.
+     */
+    isFolder: boolean;
+    /**
+     * The media type, where the provider tells it.
+     */
+    contentType?: string;
+};
+
+export type FacilFlowObjectList = {
+    /**
+     * The bucket.
+     */
+    bucket: string;
+    /**
+     * What all names begin with.
+     */
+    prefix: string;
+    /**
+     * Objects and folders, by name.
+     */
+    objects: Array<FacilFlowObject>;
+    /**
+     * What the next page continues from. Absent on the last.
+     */
+    next?: string;
+};
+
+export type FacilFlowObjectUrl = {
+    /**
+     * Gives the object to whoever has it, until it expires.
+     */
+    url: string;
 };
 
 /**
@@ -527,6 +605,17 @@ export type FacilFlowScheduleTarget = {
      * Its id.
      */
     id: string;
+};
+
+export type FacilFlowUpload = {
+    /**
+     * The file. Its name is the key unless `key` says another, and its content type is kept.
+     */
+    file: Blob | File;
+    /**
+     * The key. Before or behind the file.
+     */
+    key?: string;
 };
 
 export type FacilFlowUser = {
@@ -4249,6 +4338,590 @@ export type Flow8AuthMeResponses = {
 };
 
 export type Flow8AuthMeResponse = Flow8AuthMeResponses[keyof Flow8AuthMeResponses];
+
+export type FacilflowBucketsListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * A storage provider's id; the default one unless said.
+         */
+        provider?: string;
+    };
+    url: '/api/buckets';
+};
+
+export type FacilflowBucketsListErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * What was asked for it has failed.
+     */
+    502: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowBucketsListError = FacilflowBucketsListErrors[keyof FacilflowBucketsListErrors];
+
+export type FacilflowBucketsListResponses = {
+    /**
+     * The buckets
+     */
+    200: FacilFlowBucketList;
+};
+
+export type FacilflowBucketsListResponse = FacilflowBucketsListResponses[keyof FacilflowBucketsListResponses];
+
+export type FacilflowBucketsCreateData = {
+    body: FacilFlowNewBucket;
+    path?: never;
+    query?: {
+        /**
+         * A storage provider's id; the default one unless said.
+         */
+        provider?: string;
+    };
+    url: '/api/buckets';
+};
+
+export type FacilflowBucketsCreateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * Conflict with the present state.
+     */
+    409: FacilFlowProblem;
+    /**
+     * The body is too large.
+     */
+    413: FacilFlowProblem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: FacilFlowProblem;
+    /**
+     * The request failed validation.
+     */
+    422: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * What was asked for it has failed.
+     */
+    502: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowBucketsCreateError = FacilflowBucketsCreateErrors[keyof FacilflowBucketsCreateErrors];
+
+export type FacilflowBucketsCreateResponses = {
+    /**
+     * The bucket
+     */
+    201: FacilFlowBucket;
+};
+
+export type FacilflowBucketsCreateResponse = FacilflowBucketsCreateResponses[keyof FacilflowBucketsCreateResponses];
+
+export type FacilflowObjectsListData = {
+    body?: never;
+    path: {
+        /**
+         * The bucket's name.
+         */
+        bucket: string;
+    };
+    query?: {
+        /**
+         * A storage provider's id; the default one unless said.
+         */
+        provider?: string;
+        /**
+         * Only keys that begin so.
+         */
+        prefix?: string;
+        /**
+         * What ends the name of a folder. Empty, nothing is taken for a folder, and every key is told.
+         */
+        delimiter?: string;
+        /**
+         * Every key that begins with the prefix, whatever folder it is in, as with an empty delimiter.
+         */
+        recursive?: boolean;
+        /**
+         * `next` of the page before.
+         */
+        continuation?: string;
+        /**
+         * How many to answer at most. More than 1000 counts as 1000.
+         */
+        limit?: number;
+    };
+    url: '/api/buckets/{bucket}/objects';
+};
+
+export type FacilflowObjectsListErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * What was asked for it has failed.
+     */
+    502: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowObjectsListError = FacilflowObjectsListErrors[keyof FacilflowObjectsListErrors];
+
+export type FacilflowObjectsListResponses = {
+    /**
+     * One page of the bucket
+     */
+    200: FacilFlowObjectList;
+};
+
+export type FacilflowObjectsListResponse = FacilflowObjectsListResponses[keyof FacilflowObjectsListResponses];
+
+export type FacilflowObjectsCreateData = {
+    body: FacilFlowUpload;
+    path: {
+        /**
+         * The bucket's name.
+         */
+        bucket: string;
+    };
+    query?: {
+        /**
+         * A storage provider's id; the default one unless said.
+         */
+        provider?: string;
+    };
+    url: '/api/buckets/{bucket}/objects';
+};
+
+export type FacilflowObjectsCreateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * The body is too large.
+     */
+    413: FacilFlowProblem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: FacilFlowProblem;
+    /**
+     * The request failed validation.
+     */
+    422: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * What was asked for it has failed.
+     */
+    502: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowObjectsCreateError = FacilflowObjectsCreateErrors[keyof FacilflowObjectsCreateErrors];
+
+export type FacilflowObjectsCreateResponses = {
+    /**
+     * The object
+     */
+    201: FacilFlowObject;
+};
+
+export type FacilflowObjectsCreateResponse = FacilflowObjectsCreateResponses[keyof FacilflowObjectsCreateResponses];
+
+export type FacilflowObjectsDeleteData = {
+    body?: never;
+    path: {
+        /**
+         * The bucket's name.
+         */
+        bucket: string;
+        /**
+         * The object's key. Its slashes may come as they are, or percent-encoded.
+         */
+        key: string;
+    };
+    query?: {
+        /**
+         * A storage provider's id; the default one unless said.
+         */
+        provider?: string;
+    };
+    url: '/api/buckets/{bucket}/objects/{key}';
+};
+
+export type FacilflowObjectsDeleteErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * What was asked for it has failed.
+     */
+    502: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowObjectsDeleteError = FacilflowObjectsDeleteErrors[keyof FacilflowObjectsDeleteErrors];
+
+export type FacilflowObjectsDeleteResponses = {
+    /**
+     * The object is gone
+     */
+    204: void;
+};
+
+export type FacilflowObjectsDeleteResponse = FacilflowObjectsDeleteResponses[keyof FacilflowObjectsDeleteResponses];
+
+export type FacilflowObjectsGetData = {
+    body?: never;
+    headers?: {
+        /**
+         * One range of bytes, such as `bytes=0-1023`, `bytes=1024-` or `bytes=-1024`. Several ranges, and what is no range, are answered with the whole.
+         */
+        Range?: string;
+        /**
+         * Entity tags of what the caller has already: where one of them is its own, 304 is the answer.
+         */
+        'If-None-Match'?: string;
+    };
+    path: {
+        /**
+         * The bucket's name.
+         */
+        bucket: string;
+        /**
+         * The object's key. Its slashes may come as they are, or percent-encoded.
+         */
+        key: string;
+    };
+    query?: {
+        /**
+         * A storage provider's id; the default one unless said.
+         */
+        provider?: string;
+    };
+    url: '/api/buckets/{bucket}/objects/{key}';
+};
+
+export type FacilflowObjectsGetErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * Range not satisfiable.
+     */
+    416: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * What was asked for it has failed.
+     */
+    502: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowObjectsGetError = FacilflowObjectsGetErrors[keyof FacilflowObjectsGetErrors];
+
+export type FacilflowObjectsGetResponses = {
+    /**
+     * The content
+     */
+    200: Blob | File;
+    /**
+     * The part that was asked for
+     */
+    206: Blob | File;
+};
+
+export type FacilflowObjectsGetResponse = FacilflowObjectsGetResponses[keyof FacilflowObjectsGetResponses];
+
+export type FacilflowObjectsUrlData = {
+    body?: never;
+    path: {
+        /**
+         * The bucket's name.
+         */
+        bucket: string;
+        /**
+         * The object's key. Its slashes may come as they are, or percent-encoded.
+         */
+        key: string;
+    };
+    query?: {
+        /**
+         * A storage provider's id; the default one unless said.
+         */
+        provider?: string;
+        /**
+         * Seconds until it expires.
+         */
+        expiry?: number;
+    };
+    url: '/api/buckets/{bucket}/objects/{key}/url';
+};
+
+export type FacilflowObjectsUrlErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * What was asked for it has failed.
+     */
+    502: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowObjectsUrlError = FacilflowObjectsUrlErrors[keyof FacilflowObjectsUrlErrors];
+
+export type FacilflowObjectsUrlResponses = {
+    /**
+     * The URL
+     */
+    200: FacilFlowObjectUrl;
+};
+
+export type FacilflowObjectsUrlResponse = FacilflowObjectsUrlResponses[keyof FacilflowObjectsUrlResponses];
+
+export type FacilflowBucketsDeleteData = {
+    body?: never;
+    path: {
+        /**
+         * The bucket's name.
+         */
+        name: string;
+    };
+    query?: {
+        /**
+         * A storage provider's id; the default one unless said.
+         */
+        provider?: string;
+        /**
+         * Also where the bucket is not empty: with all that is in it.
+         */
+        force?: boolean;
+    };
+    url: '/api/buckets/{name}';
+};
+
+export type FacilflowBucketsDeleteErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * Conflict with the present state.
+     */
+    409: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * What was asked for it has failed.
+     */
+    502: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowBucketsDeleteError = FacilflowBucketsDeleteErrors[keyof FacilflowBucketsDeleteErrors];
+
+export type FacilflowBucketsDeleteResponses = {
+    /**
+     * The bucket is gone
+     */
+    204: void;
+};
+
+export type FacilflowBucketsDeleteResponse = FacilflowBucketsDeleteResponses[keyof FacilflowBucketsDeleteResponses];
 
 export type Flow8ChannelsListData = {
     body?: never;

@@ -34,6 +34,8 @@ export interface Parameter {
   required?: boolean
   schema?: Schema
   example?: unknown
+  /** Takes the rest of the path, whatever slashes are in it. */
+  'x-holds-slashes'?: boolean
 }
 
 export interface Operation {

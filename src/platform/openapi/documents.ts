@@ -184,6 +184,7 @@ function completeParameters(operation: Operation, handler: object, controller: o
       description: said?.description,
       schema: { type: 'string', minLength: 1, maxLength: 1024 },
       example: said?.example,
+      ...(said?.holdsSlashes && { 'x-holds-slashes': true }),
     }
   })
   for (const parameter of parameters) if (!parameter.description) faults.push(`does not describe ${parameter.name}`)

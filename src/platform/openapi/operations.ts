@@ -146,6 +146,8 @@ export interface PathParam {
   example: string
   /** Any value will do: it names nothing that could be missing, so it is no reason for a 404. */
   anyValue?: boolean
+  /** It is the rest of a path, as `RestOfPath` reads it. */
+  holdsSlashes?: boolean
 }
 
 /** A parameter of the path: what it names, and an example. On the controller it holds for every handler that has the parameter. */
@@ -153,7 +155,7 @@ export function PathParam(
   name: string,
   description: string,
   example: string,
-  options: Pick<PathParam, 'anyValue'> = {},
+  options: Pick<PathParam, 'anyValue' | 'holdsSlashes'> = {},
 ): MethodDecorator & ClassDecorator {
   return (target: object, _key?: string | symbol, descriptor?: PropertyDescriptor) => {
     const at = descriptor?.value ?? target

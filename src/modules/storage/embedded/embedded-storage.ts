@@ -34,6 +34,16 @@ export interface EmbeddedObjectContent {
   stream: Readable
 }
 
+/** A content on its way to its key. */
+export interface StagedContent {
+  ref: string
+  size: number
+  md5: string
+  open(): Promise<Readable>
+  /** It goes, unless something names it. */
+  release(): Promise<void>
+}
+
 /** Any two names sort as their UTF-8 bytes do: the columns are collated so. */
 const BUCKETS: Statement = {
   name: 'buckets',
@@ -132,10 +142,34 @@ export class EmbeddedStorage implements StorageDriver {
       content.destroy()
       throw error
     }
-    const blob = await written(this.parts.objects, this.scope, content, options)
+    return await this.putStaged(bucket, key, await this.staged(content, options), options)
+  }
+
+  /** Keeps a content that has no key yet. A process that ends meanwhile leaves it to the sweep. */
+  async staged(content: Readable, options: { size?: number; signal?: AbortSignal } = {}): Promise<StagedContent> {
+    const { objects, dataSource } = this.parts
+    held(content)
+    const { key: ref, size, md5 } = await written(objects, this.scope, content, options)
+    return {
+      ref,
+      size,
+      md5,
+      open: () => objects.get(this.scope, ref),
+      release: () => dataSource.transaction((tx) => this.writer.release(tx, [ref])),
+    }
+  }
+
+  /** Names a content that this store keeps already; no byte is moved. */
+  async putStaged(
+    bucket: string,
+    key: string,
+    { ref, size, md5 }: StagedContent,
+    options: Omit<EmbeddedPutOptions, 'size' | 'signal'> = {},
+  ): Promise<EmbeddedObjectInfo> {
+    checkKey(key)
     return await this.transaction(async (tx) => {
       await holdBucket(tx, this.tenantId, bucket)
-      const object = { bucket, key, refs: [blob.key], size: blob.size, etag: blob.md5, attributes: options }
+      const object = { bucket, key, refs: [ref], size, etag: md5, attributes: options }
       const change = await this.writer.put(tx, object, options)
       await options.within?.(tx, change)
       return change.after

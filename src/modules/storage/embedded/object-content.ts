@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { addAbortSignal, Readable } from 'node:stream'
+import { finished, Readable } from 'node:stream'
 import type { ObjectPart, ObjectScope, ObjectStore, StoredObject } from '../../../platform/objects/object-store.js'
 import { RangeNotSatisfiable, SizeMismatch } from '../storage.errors.js'
 import type { ByteRange } from '../storage-driver.js'
@@ -21,7 +21,7 @@ export async function written(
   content: Readable,
   { size, signal }: { size?: number; signal?: AbortSignal },
 ): Promise<WrittenBlob> {
-  const source = signal ? addAbortSignal(signal, content) : content
+  const source = until(signal, content)
   const md5 = createHash('md5')
   const counted = async function* () {
     let count = 0
@@ -73,7 +73,7 @@ export async function readable(
   const [head, ...rest] = slices
   if (!head) return Readable.from([])
   const first = await store.get(scope, head.ref, head.part)
-  if (rest.length === 0) return signal ? addAbortSignal(signal, first) : first
+  if (rest.length === 0) return until(signal, first)
   const all = Readable.from(
     (async function* () {
       try {
@@ -87,7 +87,17 @@ export async function readable(
   )
   // A stream that nobody has begun to read never comes to the end of its generator.
   all.once('close', () => first.destroy())
-  return signal ? addAbortSignal(signal, all) : all
+  return until(signal, all)
+}
+
+/** Breaks a stream off, with the signal's reason. */
+function until<Stream extends Readable>(signal: AbortSignal | undefined, stream: Stream): Stream {
+  if (!signal) return stream
+  const breakOff = () => stream.destroy(signal.reason)
+  if (signal.aborted) return breakOff()
+  signal.addEventListener('abort', breakOff, { once: true })
+  finished(stream, () => signal.removeEventListener('abort', breakOff))
+  return stream
 }
 
 function slicesOf(refs: readonly string[], { first, last }: ObjectPart): { ref: string; part?: ObjectPart }[] {
