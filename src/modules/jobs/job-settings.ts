@@ -51,5 +51,7 @@ export class JobSettings {
     readonly sources: readonly JobSource[],
     readonly limits: Readonly<Record<Profile, ProcessLimits>>,
     readonly profiles: ProfilePolicy,
+    /** Of one principal, of those that run under the profile. Absent: no limit beside that of all requests. */
+    readonly requestsPerMinute: Readonly<Partial<Record<Profile, number>>> = {},
   ) {}
 }

@@ -51,7 +51,13 @@ function settingsOf(root: Cursor, faults: FaultList, folder: string): JobSetting
   for (const [at, { name }] of sources.entries())
     if (sources.findIndex((one) => one.name === name) !== at)
       reader.complain(root.member('sources'), 'duplicate', `there are two sources ${quote(name)}`)
-  return new JobSettings(sources, limitsOf(root.member('limits'), reader), policyOf(root.member('profiles'), reader))
+  const limits = root.member('limits')
+  return new JobSettings(
+    sources,
+    limitsOf(limits, reader),
+    policyOf(root.member('profiles'), reader),
+    requestsOf(limits, reader),
+  )
 }
 
 const KEYS: Readonly<Record<JobSource['type'], readonly string[]>> = {
@@ -125,7 +131,7 @@ function limitsOf(cursor: Cursor, reader: Reader): Readonly<Record<Profile, Proc
     const given = cursor.member(profile)
     const what = `limits of ${profile}`
     const known = DEFAULT_LIMITS[profile]
-    if (!reader.mapping(given, what, LIMIT_KEYS)) return known
+    if (!reader.mapping(given, what, [...LIMIT_KEYS, 'requestsPerMinute'])) return known
     const whole = (key: Exclude<(typeof LIMIT_KEYS)[number], 'wall'>, most: number) =>
       reader.number(given.member(key), key, [1, most]) ?? known[key]
     return {
@@ -138,6 +144,14 @@ function limitsOf(cursor: Cursor, reader: Reader): Readonly<Record<Profile, Proc
     }
   }
   return { secure: own('secure'), permissive: own('permissive'), disabled: own('disabled') }
+}
+
+function requestsOf(limits: Cursor, reader: Reader): Partial<Record<Profile, number>> {
+  const given = (profile: Profile) => {
+    const limit = reader.number(limits.member(profile).member('requestsPerMinute'), 'requestsPerMinute', [1, 1_000_000])
+    return limit === undefined ? [] : [[profile, limit] as const]
+  }
+  return Object.fromEntries(PROFILES.flatMap(given))
 }
 
 function policyOf(cursor: Cursor, reader: Reader): ProfilePolicy {

@@ -1,9 +1,11 @@
-import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common'
+import { type CanActivate, type ExecutionContext, Injectable, Optional } from '@nestjs/common'
 import type { Request, Response } from 'express'
 import { principalIn } from '../auth/caller.js'
 import { isMachine } from '../auth/machine-token.js'
+import { OwnLimits } from '../rates/own-limits.js'
 import { type Allowance, RateCounter } from '../rates/rate-counter.js'
 import { RateLimited } from './refusals.js'
+import { requestContext } from './request-context.js'
 
 const COUNTED = Symbol('counted')
 const COUNTS_ITSELF = Symbol('counts itself')
@@ -19,7 +21,10 @@ export function CountsItself(): ClassDecorator {
  */
 @Injectable()
 export class RateLimitGuard implements CanActivate {
-  constructor(private readonly counter: RateCounter) {}
+  constructor(
+    private readonly counter: RateCounter,
+    @Optional() private readonly ownLimits?: OwnLimits,
+  ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     if (Reflect.getMetadata(COUNTS_ITSELF, context.getClass())) return true
@@ -33,8 +38,18 @@ export class RateLimitGuard implements CanActivate {
     if (request[COUNTED] || isMachine(request)) return
     request[COUNTED] = true
     const principal = principalIn(request)
-    const allowance = await this.counter.hit(against ?? (principal ? principal.accountId : `address ${request.ip}`))
-    if (allowance) announce(allowance, response)
+    const who = against ?? (principal ? principal.accountId : `address ${request.ip}`)
+    const allowance = await this.counter.hit(who)
+    const own = await this.countOwn(who, request, allowance)
+    const tighter = own && (!allowance || own.remaining < allowance.remaining) ? own : allowance
+    if (tighter) announce(tighter, response)
+  }
+
+  /** Against the limit that its API has of its own, unless it is refused anyway. */
+  private async countOwn(who: string, request: Request, general?: Allowance): Promise<Allowance | undefined> {
+    const own = this.ownLimits?.of(requestContext()?.surface, request)
+    if (!own || (general && general.remaining < 0)) return undefined
+    return await this.counter.hit(`${who} ${own.name}`, own.limit)
   }
 }
 

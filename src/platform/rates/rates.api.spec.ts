@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { NestExpressApplication } from '@nestjs/platform-express'
 import request from 'supertest'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
@@ -105,5 +108,50 @@ describe.each([
       const { headers } = await request(server.getHttpServer()).get('/api/health').expect(503)
       expect(headers['x-ratelimit-remaining']).toBe(String(LIMIT - 1))
     }
+  })
+})
+
+describe('a limit of flwd’s requests by security profile', () => {
+  let api: ApiUnderTest
+  let folder: string
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'millrace-rates-'))
+    const file = join(folder, 'jobs.yaml')
+    writeFileSync(
+      file,
+      `sources: []
+limits: { secure: { requestsPerMinute: 5 }, permissive: { requestsPerMinute: 30 } }
+profiles: { requests: [permissive] }`,
+    )
+    api = await apiUnderTest({ RATE_LIMIT: '10', JOB_SOURCES: file })
+    vi.spyOn(systemClock, 'now').mockReturnValue(new Date())
+  })
+
+  afterAll(async () => {
+    vi.restoreAllMocks()
+    await api.close()
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  it('is told and kept where it is the tighter one, and binds no other API', async () => {
+    const Authorization = await api.asAdmin()
+    const told = async (path: string, status: number) => {
+      const { headers } = await api.get(path).set({ Authorization }).expect(status)
+      return [headers['x-ratelimit-limit'], headers['x-ratelimit-remaining']].map(Number)
+    }
+    for (const left of [4, 3, 2, 1, 0]) expect(await told('/api/v1/artifacts', 200)).toEqual([5, left])
+    expect(await told('/api/v1/artifacts', 429)).toEqual([5, 0])
+    expect(await told('/api/v1/flows', 200)).toEqual([10, 3])
+    // Those without credentials have a count of their own, of both kinds.
+    const { headers } = await api.get('/api/v1/health').expect(200)
+    expect(headers).toMatchObject({ 'x-ratelimit-limit': '5', 'x-ratelimit-remaining': '4' })
+  })
+
+  it('gives way to that of all requests where less is left of that', async () => {
+    const Authorization = await api.asAdmin()
+    for (let n = 0; n < 3; n++) await api.get('/api/v1/flows').set({ Authorization }).expect(200)
+    const { headers } = await api.get('/api/v1/artifacts').set({ Authorization }).expect(429)
+    expect(headers['x-ratelimit-limit']).toBe('10')
   })
 })

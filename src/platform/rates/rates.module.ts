@@ -6,6 +6,7 @@ import type { Log } from '../log/log.js'
 import { LOG } from '../log/log.module.js'
 import { LeasedRates } from './leased-rates.js'
 import { MemoryShares } from './memory-shares.js'
+import { OwnLimits } from './own-limits.js'
 import { PostgresShares } from './postgres-shares.js'
 import { RateCounter } from './rate-counter.js'
 import { ReachableShares } from './reachable-shares.js'
@@ -15,6 +16,7 @@ import { RedisShares } from './redis-shares.js'
 @Global()
 @Module({
   providers: [
+    OwnLimits,
     {
       provide: RateCounter,
       inject: [Config, Sql, LOG, CLOCK],
@@ -30,7 +32,7 @@ import { RedisShares } from './redis-shares.js'
       },
     },
   ],
-  exports: [RateCounter],
+  exports: [RateCounter, OwnLimits],
 })
 export class RatesModule implements OnApplicationShutdown {
   constructor(@Inject(RateCounter) private readonly rates: LeasedRates) {}
