@@ -1,8 +1,9 @@
 import { isIPv6 } from 'node:net'
-import { Inject, Module, type OnApplicationShutdown } from '@nestjs/common'
+import { Module } from '@nestjs/common'
 import { StepRegistry } from '../../engine/step.js'
 import { Config } from '../../platform/config/config.js'
 import { GuardedOutbound } from '../../platform/outbound/guarded-outbound.js'
+import { OutboundModule } from '../../platform/outbound/outbound.module.js'
 import { coreSteps } from '../../steps/core.js'
 import type { MailRelay } from '../../steps/email/deliver.js'
 import { mailServerOf } from '../../steps/email/mail-server.js'
@@ -28,15 +29,9 @@ function mailRelayOf({ mail }: Config): MailRelay | undefined {
 
 /** The step types that flows may use, with the ports that they reach the world by. */
 @Module({
-  imports: [ArtifactsModule, ContainersModule, KvModule, SchedulesModule],
+  imports: [ArtifactsModule, ContainersModule, KvModule, SchedulesModule, OutboundModule],
   providers: [
     StepCatalogue,
-    {
-      provide: GuardedOutbound,
-      inject: [Config],
-      useFactory: (config: Config) =>
-        new GuardedOutbound({ allow: config.outboundAllow.join(','), maxResponseBytes: config.httpMaxResponseBytes }),
-    },
     {
       provide: StepRegistry,
       inject: [Config, GuardedOutbound, KvStore, FlowKv, SchedulesOfFlows],
@@ -54,12 +49,6 @@ function mailRelayOf({ mail }: Config): MailRelay | undefined {
         ]),
     },
   ],
-  exports: [StepCatalogue, StepRegistry, GuardedOutbound, SchedulesModule],
+  exports: [StepCatalogue, StepRegistry, OutboundModule, SchedulesModule],
 })
-export class StepsModule implements OnApplicationShutdown {
-  constructor(@Inject(GuardedOutbound) private readonly outbound: GuardedOutbound) {}
-
-  async onApplicationShutdown(): Promise<void> {
-    await this.outbound.close()
-  }
-}
+export class StepsModule {}
