@@ -18,7 +18,7 @@ export interface StepTypes {
 
 export function stepTypesOf(registry: StepRegistry): StepTypes {
   return {
-    has: (type) => registry.get(type) !== undefined,
+    has: (type) => registry.get(type)?.isForJobsOnly === undefined && registry.get(type) !== undefined,
     codeParams: (type) => registry.get(type)?.codeParams ?? [],
     classOf(type, params) {
       const known = registry.get(type)

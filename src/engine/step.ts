@@ -44,6 +44,8 @@ export interface StepType {
   readonly codeParams?: readonly string[]
   /** The word under which `shared` offers the last output of this kind, such as `http_result`. */
   readonly sharedAs?: string
+  /** True where authors of flows cannot name it: only definitions of jobs, which others vouch for, compile to it. */
+  readonly isForJobsOnly?: true
   run(params: JsonObject, step: StepContext): Promise<StepResult>
 }
 
@@ -174,5 +176,10 @@ export class StepRegistry {
 
   all(): StepType[] {
     return [...this.types.values()]
+  }
+
+  /** Those that authors of flows may name. */
+  forFlows(): StepType[] {
+    return this.all().filter(({ isForJobsOnly }) => !isForJobsOnly)
   }
 }

@@ -12,12 +12,10 @@ import { FacilFlowHealthController } from '../modules/health/facilflow/health.co
 import { HealthModule } from '../modules/health/health.module.js'
 import { FacilFlowSchedulesController } from '../modules/schedules/facilflow/schedules.controller.js'
 import { SchedulesModule } from '../modules/schedules/schedules.module.js'
-import { FacilFlowStorageController } from '../modules/storage/facilflow/providers.controller.js'
-import { StorageModule } from '../modules/storage/storage.module.js'
 
-/** FacilFlow: its health check, API keys, the scheduler, users, the audit trail, buckets with their objects, and storage providers. */
+/** FacilFlow: its health check, API keys, the scheduler, users, and the audit trail. */
 @Module({
-  imports: [AuthModule, HealthModule, SchedulesModule, AccountsModule, AuditModule, BucketsModule, StorageModule],
+  imports: [AuthModule, HealthModule, SchedulesModule, AccountsModule, AuditModule, BucketsModule],
   controllers: [
     FacilFlowApiKeysController,
     FacilFlowHealthController,
@@ -26,7 +24,6 @@ import { StorageModule } from '../modules/storage/storage.module.js'
     FacilFlowAuditController,
     FacilFlowBucketsController,
     FacilFlowObjectsController,
-    FacilFlowStorageController,
   ],
 })
 export class FacilFlowSurface {}

@@ -82,7 +82,7 @@ const guarantee = {
  * their parameters, but is milder than `compile`: any parameter may be an expression, and members may be left empty.
  */
 export function flowDefinitionSchema(registry: StepRegistry): JsonSchema {
-  const types = registry.all()
+  const types = registry.forFlows()
   const text = { type: ['string', 'number'] }
   return {
     $schema: 'https://json-schema.org/draft/2020-12/schema',

@@ -14,6 +14,7 @@ import { isDatabaseGone } from '../../platform/database/database-is-gone.js'
 import { Sql } from '../../platform/database/sql.js'
 import { Hints } from '../../platform/hints/hints.js'
 import { AuditTrail } from '../audit/audit-trail.js'
+import { JobProcesses } from '../steps/job-processes.js'
 import { Admissions } from './dispatch/admissions.js'
 import { HandOver } from './dispatch/hand-over.js'
 import { RUN_QUEUES, type RunQueues } from './dispatch/run-queues.js'
@@ -78,6 +79,7 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
     @Optional() @Inject(RUN_TELEMETRY) private readonly telemetry: RunTelemetry = UNMEASURED,
     @Optional() @Inject(RUN_QUEUES) private readonly queues?: RunQueues,
     @Optional() private readonly audit?: AuditTrail,
+    @Optional() private readonly processes?: JobProcesses,
   ) {
     hints.on(RUN_HINT.due, (tag) => {
       if (tag === '' || config.workerTags.includes(tag)) this.lookForWork()
@@ -275,6 +277,8 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
 
   private tookOver({ queued, dead, cancelled }: TakenOver): void {
     this.telemetry.tookOver({ queued, dead: dead.length })
+    // What its steps ran on this host may have outlived it.
+    void this.processes?.killOrphans()
     if (queued > 0) {
       this.logger.log(`took over ${queued} runs from a process that is gone`)
       this.due()

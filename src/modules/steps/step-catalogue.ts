@@ -8,7 +8,7 @@ export class StepCatalogue {
   private readonly types: readonly StepType[]
 
   constructor(registry: StepRegistry) {
-    this.types = registry.all().sort((one, other) => (one.name < other.name ? -1 : 1))
+    this.types = registry.forFlows().sort((one, other) => (one.name < other.name ? -1 : 1))
   }
 
   /** By name, and how many there are in all. */

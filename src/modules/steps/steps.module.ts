@@ -1,9 +1,8 @@
 import { isIPv6 } from 'node:net'
-import { Module } from '@nestjs/common'
+import { Inject, Module, type OnApplicationShutdown } from '@nestjs/common'
 import { StepRegistry } from '../../engine/step.js'
 import { Config } from '../../platform/config/config.js'
 import { GuardedOutbound } from '../../platform/outbound/guarded-outbound.js'
-import { OutboundModule } from '../../platform/outbound/outbound.module.js'
 import { coreSteps } from '../../steps/core.js'
 import type { MailRelay } from '../../steps/email/deliver.js'
 import { mailServerOf } from '../../steps/email/mail-server.js'
@@ -16,6 +15,8 @@ import { KvModule } from '../kv/kv.module.js'
 import { KvStore } from '../kv/kv-store.js'
 import { SchedulesOfFlows } from '../schedules/flow-schedules.js'
 import { SchedulesModule } from '../schedules/schedules.module.js'
+import { JobPorts } from './job-ports.js'
+import { JobProcesses } from './job-processes.js'
 import { StepCatalogue } from './step-catalogue.js'
 
 /** The operator's mail server is the operator's choice, so its address need not be public; it is no way to others. */
@@ -29,26 +30,42 @@ function mailRelayOf({ mail }: Config): MailRelay | undefined {
 
 /** The step types that flows may use, with the ports that they reach the world by. */
 @Module({
-  imports: [ArtifactsModule, ContainersModule, KvModule, SchedulesModule, OutboundModule],
+  imports: [ArtifactsModule, ContainersModule, KvModule, SchedulesModule],
   providers: [
     StepCatalogue,
+    JobPorts,
+    JobProcesses,
+    {
+      provide: GuardedOutbound,
+      inject: [Config],
+      useFactory: (config: Config) =>
+        new GuardedOutbound({ allow: config.outboundAllow.join(','), maxResponseBytes: config.httpMaxResponseBytes }),
+    },
     {
       provide: StepRegistry,
-      inject: [Config, GuardedOutbound, KvStore, FlowKv, SchedulesOfFlows],
+      inject: [Config, GuardedOutbound, KvStore, FlowKv, SchedulesOfFlows, JobProcesses],
       useFactory: (
         config: Config,
         outbound: GuardedOutbound,
         keyValues: KvStore,
         flowKeyValues: FlowKv,
         schedules: SchedulesOfFlows,
+        jobs: JobProcesses,
       ) =>
         new StepRegistry([
           ...coreSteps({ outbound, keyValues, schedules }),
           ...externalSteps({ outbound, mcpCommands: config.mcpCommands }),
           ...flow8Steps({ outbound, flowKeyValues, mailRelay: mailRelayOf(config) }),
+          jobs.step(),
         ]),
     },
   ],
-  exports: [StepCatalogue, StepRegistry, OutboundModule, SchedulesModule],
+  exports: [JobPorts, JobProcesses, StepCatalogue, StepRegistry, GuardedOutbound, SchedulesModule],
 })
-export class StepsModule {}
+export class StepsModule implements OnApplicationShutdown {
+  constructor(@Inject(GuardedOutbound) private readonly outbound: GuardedOutbound) {}
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.outbound.close()
+  }
+}

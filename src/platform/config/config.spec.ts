@@ -176,3 +176,17 @@ it('is the only reader of the environment', () => {
     .filter((file) => readFileSync(join(source, file), 'utf8').includes('process.env'))
   expect(readers).toEqual([relative(source, join(import.meta.dirname, 'config.ts'))])
 })
+
+it('hands on nothing that configures the program itself', () => {
+  const config = readConfig({
+    NODE_ENV: 'test',
+    JWT_SECRET: 'x'.repeat(40),
+    ENCRYPTION_KEY: `test:${'5e'.repeat(32)}`,
+    DATABASE_URL: 'postgres://user:password@host/db',
+    NODE_OPTIONS: '--require x',
+    COLOUR: 'blue',
+    LANG: 'C',
+  })
+  expect(config.surroundings).toEqual({ COLOUR: 'blue', LANG: 'C' })
+  expect(JSON.stringify(config)).not.toContain('blue')
+})

@@ -64,6 +64,12 @@ export class Config {
   readonly artifactRetentionDays: number
   /** Days that an entry of the audit trail is kept. 0 = for ever. */
   readonly auditRetentionDays: number
+  /** The environment without what configures this program or its Node: what programs of jobs may be handed. */
+  readonly surroundings: Readonly<Record<string, string | undefined>>
+  /** How long programs of jobs may take to end once told to. */
+  readonly jobGraceMs: number
+  /** Hours that the folder of a run of a job is kept after its last step. */
+  readonly jobFolderHours: number
   /** How long running work may take to end on SIGTERM. */
   readonly shutdownGraceMs: number
   /** Reads /metrics without an account. */
@@ -77,7 +83,8 @@ export class Config {
   readonly logLevel: Variables['LOG_LEVEL']
   readonly logFormat: Variables['LOG_FORMAT']
 
-  constructor(set: Variables) {
+  constructor(set: Variables, environment: Readonly<Record<string, string | undefined>> = {}) {
+    this.surroundings = surroundingsOf(environment)
     this.production = set.NODE_ENV === 'production'
     this.port = set.PORT
     this.host = set.HOST
@@ -112,6 +119,8 @@ export class Config {
     this.artifactQuotaBytes = set.ARTIFACT_QUOTA_BYTES
     this.artifactRetentionDays = set.ARTIFACT_RETENTION_DAYS
     this.auditRetentionDays = set.AUDIT_RETENTION_DAYS
+    this.jobGraceMs = set.JOB_GRACE_MS
+    this.jobFolderHours = set.JOB_FOLDER_HOURS
     this.shutdownGraceMs = set.SHUTDOWN_GRACE_MS
     this.metricsToken = set.METRICS_TOKEN
     this.metricsPort = set.METRICS_PORT
@@ -131,6 +140,7 @@ export class Config {
       mail: this.mail && { ...this.mail, url: withoutPassword(this.mail.url) },
       adminPassword: this.adminPassword && HIDDEN,
       jwtSecret: HIDDEN,
+      surroundings: Object.keys(this.surroundings),
       metricsToken: this.metricsToken && HIDDEN,
       tracing: this.tracing && { ...this.tracing, url: withoutPassword(this.tracing.url) },
       encryptionKeys: this.encryptionKeys.map(({ id }) => id),
@@ -161,7 +171,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   faults.push(...missing(given))
   if (!parsed.success || faults.length > 0) throw new ConfigError(faults)
   try {
-    return new Config(parsed.data)
+    return new Config(parsed.data, environment)
   } catch (error) {
     throw new ConfigError([`DATA_DIR cannot hold the generated keys: ${(error as Error).message}`])
   }
@@ -176,6 +186,16 @@ export function configOrExit(): Config {
     process.stderr.write(`${error.message}\n`)
     process.exit(1)
   }
+}
+
+/** Names that Node reads, beside its `NODE_…`. */
+const OF_NODE = /^(NODE_.*|UV_.*|OTEL_.*)$/
+
+function surroundingsOf(environment: Readonly<Record<string, string | undefined>>): Record<string, string | undefined> {
+  const entries = Object.entries(environment).filter(
+    ([name]) => !Object.hasOwn(variables.shape, name) && !OF_NODE.test(name),
+  )
+  return Object.freeze(Object.fromEntries(entries))
 }
 
 const HIDDEN = '[hidden]'

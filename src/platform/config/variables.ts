@@ -69,6 +69,12 @@ export const variables = z.object({
     .default(7)
     .describe('days that an artifact is kept, at most as long as its run; 0 = as long as its run'),
   AUDIT_RETENTION_DAYS: whole(0, 36_500).default(0).describe('days that an audit entry is kept; 0 = for ever'),
+  JOB_GRACE_MS: whole(0, 600_000)
+    .default(10_000)
+    .describe('how long the programs of a job may take to end once told to, before they are killed'),
+  JOB_FOLDER_HOURS: whole(1, 87_600)
+    .default(24)
+    .describe('hours that the folder of a run of a job is kept after its last step'),
   SHUTDOWN_GRACE_MS: whole(0, 600_000).default(15_000).describe('how long running work may take to end on SIGTERM'),
   METRICS_TOKEN: z
     .string()

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { mkdirSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -74,7 +75,7 @@ function mountOf(mounts: string, type: 'cgroup' | 'cgroup2', controller?: string
 /** The server's own group below the mount, or the mount itself where that shows no more than the group. */
 function usable(mount: string, group: string): string | undefined {
   return [join(mount, group), mount].find((path) => {
-    const probe = join(path, `${PREFIX}${serverIdentity()}-probe`)
+    const probe = join(path, `${PREFIX}${serverIdentity()}-${randomBytes(8).toString('hex')}`)
     try {
       mkdirSync(probe)
       rmdirSync(probe)

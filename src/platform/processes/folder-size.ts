@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { SYSTEM_PATH } from './system-path.js'
 
 /** How long the size of one folder may take to measure. */
 const MEASURE_MS = 60_000
@@ -24,7 +25,7 @@ export async function folderSize(path: string): Promise<FolderSize> {
 
 function du(args: readonly string[]): Promise<{ total: number; fault?: string }> {
   return new Promise((resolve) => {
-    const options = { env: { PATH: process.env.PATH, LC_ALL: 'C' }, timeout: MEASURE_MS, maxBuffer: 1024 * 1024 }
+    const options = { env: { PATH: SYSTEM_PATH, LC_ALL: 'C' }, timeout: MEASURE_MS, maxBuffer: 1024 * 1024 }
     execFile('du', args, options, (error, stdout, stderr) => {
       // What vanishes meanwhile is no fault; what is closed to whoever owns it is hidden on purpose.
       const isClosed = /Permission denied|File name too long/.test(stderr)

@@ -1,6 +1,8 @@
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type CgroupBases, foreignGroups, removed } from './cgroups.js'
-import { isGone } from './marker.js'
+import { isGone, serverIdentity } from './marker.js'
 import { descendants, signal } from './proc-fs.js'
 import { marked } from './tree.js'
 
@@ -28,4 +30,17 @@ export async function killOrphans(cgroups: CgroupBases | undefined): Promise<num
     await delay(LOOK_MS)
   }
   return killed.size
+}
+
+/** Of the names of the folders in which a server keeps what a step needs meanwhile. */
+export function controlPrefix(): string {
+  return `step-${serverIdentity()}-`
+}
+
+/** Removes those of servers that are gone. */
+export async function removeControlFolders(folder: string): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    const server = /^step-(\d+\.\d+\.\d+)-/.exec(name)?.[1]
+    if (server && isGone(server)) await rm(join(folder, name), { recursive: true, force: true })
+  }
 }

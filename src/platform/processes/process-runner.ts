@@ -9,11 +9,12 @@ import { IsolationUnavailable } from './isolation.errors.js'
 import { type Isolation, type IsolationOptions, probeIsolation } from './isolation.js'
 import type { Line } from './lines.js'
 import { MARKER, newMark, spelled } from './marker.js'
+import { controlPrefix } from './orphans.js'
 import { CHANNELS, type Channel, makePipes, type Pipe, readLines } from './output.js'
 import { openOnExec } from './proc-fs.js'
 import type { ProcessLimits, Profile } from './profiles.js'
 import { type Folder, permissiveCommand, secureCommand } from './sandbox.js'
-import { type SandboxFiles, writeSandboxFiles } from './sandbox-files.js'
+import { SYSTEM_PATH } from './system-path.js'
 import { ProcessTree } from './tree.js'
 import { type Limit, Watchdog } from './watchdog.js'
 
@@ -101,7 +102,7 @@ export class ProcessRunner {
     if (command.profile === 'secure' && isolation.secureFault !== undefined)
       throw new IsolationUnavailable('secure', isolation.secureFault)
     await mkdir(this.folder, { recursive: true, mode: 0o700 })
-    const control = await mkdtemp(join(this.folder, 'step-'))
+    const control = await mkdtemp(join(this.folder, controlPrefix()))
     try {
       command.signal?.throwIfAborted()
       if (this.closed) throw new Error('the server is shutting down')
@@ -121,9 +122,7 @@ export class ProcessRunner {
 
   private async start(command: ProcessCommand, isolation: Isolation, control: string): Promise<ProcessEnd> {
     const mark = newMark(command.run)
-    const env = { ...command.env, [MARKER]: spelled(mark) }
-    const files = await writeSandboxFiles(control, env)
-    const launch = launchOf(command, isolation, env, { hidden: this.options.hidden ?? [], files })
+    const launch = launchOf(command, isolation, { ...command.env, [MARKER]: spelled(mark) }, this.options.hidden ?? [])
     const pipes = await makePipes(control)
     let cgroup: Cgroup | undefined
     let child: ChildProcess
@@ -200,15 +199,15 @@ function launchOf(
   { profile, argv, cwd, folders, limits }: ProcessCommand,
   isolation: Isolation,
   env: Record<string, string>,
-  { hidden, files }: { hidden: readonly string[]; files: SandboxFiles },
+  hidden: readonly string[],
 ): Launch {
   const { isRoot } = isolation
-  const own = { PATH: process.env.PATH ?? '/usr/bin:/bin', [MARKER]: env[MARKER] as string }
+  const own = { PATH: SYSTEM_PATH, [MARKER]: env[MARKER] as string }
   if (profile === 'secure') {
     const ownProcesses = isRoot ? 3 : 2
     const options = {
       folders,
-      files,
+      env,
       cwd,
       tmpBytes: (limits.memoryMb * 1024 * 1024) / 4,
       // Its first process is inside as well; and room for one too many, by which it is seen that there are too many.
@@ -219,7 +218,7 @@ function launchOf(
   }
   if (profile === 'permissive' && isolation.namespaceFault === undefined) {
     const shown = folders.map((folder) => ({ ...folder, at: folder.path }))
-    const options = { hidden: hidden.map((path) => ({ path, shown })), files, cwd }
+    const options = { hidden: hidden.map((path) => ({ path, shown })), env, cwd }
     return { argv: permissiveCommand(argv, options, isRoot), env: own, cwd: '/', ownProcesses: 2, isNamespaced: true }
   }
   return { argv: [...argv], env, cwd, ownProcesses: 0, isNamespaced: false }

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { RunIdentity } from '../../engine/step.js'
+import type { ProcessLimits, Profile } from '../../platform/processes/profiles.js'
 
 /** Snapshots of the folders of jobs, which stay as they are while a run needs them. */
 export interface JobBundles {
@@ -28,3 +29,6 @@ export interface ArtifactSink {
   /** Keeps the file and tells its artifact's id. Doing so again with the same content gives the same; another content is refused. */
   keep(run: RunIdentity, file: LeftFile): Promise<string>
 }
+
+/** What the programs of a profile may use, where the operator says so. */
+export type JobLimits = (profile: Profile) => ProcessLimits

@@ -1,0 +1,103 @@
+import { join } from 'node:path'
+import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common'
+import type { StepType } from '../../engine/step.js'
+import { CLOCK, type Clock } from '../../platform/clock/clock.js'
+import { Config } from '../../platform/config/config.js'
+import { Sql } from '../../platform/database/sql.js'
+import { findCgroups } from '../../platform/processes/cgroups.js'
+import { killOrphans, removeControlFolders } from '../../platform/processes/orphans.js'
+import { ProcessRunner } from '../../platform/processes/process-runner.js'
+import { processStep } from '../../steps/process/process-step.js'
+import { RunFolders } from '../../steps/process/run-folders.js'
+import { JobPorts } from './job-ports.js'
+
+const HOUR_MS = 3_600_000
+/** Folders of one look. */
+const BATCH = 500
+
+/**
+ * The programs that jobs run on this host, and the folders of their runs. What a server left that is gone, by whatever way, is ended when
+ * another starts or takes its runs over; what runs here ends with this one.
+ */
+@Injectable()
+export class JobProcesses implements OnApplicationBootstrap, OnApplicationShutdown {
+  readonly folders: RunFolders
+  readonly runner: ProcessRunner
+  private readonly logger = new Logger(JobProcesses.name)
+  private readonly control: string
+  private timer?: NodeJS.Timeout
+  private sweeping = Promise.resolve()
+
+  constructor(
+    @Inject(Config) private readonly config: Pick<Config, 'dataDir' | 'jobGraceMs' | 'jobFolderHours' | 'surroundings'>,
+    @Inject(CLOCK) private readonly clock: Clock,
+    private readonly sql: Sql,
+    private readonly ports: JobPorts,
+  ) {
+    const base = join(config.dataDir, 'jobs')
+    this.folders = new RunFolders(join(base, 'runs'))
+    this.control = join(base, 'control')
+    this.runner = new ProcessRunner(this.control, { hidden: [config.dataDir] })
+  }
+
+  /** The step type by which jobs reach it. */
+  step(): StepType {
+    return processStep({
+      runner: this.runner,
+      folders: this.folders,
+      folder: this.control,
+      bundles: this.ports,
+      secrets: this.ports,
+      artifacts: this.ports,
+      limits: this.ports.limitsOf,
+      graceMs: this.config.jobGraceMs,
+      environment: this.config.surroundings,
+      killOrphans: () => this.killOrphans(),
+    })
+  }
+
+  onApplicationBootstrap(): void {
+    void this.killOrphans()
+    this.timer = setInterval(() => this.sweep(), HOUR_MS)
+    void this.sweep()
+  }
+
+  /** After the runs have been handed back: whoever is still there has had its time. */
+  async onApplicationShutdown(): Promise<void> {
+    clearInterval(this.timer)
+    await Promise.all([this.runner.close(), this.sweeping])
+  }
+
+  /** Never throws: whoever asks has other things to do. */
+  async killOrphans(): Promise<void> {
+    try {
+      const killed = await killOrphans(findCgroups())
+      if (killed > 0) this.logger.warn({ killed }, 'processes of a server that is gone were ended')
+    } catch (error) {
+      this.logger.error({ err: error }, 'processes of a server that is gone could not be looked for')
+    }
+  }
+
+  /** Removes folders of runs that have ended and were not used for long. */
+  sweep(): Promise<void> {
+    this.sweeping = this.sweeping
+      .then(() => this.sweepOnce())
+      .catch((error) => {
+        this.logger.error({ err: error }, 'folders of runs could not be removed')
+      })
+    return this.sweeping
+  }
+
+  private async sweepOnce(): Promise<void> {
+    await removeControlFolders(this.control)
+    const since = new Date(this.clock.now().getTime() - this.config.jobFolderHours * HOUR_MS)
+    const names = (await this.folders.unused(since)).slice(0, BATCH)
+    if (names.length === 0) return
+    const live = await this.sql.query<{ id: string }>(
+      { name: 'job_folders_live', text: 'select id from run where id = any ($1) and finished_at is null' },
+      [names],
+    )
+    const kept = new Set(live.map(({ id }) => id))
+    for (const name of names) if (!kept.has(name)) await this.folders.remove(name)
+  }
+}

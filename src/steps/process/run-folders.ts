@@ -1,0 +1,138 @@
+import { execFile } from 'node:child_process'
+import { type FileHandle, lstat, mkdir, readdir, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { StepError } from '../../engine/step.js'
+import type { JsonObject } from '../../platform/json.js'
+import { SYSTEM_PATH } from '../../platform/processes/system-path.js'
+import { ensureFolder, type Owner, openFolder, putFile } from './handles.js'
+
+const run = promisify(execFile)
+
+const FOLDERS = ['artifacts', 'data', 'secrets'] as const
+
+/** Behind the name of a folder that is being removed. */
+const REMOVED = '.removed'
+
+/**
+ * The folders of runs, `<run id>/` each: `plan.json`, `args.json`, `stdout`, `stderr`, `secrets/`, `artifacts/`, `data/` and whatever the job's
+ * programs leave there. All steps of a run share it, and it outlives them.
+ */
+export class RunFolders {
+  constructor(private readonly base: string) {}
+
+  pathOf(runId: string): string {
+    if (!/^[\w-]{1,100}$/.test(runId)) throw new Error('no id of a run')
+    return join(this.base, runId)
+  }
+
+  /** Opens the run's folder, which is made where there is none. `owner` is who its programs are, where that is not this server's user. */
+  async open(runId: string, owner?: Owner): Promise<RunFolder> {
+    const path = this.pathOf(runId)
+    await mkdir(this.base, { recursive: true, mode: 0o700 })
+    const isNew = await mkdir(path, { mode: 0o700 }).then(
+      () => true,
+      (error) => {
+        if (error.code !== 'EEXIST') throw error
+        return false
+      },
+    )
+    const handles: FileHandle[] = []
+    try {
+      const root = await openFolder(path)
+      handles.push(root)
+      if (owner) await root.chown(owner.uid, owner.gid)
+      for (const name of FOLDERS) handles.push(await ensureFolder(root, name, owner))
+      return new RunFolder(path, isNew, handles, owner)
+    } catch (error) {
+      await Promise.all(handles.map((handle) => handle.close()))
+      throw spoilt(error)
+    }
+  }
+
+  /** Those of runs that nothing was done in since then, oldest first. */
+  async unused(since: Date): Promise<string[]> {
+    const names = await readdir(this.base).catch(() => [])
+    const ages = await Promise.all(
+      names.map(async (name) => ({ name, stat: await lstat(join(this.base, name)).catch(() => undefined) })),
+    )
+    return ages
+      .filter(({ stat }) => stat && stat.mtime < since)
+      .sort((one, other) => Number(one.stat?.mtime) - Number(other.stat?.mtime))
+      .map(({ name }) => name)
+  }
+
+  /** Removes the folder with all that is in it, however deep, closed or strange. None of its programs may run any more. */
+  async remove(name: string): Promise<void> {
+    const path = this.pathOf(name.endsWith(REMOVED) ? name.slice(0, -REMOVED.length) : name)
+    const doomed = `${path}${REMOVED}`
+    // Out of the way at once: a step that came now would find none.
+    await rename(path, doomed).catch(() => {})
+    const options = { env: { PATH: SYSTEM_PATH, LC_ALL: 'C' }, maxBuffer: 16 * 1024 * 1024 }
+    // These go by descriptors and follow no link.
+    await run('chmod', ['-R', 'u+rwX', '--', doomed], options).catch(() => {})
+    await run('rm', ['-rf', '--', doomed], options)
+  }
+}
+
+/** The folder of one run, while a step works in it. */
+export class RunFolder {
+  constructor(
+    readonly path: string,
+    /** False where a step of the run was here before. */
+    readonly isNew: boolean,
+    private readonly handles: readonly FileHandle[],
+    readonly owner?: Owner,
+  ) {}
+
+  get root(): FileHandle {
+    return this.handles[0] as FileHandle
+  }
+
+  get artifacts(): FileHandle {
+    return this.handles[1] as FileHandle
+  }
+
+  /** What is known before anything runs, without secrets. */
+  async describe(plan: JsonObject, args: JsonObject): Promise<void> {
+    const { owner } = this
+    await this.put(this.root, 'plan.json', `${JSON.stringify(plan, undefined, 2)}\n`)
+    await this.put(this.root, 'args.json', JSON.stringify(args), owner)
+  }
+
+  async keepSecrets(secrets: Readonly<Record<string, string>>): Promise<void> {
+    for (const [name, value] of Object.entries(secrets))
+      await this.put(this.handles[3] as FileHandle, fileNameOf(name), value, this.owner)
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.handles.map((handle) => handle.close()))
+  }
+
+  private async put(folder: FileHandle, name: string, content: string, owner = this.owner): Promise<void> {
+    try {
+      await putFile(folder, name, content, { owner })
+    } catch (error) {
+      throw spoilt(error)
+    }
+  }
+}
+
+/** Any name as one of a file: what cannot be in one is written as in a URL. */
+export function fileNameOf(name: string): string {
+  const safe = name.replace(/[^\w.-]/gu, (letter) => encodeURIComponent(letter.toWellFormed()).replaceAll("'", '%27'))
+  return /^\.{0,2}$/.test(safe) ? safe.replaceAll('.', '%2E') || '%00' : safe.slice(0, 200)
+}
+
+function spoilt(error: unknown): unknown {
+  const { code } = error as NodeJS.ErrnoException
+  if (!['ELOOP', 'ENOTDIR', 'EISDIR', 'ENOTEMPTY', 'EACCES', 'EEXIST', 'ENOENT'].includes(code ?? '')) return error
+  return new StepError(
+    "the run's folder was spoilt by an earlier step: what this server keeps there is no longer what it was",
+    {
+      code: 'run_folder_spoilt',
+      retryable: false,
+      cause: error,
+    },
+  )
+}
