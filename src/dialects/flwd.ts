@@ -14,8 +14,11 @@ const types: Partial<Record<ErrorKind, { slug: string; title: string }>> = {
   internal: { slug: 'execution-error', title: 'Execution Error' },
 }
 
-/** Things of its own that can be missing. */
-const MISSING = new Set(['job-not-found', 'run-not-found', 'artifact-not-found'])
+/** Types of its own, under the slugs that ours have. */
+const OWN = new Set(['job-not-found', 'run-not-found', 'artifact-not-found', 'job-id-collision', 'stale-cursor'])
+
+/** The last parts of its types' URIs. Each is explained under `/problems` here. */
+export const flwdTypes: readonly string[] = [...new Set([...Object.values(types).map(({ slug }) => slug), ...OWN])]
 
 /** flwd: RFC 7807 with types of its own; whatever is wrong with a request is 400. Lists are paged by `limit` (100 unless said) and `offset`. */
 export const flwd: Dialect = {
@@ -29,7 +32,7 @@ export const flwd: Dialect = {
 function typeOf({ kind, slug, title }: DomainError): { type?: string; title?: string } {
   const type = types[kind]
   if (type) return { type: `${DOCUMENTED}/${type.slug}`, title: type.title }
-  return MISSING.has(slug) ? { type: `${DOCUMENTED}/${slug}`, title: inTitleCase(title) } : {}
+  return OWN.has(slug) ? { type: `${DOCUMENTED}/${slug}`, title: inTitleCase(title) } : {}
 }
 
 function inTitleCase(title: string): string {

@@ -19,6 +19,10 @@ it('answers as FacilFlow documents it', async () => {
 it('answers as flwd documents it', async () => {
   const { body } = await api.get('/api/v1/health').expect(200)
   expect(body).toEqual({ status: 'healthy', version, uptime_seconds: expect.any(Number) })
+  expect(body.uptime_seconds).toSatisfy(Number.isInteger)
+  // The reference's example, but for what is this instance's own.
+  const shown = { status: 'healthy', version: '1.0.0', uptime_seconds: 3600 }
+  expect({ ...body, version: '1.0.0', uptime_seconds: 3600 }).toEqual(shown)
 })
 
 it('says that it is not available, in the words of each, once the database is gone', async () => {

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
+import { flwdTypes } from '../../dialects/flwd.js'
 import { problemPage, problemSlugs } from './problem-pages.js'
 import { statusOfKind } from './statuses.js'
 
@@ -37,7 +38,12 @@ it('explains every problem that can be answered, under the same title and status
   }
 })
 
+it('explains every type that flwd documents under a URI of its own', () => {
+  expect(flwdTypes.length).toBeGreaterThan(8)
+  for (const slug of flwdTypes) expect(problemPage(slug), `docs/problems/${slug}.md`).toBeDefined()
+})
+
 it('explains nothing that is never answered', () => {
-  const slugs = new Set(thrown().map(({ slug }) => slug))
+  const slugs = new Set([...thrown().map(({ slug }) => slug), ...flwdTypes])
   expect(problemSlugs().filter((slug) => !slugs.has(slug))).toEqual([])
 })
