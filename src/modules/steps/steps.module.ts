@@ -1,5 +1,5 @@
 import { isIPv6 } from 'node:net'
-import { Inject, Module, type OnApplicationShutdown } from '@nestjs/common'
+import { Inject, Module, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common'
 import { StepRegistry } from '../../engine/step.js'
 import { Config } from '../../platform/config/config.js'
 import { GuardedOutbound } from '../../platform/outbound/guarded-outbound.js'
@@ -9,6 +9,7 @@ import { mailServerOf } from '../../steps/email/mail-server.js'
 import { externalSteps } from '../../steps/external.js'
 import { flow8Steps } from '../../steps/flow8.js'
 import { ArtifactsModule } from '../artifacts/artifacts.module.js'
+import { RunArtifacts } from '../artifacts/run-artifacts.js'
 import { ContainersModule } from '../containers/containers.module.js'
 import { FlowKv } from '../kv/flow-kv.js'
 import { KvModule } from '../kv/kv.module.js'
@@ -62,8 +63,16 @@ function mailRelayOf({ mail }: Config): MailRelay | undefined {
   ],
   exports: [JobPorts, JobProcesses, StepCatalogue, StepRegistry, GuardedOutbound, SchedulesModule],
 })
-export class StepsModule implements OnApplicationShutdown {
-  constructor(@Inject(GuardedOutbound) private readonly outbound: GuardedOutbound) {}
+export class StepsModule implements OnModuleInit, OnApplicationShutdown {
+  constructor(
+    @Inject(GuardedOutbound) private readonly outbound: GuardedOutbound,
+    private readonly ports: JobPorts,
+    private readonly artifacts: RunArtifacts,
+  ) {}
+
+  onModuleInit(): void {
+    this.ports.artifacts = this.artifacts
+  }
 
   async onApplicationShutdown(): Promise<void> {
     await this.outbound.close()
