@@ -42,6 +42,14 @@ export class BenchServer {
     return this.child.pid ?? 0
   }
 
+  get origin(): string {
+    return `http://127.0.0.1:${this.port}`
+  }
+
+  get authorization(): string {
+    return `Bearer ${this.token}`
+  }
+
   async createFlow(definition: string): Promise<string> {
     return (await this.ask<{ id: string }>('POST', '/api/v1/flows', { name: 'Bench', definition })).id
   }

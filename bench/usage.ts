@@ -84,11 +84,11 @@ export function perRun(before: Usage, after: Usage, runs: number): Row {
 }
 
 /** Processor seconds of a process, of its living descendants and of those children that it has seen end. */
-function cpuOfTree(root: number): number {
+export function cpuOfTree(root: number): number {
   return treeOf(root).reduce((seconds, pid) => seconds + cpuOf(pid), 0)
 }
 
-function residentMiB(pid: number): number {
+export function residentMiB(pid: number): number {
   return kilobytes(`/proc/${pid}/status`, 'VmRSS') / 1_024
 }
 

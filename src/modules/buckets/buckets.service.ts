@@ -3,6 +3,7 @@ import type { Request } from 'express'
 import { DataSource } from 'typeorm'
 import type { Principal } from '../../platform/auth/principal.js'
 import { ValidationFailed } from '../../platform/http/faults.js'
+import { BodyTooLarge } from '../../platform/http/refusals.js'
 import type { SendableContent } from '../../platform/http/send-content.js'
 import { AuditTrail } from '../audit/audit-trail.js'
 import { isManaged, isVisible } from '../storage/bucket-access.js'
@@ -20,6 +21,12 @@ export interface BucketPlace {
   bucket: string
   provider?: string
 }
+
+/** As S3 has it. */
+const MOST_OBJECT_BYTES = 5 * 1024 ** 4
+const IN_A_HEADER = /^[\x21-\x7e][\x20-\x7e]{0,255}$/
+/** Media types in which nothing can run. */
+const HARMLESS = /^(image\/(png|jpeg|gif|webp|avif)|audio\/[\w.+-]+|video\/[\w.+-]+|text\/plain)(;|$)/
 
 /** The buckets of a tenant, at whichever of its storage providers, and the objects in them. */
 @Injectable()
@@ -60,10 +67,12 @@ export class BucketsService {
   /** An object as it is at this moment: reading it fails where it is another by then. */
   async sendable(caller: Principal, place: BucketPlace, key: string): Promise<SendableContent> {
     const { driver } = await this.readable(caller, place)
-    const { size, etag, contentType } = await driver.headObject(place.bucket, key)
+    const { size, etag, contentType = '' } = await driver.headObject(place.bucket, key)
+    const mediaType = IN_A_HEADER.test(contentType) ? contentType : 'application/octet-stream'
     return {
       fileName: key.slice(key.lastIndexOf('/') + 1),
-      mediaType: contentType ?? 'application/octet-stream',
+      mediaType,
+      mayBeShown: HARMLESS.test(mediaType),
       size,
       version: etag,
       open: async (range, signal) => {
@@ -78,6 +87,7 @@ export class BucketsService {
   /** Stores the file of a form, under its key or else its name. Nothing of it is kept in memory, and nothing is left where it fails. */
   async upload(caller: Principal, place: BucketPlace, request: Request): Promise<ObjectInfo> {
     const opened = await this.writable(caller, place)
+    if (Number(request.headers['content-length']) > MOST_OBJECT_BYTES) throw new BodyTooLarge(MOST_OBJECT_BYTES)
     if (!(await opened.driver.hasBucket(place.bucket))) throw new BucketNotFound(place.bucket)
     return await readUpload(request, (file) =>
       file.keyBefore === undefined

@@ -7,6 +7,7 @@ import { gate } from './gate.js'
 import { jsonBody } from './json-body.js'
 import { lastAnswers } from './last-answers.js'
 import { RouteTable } from './route-table.js'
+import { slowBodies } from './slow-bodies.js'
 
 /** Puts in front of the routes what every request passes. The application must have been made with `bodyParser: false`. */
 export function prepareHttp(app: NestExpressApplication, config: Config, ...first: RequestHandler[]): void {
@@ -20,6 +21,7 @@ export function prepareHttp(app: NestExpressApplication, config: Config, ...firs
   app.set('trust proxy', [...config.trustProxy])
   app.set('query parser', 'simple')
   app.use(lastAnswers(() => app.getHttpServer()))
+  app.use(slowBodies(app.getHttpServer()))
   for (const handler of first) app.use(handler)
   app.use(securityHeaders())
   app.use(gate(table, jsonBody(config.bodyLimitBytes)))

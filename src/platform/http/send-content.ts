@@ -13,6 +13,8 @@ export interface SendableContent {
   size: number
   /** Another one for every other content. */
   version: string
+  /** A browser may show it: it is of a kind in which nothing can run. Else it is for keeping. */
+  mayBeShown?: boolean
   /** All of it, or these bytes, both included. `signal` aborts when nobody reads any more. */
   open(range: { first: number; last: number } | undefined, signal: AbortSignal): Promise<Readable>
 }
@@ -35,6 +37,7 @@ export async function sendContent(request: Request, response: Response, content:
   const isSame = matches(request.headers['if-none-match'], etag)
   const stream = isSame || request.method === 'HEAD' ? undefined : await content.open(range, gone.signal)
   response.attachment(fileName)
+  if (content.mayBeShown) shown(response)
   response.setHeaders(
     new Map([
       ['Content-Type', mediaType],
@@ -89,4 +92,9 @@ class RangeNotSatisfiable extends DomainError {
       `The range has nothing of the ${size} bytes that there are`,
     )
   }
+}
+
+function shown(response: Response): void {
+  const disposition = String(response.getHeader('Content-Disposition'))
+  response.setHeader('Content-Disposition', disposition.replace(/^attachment/, 'inline'))
 }

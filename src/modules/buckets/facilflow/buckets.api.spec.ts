@@ -3,11 +3,13 @@ import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Response } from 'supertest'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type ApiUnderTest, apiUnderTest } from '../../../../test/support/api.js'
 import { DEFAULT_TENANT } from '../../../platform/auth/principal.js'
 import { artifactsBucket } from '../../storage/bucket-access.js'
 import { EmbeddedStores } from '../../storage/embedded/embedded-stores.js'
+import { ProviderFailed } from '../../storage/storage.errors.js'
+import { StorageProviders } from '../../storage/storage-providers.js'
 
 let api: ApiUnderTest
 let admin: string
@@ -138,6 +140,10 @@ describe('objects', () => {
     const cut = '--b\r\ncontent-disposition: form-data; name="file"; filename="cut"\r\n\r\nhalf of'
     await raw('multipart/form-data; boundary=b', cut).expect(400)
     await raw('multipart/form-data; boundary=b', cut.replace('\r\n\r\n', '')).expect(400)
+    await form('my-bucket')
+      .set('Content-Type', 'multipart/form-data; boundary=b')
+      .set('Content-Length', '6000000000000')
+      .expect(413)
     const { body } = await get('/api/buckets/my-bucket/objects?recursive=true&prefix=x').expect(200)
     expect(body.objects).toEqual([])
     await get('/api/buckets/my-bucket/objects/cut').expect(404)
@@ -231,6 +237,13 @@ describe('a download', () => {
     await get('/api/buckets/my-bucket/objects/nothing').expect(404)
   })
 
+  it('may be shown where nothing in it can run', async () => {
+    await upload('my-bucket', 'notes.txt', 'x', 'text/plain').expect(201)
+    const { headers } = await get('/api/buckets/my-bucket/objects/notes.txt').expect(200)
+    expect(headers['content-disposition']).toBe('inline; filename=notes.txt')
+    expect(headers['content-security-policy']).toMatch(/^sandbox/)
+  })
+
   it('never runs in a browser, whatever it is called and says to be', async () => {
     await form('my-bucket')
       .field('key', 'evil "ü.html')
@@ -242,6 +255,27 @@ describe('a download', () => {
       `attachment; filename="evil \\"ü.html"; filename*=UTF-8''evil%20%22%C3%BC.html`.replace('ü.html"', '?.html"'),
     )
     expect(headers['content-security-policy']).toMatch(/sandbox/)
+  })
+})
+
+describe('a provider that fails', () => {
+  it('is told as such by every operation', async () => {
+    const providers = api.app.get(StorageProviders, { strict: false })
+    const failing = vi.spyOn(providers, 'open').mockRejectedValue(new ProviderFailed('The service did not answer'))
+    const at = '/api/buckets/my-bucket'
+    const answers = [
+      await get('/api/buckets').expect(502),
+      await api.post('/api/buckets').set('Authorization', admin).send({ name: 'new-bucket' }).expect(502),
+      await del(at).expect(502),
+      await get(`${at}/objects`).expect(502),
+      await upload('my-bucket', 'a', 'x').expect(502),
+      await get(`${at}/objects/a`).expect(502),
+      await get(`${at}/objects/a/url`).expect(502),
+      await del(`${at}/objects/a`).expect(502),
+    ]
+    failing.mockRestore()
+    for (const { body } of answers)
+      expect(body).toMatchObject({ error: 'BAD_GATEWAY', message: 'The service did not answer' })
   })
 })
 
