@@ -5,6 +5,7 @@ import { sealedAccessKeys } from '../modules/auth/sealed-access-keys.js'
 import { sealedEntries } from '../modules/kv/kv-place.js'
 import { sealEntries } from '../modules/kv/seal-entries.js'
 import { sealedSecrets } from '../modules/secrets/sealed-secrets.js'
+import { sealedProviders } from '../modules/storage/providers/sealed-providers.js'
 import { configOrExit } from '../platform/config/config.js'
 import { rotateKeys } from '../platform/crypto/rotate-keys.js'
 import { CannotOpen, Sealer } from '../platform/crypto/sealer.js'
@@ -13,8 +14,8 @@ import { DatabaseServer } from '../platform/database/database-server.js'
 import { EmbeddedPostgresError } from '../platform/database/embedded-error.js'
 
 /**
- * `npm run keys:rotate`: seals every secret, every key-value entry and every secret key for S3 under the first key of ENCRYPTION_KEY, whichever of the others it is under. Afterwards
- * the others can be left out. Processes may run meanwhile, if they have been started with the same keys.
+ * `npm run keys:rotate`: seals every secret, every key-value entry, every secret key for S3 and all credentials of storage providers under
+ * the first key of ENCRYPTION_KEY, whichever of the others they are under. Afterwards the others can be left out. Processes may run meanwhile, if they have been started with the same keys.
  */
 async function rotate(): Promise<void> {
   const config = configOrExit()
@@ -29,6 +30,7 @@ async function rotate(): Promise<void> {
       sealedEntries,
       sealedAccessKeys,
       sealedAuditKey,
+      sealedProviders,
     ])) {
       console.log(`${table}: ${resealed} sealed anew under the key ${sealer.currentKeyId}`)
     }

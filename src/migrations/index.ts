@@ -16,6 +16,7 @@ import { LayeredFlows0000000000014 } from './0014-layered-flows.js'
 import { Approvals0000000000015 } from './0015-approvals.js'
 import { Channels0000000000016 } from './0016-channels.js'
 import { Buckets0000000000017 } from './0017-buckets.js'
+import { StorageProviders0000000000018 } from './0018-storage-providers.js'
 import { AccessKeys0000000000019 } from './0019-access-keys.js'
 import { Jobs0000000000020 } from './0020-jobs.js'
 import { RunFeed0000000000022 } from './0022-run-feed.js'
@@ -45,6 +46,7 @@ export const migrations: (new () => MigrationInterface)[] = [
   Approvals0000000000015,
   Channels0000000000016,
   Buckets0000000000017,
+  StorageProviders0000000000018,
   AccessKeys0000000000019,
   Jobs0000000000020,
   RunFeed0000000000022,

@@ -12,10 +12,12 @@ import { FacilFlowHealthController } from '../modules/health/facilflow/health.co
 import { HealthModule } from '../modules/health/health.module.js'
 import { FacilFlowSchedulesController } from '../modules/schedules/facilflow/schedules.controller.js'
 import { SchedulesModule } from '../modules/schedules/schedules.module.js'
+import { FacilFlowStorageController } from '../modules/storage/facilflow/providers.controller.js'
+import { StorageModule } from '../modules/storage/storage.module.js'
 
-/** FacilFlow: its health check, API keys, the scheduler, users, and the audit trail. */
+/** FacilFlow: its health check, API keys, the scheduler, users, the audit trail, buckets with their objects, and storage providers. */
 @Module({
-  imports: [AuthModule, HealthModule, SchedulesModule, AccountsModule, AuditModule, BucketsModule],
+  imports: [AuthModule, HealthModule, SchedulesModule, AccountsModule, AuditModule, BucketsModule, StorageModule],
   controllers: [
     FacilFlowApiKeysController,
     FacilFlowHealthController,
@@ -24,6 +26,7 @@ import { SchedulesModule } from '../modules/schedules/schedules.module.js'
     FacilFlowAuditController,
     FacilFlowBucketsController,
     FacilFlowObjectsController,
+    FacilFlowStorageController,
   ],
 })
 export class FacilFlowSurface {}

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { placeOfAccessKey } from '../../src/modules/auth/sealed-access-keys.js'
 import { sealOf } from '../../src/modules/kv/kv-place.js'
 import { placeOfSecret } from '../../src/modules/secrets/sealed-secrets.js'
+import { placeOfProvider } from '../../src/modules/storage/providers/sealed-providers.js'
 import { type Sealed, Sealer } from '../../src/platform/crypto/sealer.js'
 import { testConfig } from '../support/config.js'
 import { type TestDatabase, testDatabase } from '../support/database.js'
@@ -46,6 +47,12 @@ beforeAll(async () => {
   )
   const pair = sealer.seal('a secret key', placeOfAccessKey('MRAAA'))
   await database.dataSource.query(`insert into access_key values ('MRAAA', 'key_1', $1, $2)`, [pair.keyId, pair.sealed])
+  const credentials = sealer.seal('{"secretKey":"s"}', placeOfProvider('default', 'provider_1'))
+  await database.dataSource.query(
+    `insert into storage_provider values ('provider_1', 'default', 'Archive', 's3', 'https://s3.example', null, null,
+       '{}', $1, $2, false, now(), now())`,
+    [credentials.keyId, credentials.sealed],
+  )
 })
 
 afterAll(() => database.drop())
@@ -73,12 +80,12 @@ it('leaves all as it is, and says so, where a key is missing', async () => {
   expect((await secrets()).map(({ keyId }) => keyId)).toEqual(['old', 'old'])
 })
 
-it('seals every secret, every key-value entry and every secret key for S3 under the new key, so that the old one can go', async () => {
+it('seals every secret, every key-value entry, every secret key for S3 and all credentials of providers under the new key, so that the old one can go', async () => {
   const { code, output, errors } = await rotate(`${NEW},${OLD}`)
   expect({ code, output, errors }).toEqual({
     code: 0,
     output:
-      'secret: 2 sealed anew under the key new\nkv_entry: 1 sealed anew under the key new\naccess_key: 1 sealed anew under the key new\naudit_key: 0 sealed anew under the key new\n',
+      'secret: 2 sealed anew under the key new\nkv_entry: 1 sealed anew under the key new\naccess_key: 1 sealed anew under the key new\naudit_key: 0 sealed anew under the key new\nstorage_provider: 1 sealed anew under the key new\n',
     errors: '',
   })
   const sealer = new Sealer(testConfig({ ENCRYPTION_KEY: NEW }))
@@ -91,7 +98,9 @@ it('seals every secret, every key-value entry and every secret key for S3 under 
   ])
   const [pair] = await database.dataSource.query('select key_id as "keyId", sealed from access_key')
   expect(sealer.open(pair, placeOfAccessKey('MRAAA'))).toBe('a secret key')
+  const [provider] = await database.dataSource.query('select key_id as "keyId", sealed from storage_provider')
+  expect(sealer.open(provider, placeOfProvider('default', 'provider_1'))).toBe('{"secretKey":"s"}')
   expect((await rotate(NEW)).output).toBe(
-    'secret: 0 sealed anew under the key new\nkv_entry: 0 sealed anew under the key new\naccess_key: 0 sealed anew under the key new\naudit_key: 0 sealed anew under the key new\n',
+    'secret: 0 sealed anew under the key new\nkv_entry: 0 sealed anew under the key new\naccess_key: 0 sealed anew under the key new\naudit_key: 0 sealed anew under the key new\nstorage_provider: 0 sealed anew under the key new\n',
   )
 })

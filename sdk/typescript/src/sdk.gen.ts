@@ -2,7 +2,7 @@
 
 import { client } from './client.gen.js';
 import { type Client, type ClientMeta, formDataBodySerializer, type Options as Options2, type RequestResult, type ServerSentEventsResult, type TDataShape } from './client/index.js';
-import type { FacilflowApiKeysCreateData, FacilflowApiKeysCreateErrors, FacilflowApiKeysCreateResponses, FacilflowApiKeysDeleteData, FacilflowApiKeysDeleteErrors, FacilflowApiKeysDeleteResponses, FacilflowApiKeysGetData, FacilflowApiKeysGetErrors, FacilflowApiKeysGetResponses, FacilflowApiKeysListData, FacilflowApiKeysListErrors, FacilflowApiKeysListResponses, FacilflowAuditActivityData, FacilflowAuditActivityErrors, FacilflowAuditActivityResponses, FacilflowAuditExportData, FacilflowAuditExportErrors, FacilflowAuditExportResponses, FacilflowAuditLogsData, FacilflowAuditLogsErrors, FacilflowAuditLogsResponses, FacilflowAuditVerifyData, FacilflowAuditVerifyErrors, FacilflowAuditVerifyResponses, FacilflowBucketsCreateData, FacilflowBucketsCreateErrors, FacilflowBucketsCreateResponses, FacilflowBucketsDeleteData, FacilflowBucketsDeleteErrors, FacilflowBucketsDeleteResponses, FacilflowBucketsListData, FacilflowBucketsListErrors, FacilflowBucketsListResponses, FacilflowHealthGetData, FacilflowHealthGetErrors, FacilflowHealthGetResponses, FacilflowObjectsCreateData, FacilflowObjectsCreateErrors, FacilflowObjectsCreateResponses, FacilflowObjectsDeleteData, FacilflowObjectsDeleteErrors, FacilflowObjectsDeleteResponses, FacilflowObjectsGetData, FacilflowObjectsGetErrors, FacilflowObjectsGetResponses, FacilflowObjectsListData, FacilflowObjectsListErrors, FacilflowObjectsListResponses, FacilflowObjectsUrlData, FacilflowObjectsUrlErrors, FacilflowObjectsUrlResponses, FacilflowSchedulerCreateData, FacilflowSchedulerCreateErrors, FacilflowSchedulerCreateResponses, FacilflowSchedulerDeleteData, FacilflowSchedulerDeleteErrors, FacilflowSchedulerDeleteResponses, FacilflowSchedulerGetData, FacilflowSchedulerGetErrors, FacilflowSchedulerGetResponses, FacilflowSchedulerHistoryData, FacilflowSchedulerHistoryErrors, FacilflowSchedulerHistoryResponses, FacilflowSchedulerListData, FacilflowSchedulerListErrors, FacilflowSchedulerListResponses, FacilflowSchedulerNextData, FacilflowSchedulerNextErrors, FacilflowSchedulerNextResponses, FacilflowSchedulerUpdateData, FacilflowSchedulerUpdateErrors, FacilflowSchedulerUpdateResponses, FacilflowUsersListData, FacilflowUsersListErrors, FacilflowUsersListResponses, Flow8ApiKeysCreateData, Flow8ApiKeysCreateErrors, Flow8ApiKeysCreateResponses, Flow8ApiKeysDeleteData, Flow8ApiKeysDeleteErrors, Flow8ApiKeysDeleteResponses, Flow8ApiKeysGetData, Flow8ApiKeysGetErrors, Flow8ApiKeysGetResponses, Flow8ApiKeysListData, Flow8ApiKeysListErrors, Flow8ApiKeysListResponses, Flow8AuthLoginData, Flow8AuthLoginErrors, Flow8AuthLoginResponses, Flow8AuthLogoutData, Flow8AuthLogoutErrors, Flow8AuthLogoutResponses, Flow8AuthMeData, Flow8AuthMeErrors, Flow8AuthMeResponses, Flow8ChannelRoutesCreateData, Flow8ChannelRoutesCreateErrors, Flow8ChannelRoutesCreateResponses, Flow8ChannelRoutesDeleteData, Flow8ChannelRoutesDeleteErrors, Flow8ChannelRoutesDeleteResponses, Flow8ChannelRoutesGetData, Flow8ChannelRoutesGetErrors, Flow8ChannelRoutesGetResponses, Flow8ChannelRoutesListData, Flow8ChannelRoutesListErrors, Flow8ChannelRoutesListResponses, Flow8ChannelRoutesUpdateData, Flow8ChannelRoutesUpdateErrors, Flow8ChannelRoutesUpdateResponses, Flow8ChannelsCreateData, Flow8ChannelsCreateErrors, Flow8ChannelsCreateResponses, Flow8ChannelsDeleteData, Flow8ChannelsDeleteErrors, Flow8ChannelsDeleteResponses, Flow8ChannelsGetData, Flow8ChannelsGetErrors, Flow8ChannelsGetResponses, Flow8ChannelsListData, Flow8ChannelsListErrors, Flow8ChannelsListResponses, Flow8ChannelsUpdateData, Flow8ChannelsUpdateErrors, Flow8ChannelsUpdateResponses, Flow8FlowsCreateData, Flow8FlowsCreateErrors, Flow8FlowsCreateResponses, Flow8FlowsDeleteData, Flow8FlowsDeleteErrors, Flow8FlowsDeleteResponses, Flow8FlowsGetData, Flow8FlowsGetErrors, Flow8FlowsGetResponses, Flow8FlowsListData, Flow8FlowsListErrors, Flow8FlowsListResponses, Flow8FlowsRunData, Flow8FlowsRunErrors, Flow8FlowsRunResponses, Flow8FlowsUpdateData, Flow8FlowsUpdateErrors, Flow8FlowsUpdateResponses, Flow8GroupsCreateData, Flow8GroupsCreateErrors, Flow8GroupsCreateResponses, Flow8GroupsDeleteData, Flow8GroupsDeleteErrors, Flow8GroupsDeleteResponses, Flow8GroupsGetData, Flow8GroupsGetErrors, Flow8GroupsGetResponses, Flow8GroupsListData, Flow8GroupsListErrors, Flow8GroupsListResponses, Flow8GroupsUpdateData, Flow8GroupsUpdateErrors, Flow8GroupsUpdateResponses, Flow8KvDeleteData, Flow8KvDeleteErrors, Flow8KvDeleteResponses, Flow8KvGetData, Flow8KvGetErrors, Flow8KvGetResponses, Flow8KvListData, Flow8KvListErrors, Flow8KvListResponses, Flow8KvSetData, Flow8KvSetErrors, Flow8KvSetResponses, Flow8LayersCreateData, Flow8LayersCreateErrors, Flow8LayersCreateResponses, Flow8LayersDeleteData, Flow8LayersDeleteErrors, Flow8LayersDeleteResponses, Flow8LayersListData, Flow8LayersListErrors, Flow8LayersListResponses, Flow8LayersUpdateData, Flow8LayersUpdateErrors, Flow8LayersUpdateResponses, Flow8ModulesGetData, Flow8ModulesGetErrors, Flow8ModulesGetResponses, Flow8ModulesListData, Flow8ModulesListErrors, Flow8ModulesListResponses, Flow8PlaysApproveData, Flow8PlaysApproveErrors, Flow8PlaysApproveResponses, Flow8PlaysCancelData, Flow8PlaysCancelErrors, Flow8PlaysCancelResponses, Flow8PlaysGetData, Flow8PlaysGetErrors, Flow8PlaysGetResponses, Flow8PlaysLayersData, Flow8PlaysLayersErrors, Flow8PlaysLayersResponses, Flow8PlaysListData, Flow8PlaysListErrors, Flow8PlaysListResponses, Flow8SchedulesCreateData, Flow8SchedulesCreateErrors, Flow8SchedulesCreateResponses, Flow8SchedulesDeleteData, Flow8SchedulesDeleteErrors, Flow8SchedulesDeleteResponses, Flow8SchedulesGetData, Flow8SchedulesGetErrors, Flow8SchedulesGetResponses, Flow8SchedulesListData, Flow8SchedulesListErrors, Flow8SchedulesListResponses, Flow8SchedulesUpdateData, Flow8SchedulesUpdateErrors, Flow8SchedulesUpdateResponses, FlowRunnerAccountsCreateData, FlowRunnerAccountsCreateErrors, FlowRunnerAccountsCreateResponses, FlowRunnerAccountsDeleteData, FlowRunnerAccountsDeleteErrors, FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsGetData, FlowRunnerAccountsGetErrors, FlowRunnerAccountsGetResponses, FlowRunnerAccountsListData, FlowRunnerAccountsListErrors, FlowRunnerAccountsListResponses, FlowRunnerAccountsUpdateData, FlowRunnerAccountsUpdateErrors, FlowRunnerAccountsUpdateResponses, FlowRunnerAuthLoginData, FlowRunnerAuthLoginErrors, FlowRunnerAuthLoginResponses, FlowRunnerAuthLogoutData, FlowRunnerAuthLogoutErrors, FlowRunnerAuthLogoutResponses, FlowRunnerAuthRefreshData, FlowRunnerAuthRefreshErrors, FlowRunnerAuthRefreshResponses, FlowRunnerExecutionsCancelData, FlowRunnerExecutionsCancelErrors, FlowRunnerExecutionsCancelResponses, FlowRunnerExecutionsGetData, FlowRunnerExecutionsGetErrors, FlowRunnerExecutionsGetResponses, FlowRunnerExecutionsListData, FlowRunnerExecutionsListErrors, FlowRunnerExecutionsListResponses, FlowRunnerExecutionsLogsData, FlowRunnerExecutionsLogsErrors, FlowRunnerExecutionsLogsResponses, FlowRunnerExecutionsRedriveData, FlowRunnerExecutionsRedriveErrors, FlowRunnerExecutionsRedriveResponses, FlowRunnerExecutionsReplayData, FlowRunnerExecutionsReplayErrors, FlowRunnerExecutionsReplayResponses, FlowRunnerExecutionsResumeData, FlowRunnerExecutionsResumeErrors, FlowRunnerExecutionsResumeResponses, FlowRunnerFlowsCreateData, FlowRunnerFlowsCreateErrors, FlowRunnerFlowsCreateResponses, FlowRunnerFlowsDeleteData, FlowRunnerFlowsDeleteErrors, FlowRunnerFlowsDeleteResponses, FlowRunnerFlowsGetData, FlowRunnerFlowsGetErrors, FlowRunnerFlowsGetResponses, FlowRunnerFlowsListData, FlowRunnerFlowsListErrors, FlowRunnerFlowsListResponses, FlowRunnerFlowsRunData, FlowRunnerFlowsRunErrors, FlowRunnerFlowsRunResponses, FlowRunnerFlowsUpdateData, FlowRunnerFlowsUpdateErrors, FlowRunnerFlowsUpdateResponses, FlowRunnerSecretsCreateData, FlowRunnerSecretsCreateErrors, FlowRunnerSecretsCreateResponses, FlowRunnerSecretsDeleteData, FlowRunnerSecretsDeleteErrors, FlowRunnerSecretsDeleteResponses, FlowRunnerSecretsListData, FlowRunnerSecretsListErrors, FlowRunnerSecretsListResponses, FlowRunnerSignalsSendData, FlowRunnerSignalsSendErrors, FlowRunnerSignalsSendResponses, FlwdArtifactsDeleteData, FlwdArtifactsDeleteErrors, FlwdArtifactsDeleteResponses, FlwdArtifactsGetData, FlwdArtifactsGetErrors, FlwdArtifactsGetResponses, FlwdArtifactsListData, FlwdArtifactsListErrors, FlwdArtifactsListResponses, FlwdArtifactsMetadataData, FlwdArtifactsMetadataErrors, FlwdArtifactsMetadataResponses, FlwdEventsRunsData, FlwdEventsRunsErrors, FlwdEventsRunsResponse, FlwdEventsRunsResponses, FlwdHealthGetData, FlwdHealthGetErrors, FlwdHealthGetResponses, OperationsMetricsGetData, OperationsMetricsGetErrors, OperationsMetricsGetResponses } from './types.gen.js';
+import type { FacilflowApiKeysCreateData, FacilflowApiKeysCreateErrors, FacilflowApiKeysCreateResponses, FacilflowApiKeysDeleteData, FacilflowApiKeysDeleteErrors, FacilflowApiKeysDeleteResponses, FacilflowApiKeysGetData, FacilflowApiKeysGetErrors, FacilflowApiKeysGetResponses, FacilflowApiKeysListData, FacilflowApiKeysListErrors, FacilflowApiKeysListResponses, FacilflowAuditActivityData, FacilflowAuditActivityErrors, FacilflowAuditActivityResponses, FacilflowAuditExportData, FacilflowAuditExportErrors, FacilflowAuditExportResponses, FacilflowAuditLogsData, FacilflowAuditLogsErrors, FacilflowAuditLogsResponses, FacilflowAuditVerifyData, FacilflowAuditVerifyErrors, FacilflowAuditVerifyResponses, FacilflowBucketsCreateData, FacilflowBucketsCreateErrors, FacilflowBucketsCreateResponses, FacilflowBucketsDeleteData, FacilflowBucketsDeleteErrors, FacilflowBucketsDeleteResponses, FacilflowBucketsListData, FacilflowBucketsListErrors, FacilflowBucketsListResponses, FacilflowHealthGetData, FacilflowHealthGetErrors, FacilflowHealthGetResponses, FacilflowObjectsCreateData, FacilflowObjectsCreateErrors, FacilflowObjectsCreateResponses, FacilflowObjectsDeleteData, FacilflowObjectsDeleteErrors, FacilflowObjectsDeleteResponses, FacilflowObjectsGetData, FacilflowObjectsGetErrors, FacilflowObjectsGetResponses, FacilflowObjectsListData, FacilflowObjectsListErrors, FacilflowObjectsListResponses, FacilflowObjectsUrlData, FacilflowObjectsUrlErrors, FacilflowObjectsUrlResponses, FacilflowSchedulerCreateData, FacilflowSchedulerCreateErrors, FacilflowSchedulerCreateResponses, FacilflowSchedulerDeleteData, FacilflowSchedulerDeleteErrors, FacilflowSchedulerDeleteResponses, FacilflowSchedulerGetData, FacilflowSchedulerGetErrors, FacilflowSchedulerGetResponses, FacilflowSchedulerHistoryData, FacilflowSchedulerHistoryErrors, FacilflowSchedulerHistoryResponses, FacilflowSchedulerListData, FacilflowSchedulerListErrors, FacilflowSchedulerListResponses, FacilflowSchedulerNextData, FacilflowSchedulerNextErrors, FacilflowSchedulerNextResponses, FacilflowSchedulerUpdateData, FacilflowSchedulerUpdateErrors, FacilflowSchedulerUpdateResponses, FacilflowStorageCreateData, FacilflowStorageCreateErrors, FacilflowStorageCreateResponses, FacilflowStorageDeleteData, FacilflowStorageDeleteErrors, FacilflowStorageDeleteResponses, FacilflowStorageGetData, FacilflowStorageGetErrors, FacilflowStorageGetResponses, FacilflowStorageListData, FacilflowStorageListErrors, FacilflowStorageListResponses, FacilflowStorageTestData, FacilflowStorageTestErrors, FacilflowStorageTestResponses, FacilflowStorageTypesData, FacilflowStorageTypesErrors, FacilflowStorageTypesResponses, FacilflowStorageUpdateData, FacilflowStorageUpdateErrors, FacilflowStorageUpdateResponses, FacilflowUsersListData, FacilflowUsersListErrors, FacilflowUsersListResponses, Flow8ApiKeysCreateData, Flow8ApiKeysCreateErrors, Flow8ApiKeysCreateResponses, Flow8ApiKeysDeleteData, Flow8ApiKeysDeleteErrors, Flow8ApiKeysDeleteResponses, Flow8ApiKeysGetData, Flow8ApiKeysGetErrors, Flow8ApiKeysGetResponses, Flow8ApiKeysListData, Flow8ApiKeysListErrors, Flow8ApiKeysListResponses, Flow8AuthLoginData, Flow8AuthLoginErrors, Flow8AuthLoginResponses, Flow8AuthLogoutData, Flow8AuthLogoutErrors, Flow8AuthLogoutResponses, Flow8AuthMeData, Flow8AuthMeErrors, Flow8AuthMeResponses, Flow8ChannelRoutesCreateData, Flow8ChannelRoutesCreateErrors, Flow8ChannelRoutesCreateResponses, Flow8ChannelRoutesDeleteData, Flow8ChannelRoutesDeleteErrors, Flow8ChannelRoutesDeleteResponses, Flow8ChannelRoutesGetData, Flow8ChannelRoutesGetErrors, Flow8ChannelRoutesGetResponses, Flow8ChannelRoutesListData, Flow8ChannelRoutesListErrors, Flow8ChannelRoutesListResponses, Flow8ChannelRoutesUpdateData, Flow8ChannelRoutesUpdateErrors, Flow8ChannelRoutesUpdateResponses, Flow8ChannelsCreateData, Flow8ChannelsCreateErrors, Flow8ChannelsCreateResponses, Flow8ChannelsDeleteData, Flow8ChannelsDeleteErrors, Flow8ChannelsDeleteResponses, Flow8ChannelsGetData, Flow8ChannelsGetErrors, Flow8ChannelsGetResponses, Flow8ChannelsListData, Flow8ChannelsListErrors, Flow8ChannelsListResponses, Flow8ChannelsUpdateData, Flow8ChannelsUpdateErrors, Flow8ChannelsUpdateResponses, Flow8FlowsCreateData, Flow8FlowsCreateErrors, Flow8FlowsCreateResponses, Flow8FlowsDeleteData, Flow8FlowsDeleteErrors, Flow8FlowsDeleteResponses, Flow8FlowsGetData, Flow8FlowsGetErrors, Flow8FlowsGetResponses, Flow8FlowsListData, Flow8FlowsListErrors, Flow8FlowsListResponses, Flow8FlowsRunData, Flow8FlowsRunErrors, Flow8FlowsRunResponses, Flow8FlowsUpdateData, Flow8FlowsUpdateErrors, Flow8FlowsUpdateResponses, Flow8GroupsCreateData, Flow8GroupsCreateErrors, Flow8GroupsCreateResponses, Flow8GroupsDeleteData, Flow8GroupsDeleteErrors, Flow8GroupsDeleteResponses, Flow8GroupsGetData, Flow8GroupsGetErrors, Flow8GroupsGetResponses, Flow8GroupsListData, Flow8GroupsListErrors, Flow8GroupsListResponses, Flow8GroupsUpdateData, Flow8GroupsUpdateErrors, Flow8GroupsUpdateResponses, Flow8KvDeleteData, Flow8KvDeleteErrors, Flow8KvDeleteResponses, Flow8KvGetData, Flow8KvGetErrors, Flow8KvGetResponses, Flow8KvListData, Flow8KvListErrors, Flow8KvListResponses, Flow8KvSetData, Flow8KvSetErrors, Flow8KvSetResponses, Flow8LayersCreateData, Flow8LayersCreateErrors, Flow8LayersCreateResponses, Flow8LayersDeleteData, Flow8LayersDeleteErrors, Flow8LayersDeleteResponses, Flow8LayersListData, Flow8LayersListErrors, Flow8LayersListResponses, Flow8LayersUpdateData, Flow8LayersUpdateErrors, Flow8LayersUpdateResponses, Flow8ModulesGetData, Flow8ModulesGetErrors, Flow8ModulesGetResponses, Flow8ModulesListData, Flow8ModulesListErrors, Flow8ModulesListResponses, Flow8PlaysApproveData, Flow8PlaysApproveErrors, Flow8PlaysApproveResponses, Flow8PlaysCancelData, Flow8PlaysCancelErrors, Flow8PlaysCancelResponses, Flow8PlaysGetData, Flow8PlaysGetErrors, Flow8PlaysGetResponses, Flow8PlaysLayersData, Flow8PlaysLayersErrors, Flow8PlaysLayersResponses, Flow8PlaysListData, Flow8PlaysListErrors, Flow8PlaysListResponses, Flow8SchedulesCreateData, Flow8SchedulesCreateErrors, Flow8SchedulesCreateResponses, Flow8SchedulesDeleteData, Flow8SchedulesDeleteErrors, Flow8SchedulesDeleteResponses, Flow8SchedulesGetData, Flow8SchedulesGetErrors, Flow8SchedulesGetResponses, Flow8SchedulesListData, Flow8SchedulesListErrors, Flow8SchedulesListResponses, Flow8SchedulesUpdateData, Flow8SchedulesUpdateErrors, Flow8SchedulesUpdateResponses, FlowRunnerAccountsCreateData, FlowRunnerAccountsCreateErrors, FlowRunnerAccountsCreateResponses, FlowRunnerAccountsDeleteData, FlowRunnerAccountsDeleteErrors, FlowRunnerAccountsDeleteResponses, FlowRunnerAccountsGetData, FlowRunnerAccountsGetErrors, FlowRunnerAccountsGetResponses, FlowRunnerAccountsListData, FlowRunnerAccountsListErrors, FlowRunnerAccountsListResponses, FlowRunnerAccountsUpdateData, FlowRunnerAccountsUpdateErrors, FlowRunnerAccountsUpdateResponses, FlowRunnerAuthLoginData, FlowRunnerAuthLoginErrors, FlowRunnerAuthLoginResponses, FlowRunnerAuthLogoutData, FlowRunnerAuthLogoutErrors, FlowRunnerAuthLogoutResponses, FlowRunnerAuthRefreshData, FlowRunnerAuthRefreshErrors, FlowRunnerAuthRefreshResponses, FlowRunnerExecutionsCancelData, FlowRunnerExecutionsCancelErrors, FlowRunnerExecutionsCancelResponses, FlowRunnerExecutionsGetData, FlowRunnerExecutionsGetErrors, FlowRunnerExecutionsGetResponses, FlowRunnerExecutionsListData, FlowRunnerExecutionsListErrors, FlowRunnerExecutionsListResponses, FlowRunnerExecutionsLogsData, FlowRunnerExecutionsLogsErrors, FlowRunnerExecutionsLogsResponses, FlowRunnerExecutionsRedriveData, FlowRunnerExecutionsRedriveErrors, FlowRunnerExecutionsRedriveResponses, FlowRunnerExecutionsReplayData, FlowRunnerExecutionsReplayErrors, FlowRunnerExecutionsReplayResponses, FlowRunnerExecutionsResumeData, FlowRunnerExecutionsResumeErrors, FlowRunnerExecutionsResumeResponses, FlowRunnerFlowsCreateData, FlowRunnerFlowsCreateErrors, FlowRunnerFlowsCreateResponses, FlowRunnerFlowsDeleteData, FlowRunnerFlowsDeleteErrors, FlowRunnerFlowsDeleteResponses, FlowRunnerFlowsGetData, FlowRunnerFlowsGetErrors, FlowRunnerFlowsGetResponses, FlowRunnerFlowsListData, FlowRunnerFlowsListErrors, FlowRunnerFlowsListResponses, FlowRunnerFlowsRunData, FlowRunnerFlowsRunErrors, FlowRunnerFlowsRunResponses, FlowRunnerFlowsUpdateData, FlowRunnerFlowsUpdateErrors, FlowRunnerFlowsUpdateResponses, FlowRunnerSecretsCreateData, FlowRunnerSecretsCreateErrors, FlowRunnerSecretsCreateResponses, FlowRunnerSecretsDeleteData, FlowRunnerSecretsDeleteErrors, FlowRunnerSecretsDeleteResponses, FlowRunnerSecretsListData, FlowRunnerSecretsListErrors, FlowRunnerSecretsListResponses, FlowRunnerSignalsSendData, FlowRunnerSignalsSendErrors, FlowRunnerSignalsSendResponses, FlwdArtifactsDeleteData, FlwdArtifactsDeleteErrors, FlwdArtifactsDeleteResponses, FlwdArtifactsGetData, FlwdArtifactsGetErrors, FlwdArtifactsGetResponses, FlwdArtifactsListData, FlwdArtifactsListErrors, FlwdArtifactsListResponses, FlwdArtifactsMetadataData, FlwdArtifactsMetadataErrors, FlwdArtifactsMetadataResponses, FlwdEventsRunsData, FlwdEventsRunsErrors, FlwdEventsRunsResponse, FlwdEventsRunsResponses, FlwdHealthGetData, FlwdHealthGetErrors, FlwdHealthGetResponses, OperationsMetricsGetData, OperationsMetricsGetErrors, OperationsMetricsGetResponses } from './types.gen.js';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -479,6 +479,135 @@ export class Scheduler extends HeyApiClient {
     }
 }
 
+export class Storage extends HeyApiClient {
+    /**
+     * List storage providers
+     *
+     * The embedded store first, then the others by age. Credentials are never shown.
+     */
+    public list<ThrowOnError extends boolean = false>(options?: Options<FacilflowStorageListData, ThrowOnError>): RequestResult<FacilflowStorageListResponses, FacilflowStorageListErrors, ThrowOnError> {
+        return (options?.client ?? this.client).get<FacilflowStorageListResponses, FacilflowStorageListErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/storage/providers',
+            ...options
+        });
+    }
+    
+    /**
+     * Create a storage provider
+     *
+     * Keeps where it is and the credentials, encrypted. Nothing is asked of the service yet: test the connection for that.
+     */
+    public create<ThrowOnError extends boolean = false>(options: Options<FacilflowStorageCreateData, ThrowOnError>): RequestResult<FacilflowStorageCreateResponses, FacilflowStorageCreateErrors, ThrowOnError> {
+        return (options.client ?? this.client).post<FacilflowStorageCreateResponses, FacilflowStorageCreateErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/storage/providers',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
+     * List the supported types
+     *
+     * What a provider may be.
+     */
+    public types<ThrowOnError extends boolean = false>(options?: Options<FacilflowStorageTypesData, ThrowOnError>): RequestResult<FacilflowStorageTypesResponses, FacilflowStorageTypesErrors, ThrowOnError> {
+        return (options?.client ?? this.client).get<FacilflowStorageTypesResponses, FacilflowStorageTypesErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/storage/providers/types',
+            ...options
+        });
+    }
+    
+    /**
+     * Delete a storage provider
+     *
+     * Forgets it and its credentials; what is stored there stays there. Refused while it is the default, while artifacts are recorded in it, and of the embedded store.
+     */
+    public delete<ThrowOnError extends boolean = false>(options: Options<FacilflowStorageDeleteData, ThrowOnError>): RequestResult<FacilflowStorageDeleteResponses, FacilflowStorageDeleteErrors, ThrowOnError> {
+        return (options.client ?? this.client).delete<FacilflowStorageDeleteResponses, FacilflowStorageDeleteErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/storage/providers/{id}',
+            ...options
+        });
+    }
+    
+    /**
+     * Get a storage provider
+     *
+     * The provider, without its credentials.
+     */
+    public get<ThrowOnError extends boolean = false>(options: Options<FacilflowStorageGetData, ThrowOnError>): RequestResult<FacilflowStorageGetResponses, FacilflowStorageGetErrors, ThrowOnError> {
+        return (options.client ?? this.client).get<FacilflowStorageGetResponses, FacilflowStorageGetErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/storage/providers/{id}',
+            ...options
+        });
+    }
+    
+    /**
+     * Update a storage provider
+     *
+     * What is left out stays, its type in any case. To become the default takes that from the one before.
+     */
+    public update<ThrowOnError extends boolean = false>(options: Options<FacilflowStorageUpdateData, ThrowOnError>): RequestResult<FacilflowStorageUpdateResponses, FacilflowStorageUpdateErrors, ThrowOnError> {
+        return (options.client ?? this.client).put<FacilflowStorageUpdateResponses, FacilflowStorageUpdateErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/storage/providers/{id}',
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
+        });
+    }
+    
+    /**
+     * Test the connection
+     *
+     * Writes, reads and deletes a probe, and says which step failed. A test that fails is an answer, not an error.
+     */
+    public test<ThrowOnError extends boolean = false>(options: Options<FacilflowStorageTestData, ThrowOnError>): RequestResult<FacilflowStorageTestResponses, FacilflowStorageTestErrors, ThrowOnError> {
+        return (options.client ?? this.client).post<FacilflowStorageTestResponses, FacilflowStorageTestErrors, ThrowOnError>({
+            security: [{
+                    in: 'cookie',
+                    name: 'sid',
+                    type: 'apiKey'
+                }, { scheme: 'bearer', type: 'http' }],
+            url: '/api/storage/providers/{id}/test',
+            ...options
+        });
+    }
+}
+
 export class Users extends HeyApiClient {
     /**
      * List users
@@ -527,6 +656,11 @@ export class Facilflow extends HeyApiClient {
     private _scheduler?: Scheduler;
     get scheduler(): Scheduler {
         return this._scheduler ??= new Scheduler({ client: this.client });
+    }
+    
+    private _storage?: Storage;
+    get storage(): Storage {
+        return this._storage ??= new Storage({ client: this.client });
     }
     
     private _users?: Users;

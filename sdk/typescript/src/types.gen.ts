@@ -315,6 +315,41 @@ export type FacilFlowNewSchedule = {
     jitterSeconds?: number;
 };
 
+export type FacilFlowNewStorageProvider = {
+    /**
+     * The name people know it by.
+     */
+    name: string;
+    /**
+     * What kind of service it is. `minio` stands for every service that speaks S3 and is addressed by path. It cannot be changed after creation.
+     */
+    type: FacilFlowStorageProviderType;
+    /**
+     * Where it is: a host, `host:port` or a URL. Left out, where the service usually is; `minio` needs one. Private addresses have to be allowed by the operator.
+     */
+    endpoint?: string | null;
+    /**
+     * The port, where it is not the usual one.
+     */
+    port?: number | null;
+    /**
+     * Whether to speak TLS with it.
+     */
+    useSSL?: boolean | null;
+    /**
+     * Where new buckets are made.
+     */
+    region?: string | null;
+    /**
+     * The bucket that tests of the connection write to. Without one they make a bucket and delete it, for which the credentials must do.
+     */
+    bucket?: string | null;
+    /**
+     * Whether what names no provider is stored here. One provider of a tenant is.
+     */
+    isDefault?: boolean;
+};
+
 export type FacilFlowObject = {
     /**
      * The key; of a folder, what the keys in it begin with.
@@ -605,6 +640,151 @@ export type FacilFlowScheduleTarget = {
      * Its id.
      */
     id: string;
+};
+
+export type FacilFlowStorageCredentials = {
+    /**
+     * The access key, of `minio` and `s3`.
+     */
+    accessKey?: string;
+    /**
+     * The secret key, of `minio` and `s3`.
+     */
+    secretKey?: string;
+    /**
+     * The session token of temporary credentials, of `minio` and `s3`.
+     */
+    sessionToken?: string;
+    /**
+     * The storage account, of `azure-blob`.
+     */
+    accountName?: string;
+    /**
+     * Its key, of `azure-blob`.
+     */
+    accountKey?: string;
+    /**
+     * Both in one, and the endpoint where it is not the usual one, of `azure-blob`.
+     */
+    connectionString?: string;
+    /**
+     * The project, of `gcs`. Left out, the one that the key names.
+     */
+    projectId?: string;
+    /**
+     * The JSON key of a service account, of `gcs`, as an object or as text.
+     */
+    keyJson?: unknown;
+};
+
+export type FacilFlowStorageProvider = {
+    /**
+     * The provider's id.
+     */
+    id: string;
+    /**
+     * The name people know it by.
+     */
+    name: string;
+    /**
+     * What kind of service it is. `minio` stands for every service that speaks S3 and is addressed by path. It cannot be changed after creation.
+     */
+    type: FacilFlowStorageProviderType;
+    /**
+     * Where it is: a host, or a URL where there is a path to it.
+     */
+    endpoint: string;
+    /**
+     * Its port.
+     */
+    port: number;
+    /**
+     * Whether to speak TLS with it.
+     */
+    useSSL: boolean;
+    /**
+     * Where new buckets are made.
+     */
+    region: string | null;
+    /**
+     * The bucket that tests of the connection write to. Without one they make a bucket and delete it, for which the credentials must do.
+     */
+    bucket: string | null;
+    /**
+     * Which of its credentials are set.
+     */
+    credentialsSet: Array<string>;
+    /**
+     * Whether what names no provider is stored here. One provider of a tenant is.
+     */
+    isDefault: boolean;
+    /**
+     * Whether it is the embedded store, which cannot be changed or deleted.
+     */
+    builtIn: boolean;
+    /**
+     * When it was made.
+     */
+    createdAt: string;
+    /**
+     * When somebody last changed it.
+     */
+    updatedAt: string;
+};
+
+export type FacilFlowStorageProviderChange = {
+    /**
+     * The name people know it by.
+     */
+    name?: string;
+    /**
+     * Its type as it is: it cannot be changed after creation.
+     */
+    type?: FacilFlowStorageProviderType;
+    /**
+     * Where it is: a host, `host:port` or a URL. Left out, where the service usually is; `minio` needs one. Private addresses have to be allowed by the operator. With another one, the credentials have to be given again.
+     */
+    endpoint?: string | null;
+    /**
+     * The port, where it is not the usual one.
+     */
+    port?: number | null;
+    /**
+     * Whether to speak TLS with it.
+     */
+    useSSL?: boolean | null;
+    /**
+     * Where new buckets are made.
+     */
+    region?: string | null;
+    /**
+     * The bucket that tests of the connection write to. Without one they make a bucket and delete it, for which the credentials must do.
+     */
+    bucket?: string | null;
+    /**
+     * Whether what names no provider is stored here. One provider of a tenant is.
+     */
+    isDefault?: boolean;
+};
+
+/**
+ * What kind of service it is. `minio` stands for every service that speaks S3 and is addressed by path. It cannot be changed after creation.
+ */
+export type FacilFlowStorageProviderType = 'minio' | 's3' | 'azure-blob' | 'gcs';
+
+export type FacilFlowStorageTest = {
+    /**
+     * Whether a probe could be written, read and deleted.
+     */
+    success: boolean;
+    /**
+     * The same in words, with the reason of a failure.
+     */
+    message: string;
+    /**
+     * The step that failed: having a bucket, writing the probe, reading it, or deleting it. Null where none did.
+     */
+    failedStep: 'bucket' | 'write' | 'read' | 'delete' | null;
 };
 
 export type FacilFlowUpload = {
@@ -3319,6 +3499,84 @@ export type ProblemFault = {
      * The column in that line, from 1.
      */
     column?: number;
+};
+
+export type FacilFlowNewStorageProviderWritable = {
+    /**
+     * The name people know it by.
+     */
+    name: string;
+    /**
+     * What kind of service it is. `minio` stands for every service that speaks S3 and is addressed by path. It cannot be changed after creation.
+     */
+    type: FacilFlowStorageProviderType;
+    /**
+     * Where it is: a host, `host:port` or a URL. Left out, where the service usually is; `minio` needs one. Private addresses have to be allowed by the operator.
+     */
+    endpoint?: string | null;
+    /**
+     * The port, where it is not the usual one.
+     */
+    port?: number | null;
+    /**
+     * Whether to speak TLS with it.
+     */
+    useSSL?: boolean | null;
+    /**
+     * Where new buckets are made.
+     */
+    region?: string | null;
+    /**
+     * The bucket that tests of the connection write to. Without one they make a bucket and delete it, for which the credentials must do.
+     */
+    bucket?: string | null;
+    /**
+     * What it lets one in by.
+     */
+    credentials: FacilFlowStorageCredentials;
+    /**
+     * Whether what names no provider is stored here. One provider of a tenant is.
+     */
+    isDefault?: boolean;
+};
+
+export type FacilFlowStorageProviderChangeWritable = {
+    /**
+     * The name people know it by.
+     */
+    name?: string;
+    /**
+     * Its type as it is: it cannot be changed after creation.
+     */
+    type?: FacilFlowStorageProviderType;
+    /**
+     * Where it is: a host, `host:port` or a URL. Left out, where the service usually is; `minio` needs one. Private addresses have to be allowed by the operator. With another one, the credentials have to be given again.
+     */
+    endpoint?: string | null;
+    /**
+     * The port, where it is not the usual one.
+     */
+    port?: number | null;
+    /**
+     * Whether to speak TLS with it.
+     */
+    useSSL?: boolean | null;
+    /**
+     * Where new buckets are made.
+     */
+    region?: string | null;
+    /**
+     * The bucket that tests of the connection write to. Without one they make a bucket and delete it, for which the credentials must do.
+     */
+    bucket?: string | null;
+    /**
+     * All of them anew, in place of those that are set.
+     */
+    credentials?: FacilFlowStorageCredentials;
+    /**
+     * Whether what names no provider is stored here. One provider of a tenant is.
+     */
+    isDefault?: boolean;
 };
 
 export type Flow8ChannelChangeWritable = {
@@ -8038,6 +8296,405 @@ export type Flow8SchedulesUpdateResponses = {
 };
 
 export type Flow8SchedulesUpdateResponse = Flow8SchedulesUpdateResponses[keyof Flow8SchedulesUpdateResponses];
+
+export type FacilflowStorageListData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/storage/providers';
+};
+
+export type FacilflowStorageListErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowStorageListError = FacilflowStorageListErrors[keyof FacilflowStorageListErrors];
+
+export type FacilflowStorageListResponses = {
+    /**
+     * The providers
+     */
+    200: Array<FacilFlowStorageProvider>;
+};
+
+export type FacilflowStorageListResponse = FacilflowStorageListResponses[keyof FacilflowStorageListResponses];
+
+export type FacilflowStorageCreateData = {
+    body: FacilFlowNewStorageProviderWritable;
+    path?: never;
+    query?: never;
+    url: '/api/storage/providers';
+};
+
+export type FacilflowStorageCreateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * The body is too large.
+     */
+    413: FacilFlowProblem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: FacilFlowProblem;
+    /**
+     * The request failed validation.
+     */
+    422: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowStorageCreateError = FacilflowStorageCreateErrors[keyof FacilflowStorageCreateErrors];
+
+export type FacilflowStorageCreateResponses = {
+    /**
+     * The provider
+     */
+    201: FacilFlowStorageProvider;
+};
+
+export type FacilflowStorageCreateResponse = FacilflowStorageCreateResponses[keyof FacilflowStorageCreateResponses];
+
+export type FacilflowStorageTypesData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/storage/providers/types';
+};
+
+export type FacilflowStorageTypesErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowStorageTypesError = FacilflowStorageTypesErrors[keyof FacilflowStorageTypesErrors];
+
+export type FacilflowStorageTypesResponses = {
+    /**
+     * The types
+     */
+    200: Array<'minio' | 's3' | 'azure-blob' | 'gcs'>;
+};
+
+export type FacilflowStorageTypesResponse = FacilflowStorageTypesResponses[keyof FacilflowStorageTypesResponses];
+
+export type FacilflowStorageDeleteData = {
+    body?: never;
+    headers?: {
+        /**
+         * Entity tags that were read; the request is refused when the thing has changed since. `*` accepts any version.
+         */
+        'If-Match'?: string;
+    };
+    path: {
+        /**
+         * The provider's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/storage/providers/{id}';
+};
+
+export type FacilflowStorageDeleteErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * Conflict with the present state.
+     */
+    409: FacilFlowProblem;
+    /**
+     * The thing has changed.
+     */
+    412: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowStorageDeleteError = FacilflowStorageDeleteErrors[keyof FacilflowStorageDeleteErrors];
+
+export type FacilflowStorageDeleteResponses = {
+    /**
+     * The provider is deleted
+     */
+    204: void;
+};
+
+export type FacilflowStorageDeleteResponse = FacilflowStorageDeleteResponses[keyof FacilflowStorageDeleteResponses];
+
+export type FacilflowStorageGetData = {
+    body?: never;
+    path: {
+        /**
+         * The provider's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/storage/providers/{id}';
+};
+
+export type FacilflowStorageGetErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowStorageGetError = FacilflowStorageGetErrors[keyof FacilflowStorageGetErrors];
+
+export type FacilflowStorageGetResponses = {
+    /**
+     * The provider
+     */
+    200: FacilFlowStorageProvider;
+};
+
+export type FacilflowStorageGetResponse = FacilflowStorageGetResponses[keyof FacilflowStorageGetResponses];
+
+export type FacilflowStorageUpdateData = {
+    body?: FacilFlowStorageProviderChangeWritable;
+    headers?: {
+        /**
+         * Entity tags that were read; the request is refused when the thing has changed since. `*` accepts any version.
+         */
+        'If-Match'?: string;
+    };
+    path: {
+        /**
+         * The provider's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/storage/providers/{id}';
+};
+
+export type FacilflowStorageUpdateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * The thing has changed.
+     */
+    412: FacilFlowProblem;
+    /**
+     * The body is too large.
+     */
+    413: FacilFlowProblem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: FacilFlowProblem;
+    /**
+     * The request failed validation.
+     */
+    422: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowStorageUpdateError = FacilflowStorageUpdateErrors[keyof FacilflowStorageUpdateErrors];
+
+export type FacilflowStorageUpdateResponses = {
+    /**
+     * The provider
+     */
+    200: FacilFlowStorageProvider;
+};
+
+export type FacilflowStorageUpdateResponse = FacilflowStorageUpdateResponses[keyof FacilflowStorageUpdateResponses];
+
+export type FacilflowStorageTestData = {
+    body?: never;
+    path: {
+        /**
+         * The provider's id.
+         */
+        id: string;
+    };
+    query?: never;
+    url: '/api/storage/providers/{id}/test';
+};
+
+export type FacilflowStorageTestErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowStorageTestError = FacilflowStorageTestErrors[keyof FacilflowStorageTestErrors];
+
+export type FacilflowStorageTestResponses = {
+    /**
+     * How it went
+     */
+    200: FacilFlowStorageTest;
+};
+
+export type FacilflowStorageTestResponse = FacilflowStorageTestResponses[keyof FacilflowStorageTestResponses];
 
 export type FacilflowUsersListData = {
     body?: never;

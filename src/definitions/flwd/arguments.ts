@@ -28,7 +28,14 @@ const NOT_HERE = ['$id', '$anchor', '$dynamicRef', '$dynamicAnchor', '$async', '
 const DATA = new Set(['default', 'enum', 'const', 'examples'])
 const KEPT = 200
 
-const regExp = Object.assign((pattern: string) => linearRegex(pattern), { code: 'linearRegex' })
+/** Ajv tells patterns apart by their text. */
+const regExp = Object.assign(
+  (pattern: string) => {
+    const regex = linearRegex(pattern)
+    return { test: (text: string) => regex.test(text), toString: () => `/${pattern}/` }
+  },
+  { code: 'linearRegex' },
+)
 
 function newAjv(): Ajv2020 {
   const ajv = new Ajv2020({

@@ -193,7 +193,7 @@ function checkNeeds(steps: readonly JobStep[], items: readonly Cursor[], reader:
       else if (needs.indexOf(need) !== place)
         reader.complain(cursor, 'duplicate', `step ${quote(id)} needs ${quote(need)} twice`)
     }
-  const circle = circleIn(known)
+  const circle = known.size === steps.length ? circleIn(known) : undefined
   if (circle) {
     const at = steps.findIndex(({ id }) => id === circle[0])
     const cursor = (items[at] as Cursor).member('needs')

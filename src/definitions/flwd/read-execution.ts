@@ -48,7 +48,9 @@ export function readExecution(root: Cursor, reader: Reader): Execution {
   }
   const chosen = named ?? image
   if (chosen === undefined) {
-    reader.complain(root.member('image'), 'required', 'the executor container needs an image', 'key')
+    const given = root.member('image').value ?? own?.member('image').value
+    if (!given && !root.member('interpreter').string?.startsWith(IN_CONTAINER))
+      reader.complain(root.member('image'), 'required', 'the executor container needs an image', 'key')
     return { interpreter: command, container: null }
   }
   return {

@@ -12,9 +12,9 @@ export function gitUrlFault(url: string): string | undefined {
   if (!URL.canParse(url)) return 'url must be an address or an absolute path'
   const { protocol, hostname, username } = new URL(url)
   if (!SCHEMES.includes(protocol)) return `url must begin with ${SCHEMES.map((scheme) => `${scheme}//`).join(', ')}`
-  if (decodeURIComponent(hostname).startsWith('-') || decodeURIComponent(username).startsWith('-'))
+  if (hostname.startsWith('-') || /^(-|%2d)/i.test(username))
     return 'url must not have a host or user that begins with a dash'
-  if (protocol !== 'file:' && hostname === '') return 'url has no host'
+  if (protocol !== 'file:' && (hostname === '' || /^\w+:\/\/\//.test(url))) return 'url has no host'
   return undefined
 }
 

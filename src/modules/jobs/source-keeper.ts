@@ -17,7 +17,7 @@ const MOST_WATCHED = 20_000
 export interface Keeping {
   source: JobSource
   /** Brings the source up to date and tells the folder that it is in. */
-  fetch(): Promise<string>
+  fetch(signal: AbortSignal): Promise<string>
   /** How often to look, whatever is watched. */
   everyMs: number
   watches: boolean
@@ -33,7 +33,7 @@ export class SourceKeeper {
   private quiet?: NodeJS.Timeout
   private unquietSince?: number
   private trouble?: string
-  private stopped = false
+  private readonly stopping = new AbortController()
 
   constructor(
     private readonly keeping: Keeping,
@@ -48,11 +48,15 @@ export class SourceKeeper {
   }
 
   async stop(): Promise<void> {
-    this.stopped = true
+    this.stopping.abort()
     clearInterval(this.rounds)
     clearTimeout(this.quiet)
     await this.watcher?.close()
     await this.looking
+  }
+
+  private get stopped(): boolean {
+    return this.stopping.signal.aborted
   }
 
   /** Rounds follow one another. */
@@ -64,7 +68,7 @@ export class SourceKeeper {
   private async round(): Promise<void> {
     const { source, fetch } = this.keeping
     try {
-      const root = await fetch()
+      const root = await fetch(this.stopping.signal)
       const summary = await this.index.index(source, root)
       if (this.trouble !== undefined) this.logger.log({ source: source.name }, 'a source of jobs can be read again')
       this.trouble = undefined
@@ -72,6 +76,7 @@ export class SourceKeeper {
       if (this.keeping.watches) await this.watchOver(root, summary)
     } catch (error) {
       const { message } = error as Error
+      if (this.stopped) return
       if (!(error instanceof UnreadableSource))
         this.logger.error({ source: source.name, err: error }, 'a source of jobs could not be indexed')
       else if (message !== this.trouble)

@@ -1,4 +1,7 @@
+import { join } from 'node:path'
 import { type BeforeApplicationShutdown, Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common'
+import { Config } from '../../platform/config/config.js'
+import { GitCheckouts } from './git-checkouts.js'
 import { JobIndex } from './job-index.js'
 import { JobSettings, type JobSource } from './job-settings.js'
 import { type Keeping, NOW_AND_THEN_MS, SourceKeeper } from './source-keeper.js'
@@ -11,8 +14,12 @@ export class SourceKeepers implements OnApplicationBootstrap, BeforeApplicationS
   constructor(
     private readonly index: JobIndex,
     @Inject(JobSettings) private readonly settings: Pick<JobSettings, 'sources'>,
+    @Inject(Config) { dataDir }: Pick<Config, 'dataDir'>,
   ) {
-    this.keepers = settings.sources.map((source) => ({ source, keeper: new SourceKeeper(keepingOf(source), index) }))
+    this.keepers = settings.sources.map((source) => ({
+      source,
+      keeper: new SourceKeeper(keepingOf(source, join(dataDir, 'jobs')), index),
+    }))
   }
 
   async onApplicationBootstrap(): Promise<void> {
@@ -26,10 +33,14 @@ export class SourceKeepers implements OnApplicationBootstrap, BeforeApplicationS
   }
 }
 
-function keepingOf(source: JobSource): Keeping {
+function keepingOf(source: JobSource, folder: string): Keeping {
   switch (source.type) {
     case 'fs':
       return { source, watches: source.watch, everyMs: NOW_AND_THEN_MS, fetch: async () => source.path }
+    case 'git': {
+      const checkouts = new GitCheckouts(join(folder, 'git'), source)
+      return { source, watches: false, everyMs: source.pollMs, fetch: (signal) => checkouts.current(signal) }
+    }
     default:
       throw new Error(`sources of type ${source.type} are not read yet`)
   }

@@ -157,6 +157,6 @@ export class SourceTree {
   }
 
   private holds(real: string): boolean {
-    return real.startsWith(this.root === sep ? sep : this.root + sep)
+    return real === this.root || real.startsWith(this.root === sep ? sep : this.root + sep)
   }
 }

@@ -1,8 +1,9 @@
 import { isIPv6 } from 'node:net'
-import { Inject, Module, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common'
+import { Module, type OnModuleInit } from '@nestjs/common'
 import { StepRegistry } from '../../engine/step.js'
 import { Config } from '../../platform/config/config.js'
 import { GuardedOutbound } from '../../platform/outbound/guarded-outbound.js'
+import { OutboundModule } from '../../platform/outbound/outbound.module.js'
 import { coreSteps } from '../../steps/core.js'
 import type { MailRelay } from '../../steps/email/deliver.js'
 import { mailServerOf } from '../../steps/email/mail-server.js'
@@ -31,17 +32,11 @@ function mailRelayOf({ mail }: Config): MailRelay | undefined {
 
 /** The step types that flows may use, with the ports that they reach the world by. */
 @Module({
-  imports: [ArtifactsModule, ContainersModule, KvModule, SchedulesModule],
+  imports: [ArtifactsModule, ContainersModule, KvModule, SchedulesModule, OutboundModule],
   providers: [
     StepCatalogue,
     JobPorts,
     JobProcesses,
-    {
-      provide: GuardedOutbound,
-      inject: [Config],
-      useFactory: (config: Config) =>
-        new GuardedOutbound({ allow: config.outboundAllow.join(','), maxResponseBytes: config.httpMaxResponseBytes }),
-    },
     {
       provide: StepRegistry,
       inject: [Config, GuardedOutbound, KvStore, FlowKv, SchedulesOfFlows, JobProcesses],
@@ -61,20 +56,15 @@ function mailRelayOf({ mail }: Config): MailRelay | undefined {
         ]),
     },
   ],
-  exports: [JobPorts, JobProcesses, StepCatalogue, StepRegistry, GuardedOutbound, SchedulesModule],
+  exports: [JobPorts, JobProcesses, StepCatalogue, StepRegistry, OutboundModule, SchedulesModule],
 })
-export class StepsModule implements OnModuleInit, OnApplicationShutdown {
+export class StepsModule implements OnModuleInit {
   constructor(
-    @Inject(GuardedOutbound) private readonly outbound: GuardedOutbound,
     private readonly ports: JobPorts,
     private readonly artifacts: RunArtifacts,
   ) {}
 
   onModuleInit(): void {
     this.ports.artifacts = this.artifacts
-  }
-
-  async onApplicationShutdown(): Promise<void> {
-    await this.outbound.close()
   }
 }

@@ -144,6 +144,13 @@ export class ProviderNotFound extends DomainError {
   }
 }
 
+/** It cannot be deleted: objects are recorded in it, it is the default, or it is built in. */
+export class ProviderInUse extends DomainError {
+  constructor(reason: string) {
+    super('conflict', 'provider-in-use', 'Provider in use', reason, { resource: 'provider' })
+  }
+}
+
 function shortened(name: string): string {
   return name.length <= 200 ? name : `${name.slice(0, 200)}…`
 }

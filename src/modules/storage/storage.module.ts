@@ -1,15 +1,23 @@
 import { Module } from '@nestjs/common'
+import { TypeOrmModule } from '@nestjs/typeorm'
 import { DataSource } from 'typeorm'
+import { Sealer } from '../../platform/crypto/sealer.js'
 import { Sql } from '../../platform/database/sql.js'
 import { ObjectStore } from '../../platform/objects/object-store.js'
-import { EmbeddedProviders } from './embedded/embedded-providers.js'
+import { OutboundModule } from '../../platform/outbound/outbound.module.js'
+import { AuditModule } from '../audit/audit.module.js'
 import { EmbeddedStores } from './embedded/embedded-stores.js'
 import { StorageHousekeeping } from './embedded/storage-housekeeping.js'
 import { NoPresigner, Presigner } from './presigner.js'
+import { KeptProviders } from './providers/kept-providers.js'
+import { OwnAddress } from './providers/own-address.js'
+import { ProvidersService } from './providers/providers.service.js'
+import { StorageProvider } from './providers/storage-provider.entity.js'
 import { StorageProviders } from './storage-providers.js'
 
 /** Where tenants store objects. */
 @Module({
+  imports: [TypeOrmModule.forFeature([StorageProvider]), AuditModule, OutboundModule],
   providers: [
     { provide: Presigner, useClass: NoPresigner },
     {
@@ -19,8 +27,11 @@ import { StorageProviders } from './storage-providers.js'
         new EmbeddedStores({ dataSource, sql, objects, presigner }),
     },
     StorageHousekeeping,
-    { provide: StorageProviders, useClass: EmbeddedProviders },
+    { provide: StorageProviders, useClass: KeptProviders },
+    ProvidersService,
+    OwnAddress,
+    Sealer,
   ],
-  exports: [EmbeddedStores, StorageProviders],
+  exports: [EmbeddedStores, StorageProviders, ProvidersService, OwnAddress],
 })
 export class StorageModule {}

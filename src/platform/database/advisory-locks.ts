@@ -25,6 +25,8 @@ export const LOCKS = {
   buckets: 7217,
   /** The jobs of one source are read and written down. */
   jobs: 7220,
+  /** The default storage provider of one tenant changes. */
+  defaultProvider: 7218,
   /** Migrating: one process at a time. */
   migrations: 7_261_102,
 } as const

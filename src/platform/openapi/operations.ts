@@ -78,18 +78,23 @@ export interface Answer extends AnswerOptions {
   isContent?: boolean
 }
 
-/** What a success looks like: a class, a list of one (`[FlwdRun]`), or null where there is no body. */
-export function Answers(type: Type<unknown> | [Type<unknown>] | null, options: AnswerOptions): MethodDecorator {
+/** What a success looks like: a class, a list of one (`[FlwdRun]`), a list of words of a set, or null where there is no body. */
+export function Answers(
+  type: Type<unknown> | [Type<unknown>] | readonly string[] | null,
+  options: AnswerOptions,
+): MethodDecorator {
   const answer: Answer = { ...options, status: options.status ?? (type === null ? 204 : 200) }
-  const model = Array.isArray(type) ? type[0] : type
-  const schema = model && (Array.isArray(type) ? { type: 'array', maxItems: 10_000, items: ref(model) } : ref(model))
+  const [first] = Array.isArray(type) ? type : [type]
+  const model = typeof first === 'string' ? null : (first as Type<unknown> | null)
+  const items = model ? ref(model) : { type: 'string', enum: type as readonly string[] }
+  const schema = Array.isArray(type) ? { type: 'array', maxItems: 10_000, items } : model && ref(model)
   return applyDecorators(
     HttpCode(answer.status),
     ...(model ? [ApiExtraModels(model)] : []),
     ApiResponse({
       status: answer.status,
       description: answer.description,
-      ...(schema && { content: { [answer.contentType ?? 'application/json']: { schema } } }),
+      ...(schema && { content: { [answer.contentType ?? 'application/json']: { schema: schema as never } } }),
     }),
     mark(ANSWERS, answer),
   )

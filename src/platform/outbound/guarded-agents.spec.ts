@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { get as httpGet, type IncomingMessage, type RequestListener } from 'node:http'
 import { get as httpsGet } from 'node:https'
 import { text } from 'node:stream/consumers'
-import { afterEach, expect, it } from 'vitest'
+import { afterEach, expect, it, vi } from 'vitest'
 import { silentServer } from '../../../test/support/peers/silent.js'
 import { OutboundRefused, OutboundTimeout } from './errors.js'
 import type { AgentTimeouts, GuardedAgents } from './guarded-agents.js'
@@ -74,6 +74,25 @@ it('connects only to an address that was vetted, on a kept connection and a new 
   expect(await get(url, by)).toBe('allowed')
   by.close()
   await expect(get(url, by)).rejects.toThrow('cloud metadata address')
+})
+
+it('lets go of connections without cutting what is under way', async () => {
+  let answer = () => {}
+  const server = await serve((request, response) => {
+    if (request.url === '/slow') answer = () => response.end('done')
+    else response.end()
+  })
+  const by = agents({ allow: '127.0.0.1' })
+  const slow = get(`${server.origin}/slow`, by)
+  await get(server.origin, by)
+  expect(Object.keys(by.http.freeSockets)).toHaveLength(1)
+  by.close()
+  await vi.waitFor(() => expect(Object.keys(by.http.freeSockets)).toHaveLength(0))
+  await vi.waitFor(() => expect(server.requests.map(({ url }) => url)).toContain('/slow'))
+  answer()
+  expect(await slow).toBe('done')
+  await vi.waitFor(() => expect(Object.keys(by.http.sockets)).toHaveLength(0))
+  expect(by.http.freeSockets).toEqual({})
 })
 
 it('gives up on a server that does not answer', async () => {

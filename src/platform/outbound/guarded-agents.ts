@@ -36,10 +36,12 @@ export class GuardedAgents {
   readonly of = ({ protocol }: { protocol: string }): HttpAgent | HttpsAgent =>
     protocol === 'https:' ? this.https : this.http
 
-  /** Cuts every connection. */
+  /** Lets go of connections: at once of those that nobody uses, and of the others when they are done with. */
   close(): void {
-    this.http.destroy()
-    this.https.destroy()
+    for (const agent of [this.http, this.https]) {
+      agent.maxFreeSockets = 0
+      for (const socket of Object.values(agent.freeSockets).flat()) socket?.destroy()
+    }
   }
 }
 

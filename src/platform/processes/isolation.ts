@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { type CgroupBases, findCgroups } from './cgroups.js'
 import { permissiveCommand, type SandboxOptions, secureCommand } from './sandbox.js'
+import { writeSandboxFiles } from './sandbox-files.js'
 import { SYSTEM_PATH } from './system-path.js'
 
 const run = promisify(execFile)
@@ -41,21 +42,19 @@ export async function probeIsolation({
   const folder = await mkdtemp(join(tmpdir(), 'millrace-probe-'))
   try {
     await chmod(folder, 0o755)
-    const trySecure = (canDisableNamespaces: boolean) => {
+    const files = await writeSandboxFiles(folder, { PATH: '/usr/bin:/bin' })
+    const trySecure = async (canDisableNamespaces: boolean) => {
+      if (files.calls === undefined) return `what to keep from programs is not known for ${process.arch}`
       const options: SandboxOptions = {
         folders: [{ path: folder, at: '/probe', isWritable: false }],
-        env: { PATH: '/usr/bin:/bin' },
+        files,
         cwd: '/probe',
         tmpBytes: 1024 * 1024,
         canDisableNamespaces,
       }
-      return fault(secureCommand(['/bin/sh', '-c', SECURE_TRIAL], options, isRoot), path)
+      return await fault(secureCommand(['/bin/sh', '-c', SECURE_TRIAL], options, isRoot), path)
     }
-    const permissive = permissiveCommand(
-      ['/bin/sh', '-c', PERMISSIVE_TRIAL],
-      { hidden: [], env: { PATH: '/usr/bin:/bin' }, cwd: '/' },
-      isRoot,
-    )
+    const permissive = permissiveCommand(['/bin/sh', '-c', PERMISSIVE_TRIAL], { hidden: [], files, cwd: '/' }, isRoot)
     const [strict, namespaceFault] = await Promise.all([trySecure(true), fault(permissive, path)])
     const secureFault = strict === undefined ? undefined : await trySecure(false)
     return {
@@ -78,6 +77,7 @@ const SECURE_TRIAL = `
 [ "$(grep -c : /proc/net/dev)" -le 1 ] || { echo 'the network is seen' >&2; exit 1; }
 ! [ -e /etc/shadow ] && ! [ -e /root ] && ! [ -e /home ] || { echo 'files of the host are seen' >&2; exit 1; }
 ! touch /usr/probe 2>/dev/null && ! touch /probe/probe 2>/dev/null || { echo 'what is to be read can be written' >&2; exit 1; }
+grep -q '^Seccomp:.2$' /proc/self/status || { echo 'calls are not filtered' >&2; exit 1; }
 grep -q '^CapEff:.0*$' /proc/self/status || { echo 'capabilities are left' >&2; exit 1; }
 prlimit --nproc=8 -- true
 `

@@ -14,6 +14,7 @@ import { CHANNELS, type Channel, makePipes, type Pipe, readLines } from './outpu
 import { openOnExec } from './proc-fs.js'
 import type { ProcessLimits, Profile } from './profiles.js'
 import { type Folder, permissiveCommand, secureCommand } from './sandbox.js'
+import { type SandboxFiles, writeSandboxFiles } from './sandbox-files.js'
 import { SYSTEM_PATH } from './system-path.js'
 import { ProcessTree } from './tree.js'
 import { type Limit, Watchdog } from './watchdog.js'
@@ -122,7 +123,9 @@ export class ProcessRunner {
 
   private async start(command: ProcessCommand, isolation: Isolation, control: string): Promise<ProcessEnd> {
     const mark = newMark(command.run)
-    const launch = launchOf(command, isolation, { ...command.env, [MARKER]: spelled(mark) }, this.options.hidden ?? [])
+    const env = { ...command.env, [MARKER]: spelled(mark) }
+    const files = await writeSandboxFiles(control, env)
+    const launch = launchOf(command, isolation, env, { hidden: this.options.hidden ?? [], files })
     const pipes = await makePipes(control)
     let cgroup: Cgroup | undefined
     let child: ChildProcess
@@ -199,7 +202,7 @@ function launchOf(
   { profile, argv, cwd, folders, limits }: ProcessCommand,
   isolation: Isolation,
   env: Record<string, string>,
-  hidden: readonly string[],
+  { hidden, files }: { hidden: readonly string[]; files: SandboxFiles },
 ): Launch {
   const { isRoot } = isolation
   const own = { PATH: SYSTEM_PATH, [MARKER]: env[MARKER] as string }
@@ -207,7 +210,7 @@ function launchOf(
     const ownProcesses = isRoot ? 3 : 2
     const options = {
       folders,
-      env,
+      files,
       cwd,
       tmpBytes: (limits.memoryMb * 1024 * 1024) / 4,
       // Its first process is inside as well; and room for one too many, by which it is seen that there are too many.
@@ -218,7 +221,7 @@ function launchOf(
   }
   if (profile === 'permissive' && isolation.namespaceFault === undefined) {
     const shown = folders.map((folder) => ({ ...folder, at: folder.path }))
-    const options = { hidden: hidden.map((path) => ({ path, shown })), env, cwd }
+    const options = { hidden: hidden.map((path) => ({ path, shown })), files, cwd }
     return { argv: permissiveCommand(argv, options, isRoot), env: own, cwd: '/', ownProcesses: 2, isNamespaced: true }
   }
   return { argv: [...argv], env, cwd, ownProcesses: 0, isNamespaced: false }

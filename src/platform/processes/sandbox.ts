@@ -1,5 +1,6 @@
 import { lstatSync, readlinkSync } from 'node:fs'
 import { dirname } from 'node:path'
+import type { SandboxFiles } from './sandbox-files.js'
 
 /** Who the programs of `secure` are: nobody, to the host as well. */
 export const NOBODY = 65_534
@@ -13,7 +14,7 @@ export interface Folder {
 
 export interface SandboxOptions {
   folders: readonly Folder[]
-  env: Readonly<Record<string, string>>
+  files: SandboxFiles
   cwd: string
   /** Of `/tmp`; a quarter of it of `/dev/shm`. */
   tmpBytes: number
@@ -44,21 +45,26 @@ const OF_ETC = [
 
 const OF_SYSTEM = ['/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32']
 
+/** Where bubblewrap finds its files open. Shells know descriptors of one digit. */
+const ENVIRONMENT = 8
+const CALLS = 9
+
 /** Where a server that is root lays out folders for a sandbox that is nobody. */
 const STAGE = '/tmp'
 
 /**
  * The command line that runs `argv` in a sandbox of its own: user, processes, network, System V IPC, host name and mounts. It sees the
  * system's programs, the folders given to it and nothing else of the host; all of it can only be read but for `/tmp`, `/dev/shm` and what is
- * said to be writable. It has no capabilities, cannot get any, and cannot make namespaces.
+ * said to be writable. It has no capabilities, cannot get any, cannot make namespaces, and
+ * of the kernel only those calls are open to it that programs need.
  *
  * A server that is root first becomes nobody. What nobody may not reach, such as folders below a closed `DATA_DIR`, is laid out for it
  * beforehand in a mount namespace of its own.
  */
 export function secureCommand(argv: readonly string[], options: SandboxOptions, isRoot: boolean): string[] {
-  if (!isRoot) return sandbox(argv, options)
+  if (!isRoot) return withFiles(sandbox(argv, options), options.files)
   const staged = options.folders.map((folder, index) => ({ ...folder, path: `${STAGE}/${index}` }))
-  return [
+  const command = [
     ...['bwrap', '--die-with-parent', '--dev-bind', '/', '/', '--tmpfs', STAGE],
     ...options.folders.flatMap(({ path, isWritable }, index) => [
       isWritable ? '--bind' : '--ro-bind',
@@ -69,15 +75,28 @@ export function secureCommand(argv: readonly string[], options: SandboxOptions, 
     ...['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups', '--inh-caps=-all', '--'],
     ...sandbox(argv, { ...options, folders: staged }),
   ]
+  return withFiles(command, options.files)
+}
+
+/** Opens them while everything can still be reached. */
+function withFiles(command: readonly string[], { environment, calls = '/dev/null' }: SandboxFiles): string[] {
+  return [
+    '/bin/sh',
+    '-c',
+    `exec ${ENVIRONMENT}<"$0" ${CALLS}<"$1" && shift && exec "$@"`,
+    environment,
+    calls,
+    ...command,
+  ]
 }
 
 function sandbox(argv: readonly string[], options: SandboxOptions): string[] {
-  const { folders, env, cwd, tmpBytes, processes, canDisableNamespaces } = options
+  const { folders, cwd, tmpBytes, processes, canDisableNamespaces } = options
   return [
     ...['bwrap', '--unshare-user', '--unshare-all', '--die-with-parent', '--new-session'],
     ...(canDisableNamespaces ? ['--disable-userns'] : []),
     ...['--uid', `${NOBODY}`, '--gid', `${NOBODY}`, '--cap-drop', 'ALL', '--hostname', 'job', '--clearenv'],
-    ...Object.entries(env).flatMap(([name, value]) => ['--setenv', name, value]),
+    ...['--args', `${ENVIRONMENT}`, '--seccomp', `${CALLS}`],
     ...system(),
     ...['--proc', '/proc', '--dev', '/dev', '--remount-ro', '/dev'],
     ...['--size', `${Math.ceil(tmpBytes / 4)}`, '--perms', '1777', '--tmpfs', '/dev/shm'],
@@ -110,13 +129,13 @@ const KEPT = ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'SETGID', 'SE
 export interface NamespaceOptions {
   /** What they shall not find although it is the host's, each with what of it they shall. */
   hidden: readonly { path: string; shown: readonly Folder[] }[]
-  env: Readonly<Record<string, string>>
+  files: SandboxFiles
   cwd: string
 }
 
 /** The command line that runs `argv` among the host's files and in its network, in a namespace of processes that ends with it. */
 export function permissiveCommand(argv: readonly string[], options: NamespaceOptions, isRoot: boolean): string[] {
-  return [
+  const command = [
     ...['bwrap', '--unshare-pid', '--unshare-ipc', '--die-with-parent', '--new-session', '--dev-bind', '/', '/'],
     ...['--proc', '/proc', '--cap-drop', 'ALL'],
     ...(isRoot ? KEPT.flatMap((name) => ['--cap-add', `CAP_${name}`]) : []),
@@ -125,11 +144,10 @@ export function permissiveCommand(argv: readonly string[], options: NamespaceOpt
       ...shown.flatMap((folder) => [folder.isWritable ? '--bind' : '--ro-bind', folder.path, folder.at]),
       ...['--remount-ro', path],
     ]),
-    '--clearenv',
-    ...Object.entries(options.env).flatMap(([name, value]) => ['--setenv', name, value]),
-    ...['--chdir', options.cwd, '--'],
+    ...['--clearenv', '--args', `${ENVIRONMENT}`, '--chdir', options.cwd, '--'],
     ...argv,
   ]
+  return withFiles(command, { environment: options.files.environment })
 }
 
 /** True where one path is the other, or lies in it. */

@@ -26,7 +26,7 @@ const WORDS: Readonly<Record<number, string>> = {
  */
 export function providerFailed(error: unknown, host: string, { status, code }: Refusal): Error {
   if (error instanceof DomainError) return error
-  if (error instanceof OutboundError || isOutboundCode(error)) return new ProviderFailed(sentence(error.message))
+  if (error instanceof OutboundError || isOutboundCode(error)) return new ProviderFailed(sentence(ownWords(error)))
   if (status === 0) return new ProviderFailed(sentence(failureOf(error, host).message))
   const word = code !== undefined && /^[A-Za-z][\w.-]{0,63}$/.test(code) ? `${status} ${code}` : `${status}`
   const isRedirect = status >= 300 && status < 400
@@ -34,7 +34,11 @@ export function providerFailed(error: unknown, host: string, { status, code }: R
   return new ProviderFailed(`'${host}' answered ${word}${reason ? `: ${reason}` : ''}`)
 }
 
-/** Azure's client keeps of an error its words and its code. */
+/** The libraries keep of an error its code and its words, some behind words of their own that repeat the URL. */
+function ownWords({ message }: Error): string {
+  return message.slice(Math.max(0, message.lastIndexOf("request to '")))
+}
+
 function isOutboundCode(error: unknown): error is Error {
   const code = error instanceof Error && (error as NodeJS.ErrnoException).code
   return typeof code === 'string' && code.startsWith('outbound_')

@@ -16,17 +16,23 @@ export function isAmazon(endpoint: URL): boolean {
   return /(^|\.)amazonaws\.com(\.cn)?$/.test(hostOf(endpoint))
 }
 
+/** Amazon redirects what comes to its general address, which a signed request does not survive. */
+function regional(endpoint: URL, region: string): string {
+  return hostOf(endpoint) === 's3.amazonaws.com' ? `${endpoint.protocol}//s3.${region}.amazonaws.com` : endpoint.origin
+}
+
 /**
  * Clients that know what they are told and nothing else. Whatever the SDK would look up for itself in the environment, in profile files
  * or at a metadata service is said here; a spec holds that it looks nowhere.
  */
 export function s3Connections(settings: SettingsOf<'minio' | 's3'>, outbound: GuardedOutbound): S3Connections {
   const agents = outbound.agents()
+  const region = settings.region ?? DEFAULT_REGION
   const amazon = isAmazon(settings.endpoint)
   const { accessKey, secretKey, sessionToken } = settings.credentials
   const config: S3ClientConfig = {
-    endpoint: settings.endpoint.origin,
-    region: settings.region ?? DEFAULT_REGION,
+    endpoint: regional(settings.endpoint, region),
+    region,
     credentials: { accessKeyId: accessKey, secretAccessKey: secretKey, sessionToken },
     forcePathStyle: !amazon,
     // Others know the newer checksums seldom, and answer streams with 501.
@@ -51,10 +57,7 @@ export function s3Connections(settings: SettingsOf<'minio' | 's3'>, outbound: Gu
   return {
     client,
     presigning,
-    close() {
-      client.destroy()
-      presigning.destroy()
-      agents.close()
-    },
+    // The clients hold nothing else, and destroying them would cut what is under way.
+    close: () => agents.close(),
   }
 }
