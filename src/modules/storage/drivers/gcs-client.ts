@@ -9,7 +9,8 @@ type AuthResponse = Awaited<ReturnType<GoogleAuth['request']>>
 export interface GcsClient {
   storage: Storage
   /** A request to the JSON API with the account's signature. */
-  request(request: AuthRequest): Promise<AuthResponse>
+  request(request: AuthRequest, signal?: AbortSignal): Promise<AuthResponse>
+  origin: string
   /** Of the JSON API, without a slash at the end. */
   url: string
 }
@@ -66,8 +67,8 @@ class ServiceAccount extends GoogleAuth {
 }
 
 /**
- * The SDK has two transports. One of them takes its connections from a pool of its own, or from a proxy of the environment; what it
- * would send goes through the other, which takes ours.
+ * The SDK sends by two transports. One takes its connections from a pool of its own, or from a proxy of the environment; what it would
+ * send goes by the other, which takes ours. Streams, which it would send by itself, are not asked of it.
  */
 export function gcsClient(settings: SettingsOf<'gcs'>, agents: GuardedAgents): GcsClient {
   const auth = new ServiceAccount(settings.credentials, agents)
@@ -82,20 +83,42 @@ export function gcsClient(settings: SettingsOf<'gcs'>, agents: GuardedAgents): G
   const url = `${origin}/storage/v1`
   // STORAGE_EMULATOR_HOST would lead elsewhere.
   Object.assign(storage, { baseUrl: url, apiEndpoint: origin })
-  const request = (asked: AuthRequest) => auth.request({ retry: true, retryConfig: RETRIED, ...asked })
+  const request = (asked: AuthRequest, signal?: AbortSignal) =>
+    unlessAborted(auth.request({ retry: true, retryConfig: RETRIED, ...asked }), signal)
   const transport = (asked: SdkRequest, callback?: SdkCallback): void => {
     if (!callback) throw new Error('this transport is for answers, not for streams')
-    request({
+    const answered = request({
       url: asked.uri,
       method: (asked.method ?? 'GET') as AuthRequest['method'],
       params: asked.qs,
       data: asked.json,
       headers: asked.headers,
-    }).then(
-      (response) => callback(null, response.data, response),
-      (error) => callback(error),
-    )
+    })
+    // What the SDK throws over an answer that is not as it expects is an error of that answer.
+    answered.then((response) => callback(null, response.data, response)).catch((error) => callback(error))
   }
   Object.assign(storage, { makeAuthenticatedRequest: transport })
-  return { storage, request, url }
+  return { storage, request, origin, url }
+}
+
+/**
+ * Waits no longer than the signal allows, and drops what comes later. The client below does not get the signal: it would end streams
+ * with an error to which nobody listens yet, and that ends the process.
+ */
+async function unlessAborted(answered: Promise<AuthResponse>, signal?: AbortSignal): Promise<AuthResponse> {
+  if (!signal) return await answered
+  const drop = () =>
+    void answered.then(({ data }) => (data as { destroy?(): void } | undefined)?.destroy?.()).catch(() => {})
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const abort = () => {
+    drop()
+    reject(signal.reason)
+  }
+  if (signal.aborted) abort()
+  signal.addEventListener('abort', abort)
+  try {
+    return await Promise.race([answered, aborted])
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
 }

@@ -1,5 +1,4 @@
 import type { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import type { File, FileMetadata, Bucket as GcsBucket } from '@google-cloud/storage'
 import { InvalidRequest, ValidationFailed } from '../../../platform/http/faults.js'
 import type { GuardedAgents } from '../../../platform/outbound/guarded-agents.js'
@@ -28,12 +27,11 @@ import type {
 } from '../storage-driver.js'
 import { providerFailed } from './failures.js'
 import { type GcsClient, gcsClient } from './gcs-client.js'
+import { uploadInChunks } from './gcs-upload.js'
 import { inParallel } from './in-parallel.js'
 import { incoming } from './incoming.js'
 import { Outgoing } from './outgoing.js'
 
-/** What is in memory of one upload. A multiple of 256 KiB. */
-const CHUNK_BYTES = 8 * 1024 * 1024
 const DELETES_AT_ONCE = 16
 const ADDRESSABLE = /^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$/
 
@@ -140,18 +138,20 @@ export class GcsDriver implements StorageDriver {
     const last = Math.min(range?.last ?? info.size - 1, info.size - 1)
     const name = encodeURIComponent(key)
     try {
-      const { data } = await this.client.request({
-        url: `${this.client.url}/b/${bucket}/o/${name}`,
-        params: { alt: 'media', ...(metadata.generation !== undefined && { generation: metadata.generation }) },
-        headers: {
-          // As it is stored: what is stored compressed would be unpacked on the way.
-          'accept-encoding': 'gzip',
-          ...(range && { range: `bytes=${range.first}-${last}` }),
+      const { data } = await this.client.request(
+        {
+          url: `${this.client.url}/b/${bucket}/o/${name}`,
+          params: { alt: 'media', ...(metadata.generation !== undefined && { generation: metadata.generation }) },
+          headers: {
+            // As it is stored: what is stored compressed would be unpacked on the way.
+            'accept-encoding': 'gzip',
+            ...(range && { range: `bytes=${range.first}-${last}` }),
+          },
+          ...{ compress: false },
+          responseType: 'stream',
         },
-        ...{ compress: false },
-        responseType: 'stream',
         signal,
-      })
+      )
       const size = range ? last - range.first + 1 : info.size
       const stream = incoming(data as Readable, { size, signal }, (error) => this.failed(error))
       return { info, stream }
@@ -161,22 +161,16 @@ export class GcsDriver implements StorageDriver {
     }
   }
 
-  /** In chunks of one session, so that a chunk can be sent again. Without its last chunk a session makes no object. */
+  /** In chunks, so that one can be sent again; without the last there is no object. */
   async putObject(bucket: string, key: string, content: Readable, options: PutOptions = {}): Promise<ObjectInfo> {
     const body = new Outgoing(content, options.size, options.signal)
     const contentType = options.contentType ?? 'application/octet-stream'
     try {
-      const file = this.file(bucket, key)
+      this.requireKey(bucket, key)
       if (options.onlyNew && (await this.has(bucket, key))) throw new ObjectExists(key)
-      const target = file.createWriteStream({
-        resumable: true,
-        chunkSize: CHUNK_BYTES,
-        contentType,
-        metadata: { metadata: { ...options.metadata } },
-        ...(options.onlyNew && { preconditionOpts: { ifGenerationMatch: 0 } }),
-      })
-      await pipeline(body, target)
-      return { ...infoOf(key, file.metadata), size: body.bytes, contentType, metadata: options.metadata ?? {} }
+      const { metadata, onlyNew, signal } = options
+      const made = await uploadInChunks(this.client, { bucket, key, contentType, metadata, onlyNew, signal }, body)
+      return { ...infoOf(key, made), size: body.bytes, contentType, metadata: options.metadata ?? {} }
     } catch (error) {
       body.destroy()
       if (body.fault !== undefined) throw body.fault
@@ -253,10 +247,14 @@ export class GcsDriver implements StorageDriver {
   }
 
   private file(bucket: string, key: string): File {
-    const of = this.bucket(bucket)
+    this.requireKey(bucket, key)
+    return this.bucket(bucket).file(key)
+  }
+
+  private requireKey(bucket: string, key: string): void {
+    this.bucket(bucket)
     const fault = keyFault(key)
     if (fault) throw new ObjectKeyInvalid(`Google holds no object ${fault}`)
-    return of.file(key)
   }
 
   private async ask<T>(send: () => Promise<T>, known: Record<number, (() => Error) | undefined> = {}): Promise<T> {

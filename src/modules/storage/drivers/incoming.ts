@@ -16,13 +16,15 @@ export function incoming(
   source.on('data', (chunk: Buffer) => {
     received += chunk.length
   })
-  source.on('error', (error) => content.destroy(words(error)))
+  source.on('error', (error) => content.destroy(signal?.aborted ? signal.reason : words(error)))
   source.on('end', () => {
     if (received !== size) content.destroy(words(Object.assign(new Error('cut short'), { code: 'UND_ERR_SOCKET' })))
     else content.end()
   })
   source.on('close', () => {
-    if (!source.readableEnded) content.destroy(words(Object.assign(new Error('cut short'), { code: 'UND_ERR_SOCKET' })))
+    if (signal?.aborted) abort()
+    else if (!source.readableEnded)
+      content.destroy(words(Object.assign(new Error('cut short'), { code: 'UND_ERR_SOCKET' })))
   })
   content.on('close', () => {
     signal?.removeEventListener('abort', abort)

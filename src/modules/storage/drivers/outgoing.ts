@@ -16,6 +16,8 @@ export class Outgoing extends Transform {
     private readonly signal?: AbortSignal,
   ) {
     super()
+    // It may end before anyone reads it; `fault` tells.
+    this.on('error', () => {})
     signal?.addEventListener('abort', this.callOff)
     source.on('error', this.fail)
     source.on('close', () => {
