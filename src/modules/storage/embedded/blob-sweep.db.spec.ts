@@ -15,8 +15,7 @@ import { EmbeddedStores } from './embedded-stores.js'
 import { BUCKETS_AREA } from './object-content.js'
 import { StorageHousekeeping } from './storage-housekeeping.js'
 
-const MINUTE = 60_000
-const HOUR = 60 * MINUTE
+const HOUR = 3_600_000
 const DAY = 24 * HOUR
 const never = new AbortController().signal
 
@@ -49,28 +48,28 @@ afterAll(async () => {
 })
 
 describe('what a row let go of', () => {
-  it('goes an hour later, unless something names it', async () => {
+  it('goes a day later, unless something names it', async () => {
     for (const content of ['first', 'second', 'copied']) await put('a', content)
     await store.copyObject({ bucket: 'data', key: 'a' }, { bucket: 'data', key: 'b' })
     await store.deleteObject('data', 'a')
-    expect(await sweep.sweepReleased(inFuture(30 * MINUTE), never)).toBe(0)
+    expect(await sweep.sweepReleased(inFuture(23 * HOUR), never)).toBe(0)
     expect(await blobs()).toBe(3)
-    expect(await sweep.sweepReleased(inFuture(2 * HOUR), never)).toBe(2)
+    expect(await sweep.sweepReleased(inFuture(25 * HOUR), never)).toBe(2)
     expect(await text((await store.getObject('data', 'b')).stream)).toBe('copied')
     await store.deleteObject('data', 'b')
-    expect(await sweep.sweepReleased(inFuture(2 * HOUR), never)).toBe(1)
+    expect(await sweep.sweepReleased(inFuture(25 * HOUR), never)).toBe(1)
     expect(await blobs()).toBe(0)
   })
 
   it('stays where it was let go of again since, or put again', async () => {
     await put('a', 'same')
     await put('a', 'other')
-    await database.dataSource.query(`update bucket_released set released_at = now() - interval '2 hours'`)
+    await database.dataSource.query(`update bucket_released set released_at = now() - interval '2 days'`)
     await put('a', 'same')
     await put('a', 'other')
     expect(await sweep.sweepReleased(new Date(), never)).toBe(0)
     await store.deleteObject('data', 'a')
-    expect(await sweep.sweepReleased(inFuture(2 * HOUR), never)).toBe(2)
+    expect(await sweep.sweepReleased(inFuture(25 * HOUR), never)).toBe(2)
   })
 
   it('is of its tenant: the same content of another stays', async () => {
@@ -79,7 +78,7 @@ describe('what a row let go of', () => {
     await other.putObject('data', 'a', Readable.from(['same']))
     await put('a', 'same')
     await store.deleteBucket('data', { force: true })
-    await sweep.sweepReleased(inFuture(2 * HOUR), never)
+    await sweep.sweepReleased(inFuture(25 * HOUR), never)
     expect(await text((await other.getObject('data', 'a')).stream)).toBe('same')
   })
 })
@@ -135,7 +134,7 @@ it('is swept by one process, now and then', async () => {
   const both = [0, 1].map(() => new StorageHousekeeping(database.sql, objects, clock))
   await Promise.all(both.map((one) => one.look()))
   expect(await blobs()).toBe(1)
-  now = inFuture(2 * HOUR)
+  now = inFuture(25 * HOUR)
   await Promise.all(both.map((one) => one.look()))
   expect(await blobs()).toBe(0)
   await Promise.all(both.map((one) => one.beforeApplicationShutdown()))

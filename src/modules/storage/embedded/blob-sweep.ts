@@ -3,13 +3,14 @@ import type { Sql, Statement } from '../../../platform/database/sql.js'
 import type { ListedObject, ObjectStore } from '../../../platform/objects/object-store.js'
 import { BUCKETS_AREA } from './object-content.js'
 
-const HOUR_MS = 3_600_000
-/** Whoever began to read an object of several blobs before it was overwritten may come to the last of them as late. */
-const READING_MS = HOUR_MS
-/** A blob is there before the row that names it, and no put takes so long. */
-const GRACE_MS = 24 * HOUR_MS
+const DAY_MS = 24 * 3_600_000
+/**
+ * A blob is there before the row that names it, and no put takes so long. One that was let go of may still be read by who began before, and
+ * be named in a backup of the database whose files are only now copied.
+ */
+const GRACE_MS = DAY_MS
 /** An upload in parts that had none for so long is taken for given up. */
-const UPLOAD_MS = 7 * 24 * HOUR_MS
+const UPLOAD_MS = 7 * DAY_MS
 const BATCH = 500
 
 const STALE_UPLOADS: Statement = {
@@ -48,8 +49,8 @@ const KEPT: Statement = {
 }
 
 /**
- * Removes blobs that nothing names: soon those that a row has let go of, and by a look at all of them those whose process ended before the row
- * was written. A blob that is put again meanwhile is new, and stays.
+ * Removes blobs that nothing names, a day later: those that a row has let go of, and, by a look at all of them, those whose process ended before
+ * the row was written. A blob that is put again meanwhile is new, and stays.
  */
 export class BlobSweep {
   constructor(
@@ -68,7 +69,7 @@ export class BlobSweep {
 
   /** Returns how many were removed. */
   async sweepReleased(now: Date, signal: AbortSignal): Promise<number> {
-    const before = new Date(now.getTime() - READING_MS)
+    const before = new Date(now.getTime() - GRACE_MS)
     let removed = 0
     for (;;) {
       const rows = await this.sql.query<{ id: string; tenant_id: string; ref: string }>(RELEASED, [before, BATCH])
@@ -79,7 +80,7 @@ export class BlobSweep {
           { scope: { area: BUCKETS_AREA, tenantId }, key: ref },
         ]),
       )
-      removed += await this.removeUnnamed([...blobs.values()], before, before)
+      removed += await this.removeUnnamed([...blobs.values()], before)
       // What stays is named by something, which will let go of it in turn, or was put again.
       await this.sql.query(FORGET, [rows.map(({ id }) => id)])
     }
@@ -88,7 +89,6 @@ export class BlobSweep {
   /** Returns how many were removed. */
   async sweepAll(now: Date, signal: AbortSignal): Promise<number> {
     const before = new Date(now.getTime() - GRACE_MS)
-    const released = new Date(now.getTime() - READING_MS)
     await this.store.removeUnfinished(before)
     let removed = 0
     let batch: ListedObject[] = []
@@ -97,26 +97,25 @@ export class BlobSweep {
       if (signal.aborted) return removed
       if (object.putAt < before) batch.push(object)
       if (batch.length < BATCH) continue
-      removed += await this.removeUnnamed(batch, before, released)
+      removed += await this.removeUnnamed(batch, before)
       batch = []
       // Rests as long as it worked: there may be millions, and nobody waits for this.
       await delay(performance.now() - startedAt, undefined, { signal }).catch(() => {})
       startedAt = performance.now()
     }
-    return removed + (await this.removeUnnamed(batch, before, released))
+    return removed + (await this.removeUnnamed(batch, before))
   }
 
   private async removeUnnamed(
     blobs: readonly Pick<ListedObject, 'scope' | 'key'>[],
-    unlessPutSince: Date,
-    unlessReleasedSince: Date,
+    unlessSince: Date,
   ): Promise<number> {
     if (blobs.length === 0) return 0
-    const rows = await this.sql.query<{ ref: string }>(KEPT, [blobs.map(({ key }) => key), unlessReleasedSince])
+    const rows = await this.sql.query<{ ref: string }>(KEPT, [blobs.map(({ key }) => key), unlessSince])
     const kept = new Set(rows.map(({ ref }) => ref))
     let removed = 0
     for (const { scope, key } of blobs)
-      if (!kept.has(key) && (await this.store.delete(scope, key, unlessPutSince))) removed++
+      if (!kept.has(key) && (await this.store.delete(scope, key, unlessSince))) removed++
     return removed
   }
 }

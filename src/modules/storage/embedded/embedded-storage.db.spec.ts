@@ -142,6 +142,25 @@ describe('an object', () => {
     await store.deleteObject('data', key)
   })
 
+  it('is not found by names that nothing can have', async () => {
+    await put('a', 'x')
+    const nul = 'a\0'
+    await expect(store.headObject(nul, 'a')).rejects.toThrow(BucketNotFound)
+    await expect(store.getObject('data', nul)).rejects.toThrow(ObjectNotFound)
+    await expect(store.deleteBucket(nul, { force: true })).rejects.toThrow(BucketNotFound)
+    await expect(store.deleteObject(nul, 'a')).rejects.toThrow(BucketNotFound)
+    await expect(store.listObjects(nul, { limit: 1 })).rejects.toThrow(BucketNotFound)
+    await expect(store.copyObject({ bucket: 'data', key: nul }, { bucket: 'data', key: 'b' })).rejects.toThrow(
+      ObjectNotFound,
+    )
+    await expect(store.uploads.create(nul, 'a')).rejects.toThrow(BucketNotFound)
+    await expect(store.uploads.abort({ bucket: 'data', key: 'a', id: nul })).rejects.toThrow(UploadNotFound)
+    expect(await store.deleteObjects('data', [nul])).toEqual([])
+    expect((await store.listObjects('data', { limit: 9, prefix: nul })).objects).toEqual([])
+    expect((await store.listObjects('data', { limit: 9, delimiter: '\0' })).objects).toHaveLength(1)
+    expect((await store.uploads.list('data', { limit: 9, prefix: nul })).uploads).toEqual([])
+  })
+
   it('may be empty', async () => {
     expect((await put('empty', '')).etag).toBe('d41d8cd98f00b204e9800998ecf8427e')
     expect(await text('empty')).toBe('')

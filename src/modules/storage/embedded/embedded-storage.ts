@@ -79,6 +79,8 @@ export class EmbeddedStorage implements StorageDriver {
   }
 
   async hasBucket(name: string): Promise<boolean> {
+    // Nothing that Postgres holds has U+0000 in it.
+    if (name.includes('\0')) return false
     return (await this.parts.sql.query(HAS_BUCKET, [this.tenantId, name])).length > 0
   }
 
@@ -95,6 +97,7 @@ export class EmbeddedStorage implements StorageDriver {
   }
 
   async deleteBucket(name: string, { force, within }: { force: boolean; within?: Within<void> }): Promise<void> {
+    await this.requireBucket(name)
     await this.transaction(async (tx) => {
       // From here on nobody puts anything into it.
       const found = await tx.query<unknown[]>('select from bucket where tenant_id = $1 and name = $2 for update', [
@@ -111,6 +114,7 @@ export class EmbeddedStorage implements StorageDriver {
   }
 
   async listObjects(bucket: string, query: EmbeddedObjectQuery): Promise<ObjectPage> {
+    if (bucket.includes('\0')) throw new BucketNotFound(bucket)
     const page = await listed(this.parts.sql, this.tenantId, bucket, query)
     if (page.objects.length === 0 && page.folders.length === 0) await this.requireBucket(bucket)
     return page
@@ -239,7 +243,7 @@ export class EmbeddedStorage implements StorageDriver {
   }
 
   private async row(bucket: string, key: string): Promise<ObjectRow> {
-    const [row] = key.includes('\0')
+    const [row] = `${bucket}${key}`.includes('\0')
       ? []
       : await this.parts.sql.query<ObjectRow & Record<string, unknown>>(OBJECT, [this.tenantId, bucket, key])
     if (row) return row

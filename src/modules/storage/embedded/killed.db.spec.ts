@@ -65,7 +65,7 @@ it(`leaves objects that are the old or the new, and nothing else, however often 
   const later = new Date(Date.now() + 30 * 24 * 3_600_000)
   const never = new AbortController().signal
   expect(await sweep.endStaleUploads(later)).toBeGreaterThan(0)
-  await sweep.sweepReleased(new Date(later.getTime() + 2 * 3_600_000), never)
+  await sweep.sweepReleased(new Date(later.getTime() + 25 * 3_600_000), never)
   await sweep.sweepAll(later, never)
   expect((await blobs()).sort()).toEqual(await named())
   expect(await readdir(join(folder, '.incoming'))).toEqual([])

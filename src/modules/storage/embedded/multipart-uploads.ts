@@ -149,6 +149,7 @@ export class MultipartUploads {
     bucket: string,
     { prefix = '', after, limit }: UploadQuery,
   ): Promise<{ uploads: Upload[]; isLast: boolean }> {
+    if (`${bucket}${prefix}${after?.key}${after?.id}`.includes('\0')) return { uploads: [], isLast: true }
     const rows = await this.stores.sql.query<Upload & Record<string, unknown>>(UPLOADS, [
       this.scope.tenantId,
       bucket,
@@ -205,7 +206,7 @@ export class MultipartUploads {
   }
 
   private async find({ bucket, key, id }: { bucket: string; key: string; id: string }): Promise<void> {
-    if (key.includes('\0') || id.includes('\0')) throw new UploadNotFound(id)
+    if (`${bucket}${key}${id}`.includes('\0')) throw new UploadNotFound(id)
     const found = await this.stores.sql.query(FIND, [this.scope.tenantId, bucket, key, id])
     if (found.length === 0) throw new UploadNotFound(id)
   }
@@ -215,10 +216,9 @@ export class MultipartUploads {
     { bucket, key, id }: { bucket: string; key: string; id: string },
   ): Promise<UploadRow> {
     const values = [this.scope.tenantId, bucket, key, id]
-    const [row] =
-      key.includes('\0') || id.includes('\0')
-        ? []
-        : await sessionOf(tx).query<UploadRow & Record<string, unknown>>(TAKE, values)
+    const [row] = `${bucket}${key}${id}`.includes('\0')
+      ? []
+      : await sessionOf(tx).query<UploadRow & Record<string, unknown>>(TAKE, values)
     if (!row) throw new UploadNotFound(id)
     return row
   }

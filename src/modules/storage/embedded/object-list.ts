@@ -47,7 +47,10 @@ export async function listed(
   bucket: string,
   query: EmbeddedObjectQuery,
 ): Promise<ObjectPage> {
-  const { prefix = '', delimiter = '', limit } = query
+  const { prefix = '', delimiter = '', startAfter = '', limit } = query
+  // No key holds U+0000.
+  if (`${prefix}${startAfter}`.includes('\0')) return { objects: [], folders: [] }
+  if (delimiter.includes('\0')) return await listed(sql, tenantId, bucket, { ...query, delimiter: '' })
   // One more than asked for tells whether there is another page.
   const range = [tenantId, bucket, startOf(query), prefix === '' ? BEHIND_ALL : afterAll(prefix), limit + 1]
   const rows =

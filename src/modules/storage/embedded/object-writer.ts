@@ -70,6 +70,7 @@ export class ObjectWriter {
     key: string,
     lock: 'for share' | 'for update' = 'for share',
   ): Promise<ObjectRow | undefined> {
+    if (key.includes('\0')) return undefined
     const [row] = await rows(tx, `select ${OBJECT_COLUMNS} from bucket_object where ${AT} ${lock}`, [
       this.tenantId,
       bucket,
@@ -125,6 +126,7 @@ export class ObjectWriter {
 
 /** Keeps a bucket from being deleted until the transaction ends. Throws `BucketNotFound`. */
 export async function holdBucket(tx: EntityManager, tenantId: string, name: string): Promise<void> {
+  if (name.includes('\0')) throw new BucketNotFound(name)
   const found = await sessionOf(tx).query(
     plain('select from bucket where tenant_id = $1 and name = $2 for key share'),
     [tenantId, name],
