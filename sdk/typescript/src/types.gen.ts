@@ -3347,6 +3347,96 @@ export type FlwdHealth = {
     uptime_seconds: number;
 };
 
+export type FlwdJob = {
+    /**
+     * The id: the path of its folder.
+     */
+    id: string;
+    /**
+     * The last part of the id.
+     */
+    name: string;
+    /**
+     * What stands before the name; empty where nothing does.
+     */
+    namespace: string;
+    /**
+     * Its author's; empty where it has none.
+     */
+    version: string;
+    /**
+     * What it does.
+     */
+    description: string;
+    /**
+     * Where it was found.
+     */
+    source: string;
+    /**
+     * Why it cannot be run; absent where it can.
+     */
+    error?: FlwdJobError;
+    /**
+     * What a run takes: JSON Schema 2020-12 of an object. `"format": "secret"` marks values that are never shown.
+     */
+    args: {
+        [key: string]: unknown;
+    };
+};
+
+export type FlwdJobError = {
+    /**
+     * What is wrong.
+     */
+    message: string;
+    /**
+     * The file, from the root of its source.
+     */
+    path: string;
+    /**
+     * The line, where one is at fault.
+     */
+    line?: number;
+};
+
+export type FlwdJobList = {
+    /**
+     * This page.
+     */
+    jobs: Array<FlwdJobSummary>;
+};
+
+export type FlwdJobSummary = {
+    /**
+     * The id: the path of its folder.
+     */
+    id: string;
+    /**
+     * The last part of the id.
+     */
+    name: string;
+    /**
+     * What stands before the name; empty where nothing does.
+     */
+    namespace: string;
+    /**
+     * Its author's; empty where it has none.
+     */
+    version: string;
+    /**
+     * What it does.
+     */
+    description: string;
+    /**
+     * Where it was found.
+     */
+    source: string;
+    /**
+     * Why it cannot be run; absent where it can.
+     */
+    error?: FlwdJobError;
+};
+
 /**
  * How grave it is.
  */
@@ -3431,6 +3521,41 @@ export type FlwdRunEvent = {
      * Why it failed. Of `run.finished` and `step.finished`.
      */
     error?: string;
+};
+
+export type FlwdSource = {
+    /**
+     * Its name, as jobs tell it.
+     */
+    name: string;
+    /**
+     * A folder, a git repository, or an image layout.
+     */
+    type: FlwdSourceType;
+    /**
+     * Where it is: a path, or an address without credentials.
+     */
+    path: string;
+};
+
+/**
+ * A folder, a git repository, or an image layout.
+ */
+export type FlwdSourceType = 'fs' | 'git' | 'oci';
+
+export type FlwdSystemInfo = {
+    /**
+     * Of the instance.
+     */
+    version: string;
+    /**
+     * Where jobs come from, as far as the caller sees them.
+     */
+    sources: Array<FlwdSource>;
+    /**
+     * What can be used here: `containers` where a container runtime answers, `mcp` for tools of channels, `s3` for the protocol of S3.
+     */
+    extensions: Array<string>;
 };
 
 /**
@@ -10570,6 +10695,126 @@ export type FlwdHealthGetResponses = {
 
 export type FlwdHealthGetResponse = FlwdHealthGetResponses[keyof FlwdHealthGetResponses];
 
+export type FlwdJobsListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Only jobs of this source.
+         */
+        source?: string;
+        /**
+         * Only jobs directly in this namespace.
+         */
+        namespace?: string;
+        /**
+         * How many to answer at most. More than 1000 counts as 1000.
+         */
+        limit?: number;
+        /**
+         * How many to skip.
+         */
+        offset?: number;
+    };
+    url: '/api/v1/jobs';
+};
+
+export type FlwdJobsListErrors = {
+    /**
+     * Validation Error.
+     */
+    400: FlwdProblem;
+    /**
+     * Unauthorized.
+     */
+    401: FlwdProblem;
+    /**
+     * Permission Denied.
+     */
+    403: FlwdProblem;
+    /**
+     * Rate Limited.
+     */
+    429: FlwdProblem;
+    /**
+     * Execution Error.
+     */
+    500: FlwdProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlwdProblem;
+};
+
+export type FlwdJobsListError = FlwdJobsListErrors[keyof FlwdJobsListErrors];
+
+export type FlwdJobsListResponses = {
+    /**
+     * One page of jobs
+     */
+    200: FlwdJobList;
+};
+
+export type FlwdJobsListResponse = FlwdJobsListResponses[keyof FlwdJobsListResponses];
+
+export type FlwdJobsGetData = {
+    body?: never;
+    path: {
+        /**
+         * The job's id. Its slashes may come as they are, or percent-encoded; dots in their place are taken too.
+         */
+        job_id: string;
+    };
+    query?: never;
+    url: '/api/v1/jobs/{job_id}';
+};
+
+export type FlwdJobsGetErrors = {
+    /**
+     * Validation Error.
+     */
+    400: FlwdProblem;
+    /**
+     * Unauthorized.
+     */
+    401: FlwdProblem;
+    /**
+     * Permission Denied.
+     */
+    403: FlwdProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlwdProblem;
+    /**
+     * Conflict with the present state.
+     */
+    409: FlwdProblem;
+    /**
+     * Rate Limited.
+     */
+    429: FlwdProblem;
+    /**
+     * Execution Error.
+     */
+    500: FlwdProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlwdProblem;
+};
+
+export type FlwdJobsGetError = FlwdJobsGetErrors[keyof FlwdJobsGetErrors];
+
+export type FlwdJobsGetResponses = {
+    /**
+     * The job
+     */
+    200: FlwdJob;
+};
+
+export type FlwdJobsGetResponse = FlwdJobsGetResponses[keyof FlwdJobsGetResponses];
+
 export type FlowRunnerSignalsSendData = {
     body?: FlowRunnerSignal;
     path: {
@@ -10631,6 +10876,51 @@ export type FlowRunnerSignalsSendResponses = {
 };
 
 export type FlowRunnerSignalsSendResponse = FlowRunnerSignalsSendResponses[keyof FlowRunnerSignalsSendResponses];
+
+export type FlwdSystemInfoData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/v1/system/info';
+};
+
+export type FlwdSystemInfoErrors = {
+    /**
+     * Validation Error.
+     */
+    400: FlwdProblem;
+    /**
+     * Unauthorized.
+     */
+    401: FlwdProblem;
+    /**
+     * Permission Denied.
+     */
+    403: FlwdProblem;
+    /**
+     * Rate Limited.
+     */
+    429: FlwdProblem;
+    /**
+     * Execution Error.
+     */
+    500: FlwdProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlwdProblem;
+};
+
+export type FlwdSystemInfoError = FlwdSystemInfoErrors[keyof FlwdSystemInfoErrors];
+
+export type FlwdSystemInfoResponses = {
+    /**
+     * What the instance is made of
+     */
+    200: FlwdSystemInfo;
+};
+
+export type FlwdSystemInfoResponse = FlwdSystemInfoResponses[keyof FlwdSystemInfoResponses];
 
 export type OperationsMetricsGetData = {
     body?: never;

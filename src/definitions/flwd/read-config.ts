@@ -94,7 +94,7 @@ function refuseUnknownKeys(root: Cursor, reader: Reader): void {
 function readHead(root: Cursor, reader: Reader): Pick<JobConfig, 'title' | 'version' | 'description'> {
   const job = root.member('job')
   const inJob = reader.mapping(job, 'job', ['id', 'name', 'summary'])
-  const version = reader.text(root.member('version'), 'version')
+  const version = reader.text(root.member('version'), 'version', { longest: 100 })
   reader.text(job.member('id'), 'id of job')
   return {
     title: reader.text(root.member('name'), 'name') ?? reader.text(job.member('name'), 'name of job') ?? null,

@@ -7,6 +7,14 @@ const LONGEST_TIME_MS = 30 * 86_400_000
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about
 const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f]/
 
+export interface TextRules {
+  pattern?: RegExp
+  /** What the pattern means, for people. */
+  meaning?: string
+  /** In characters. */
+  longest?: number
+}
+
 /** Reads single values of a configuration. What is not there is undefined; what is not right, too, and its fault is told. */
 export class Reader {
   constructor(private readonly faults: FaultList) {}
@@ -42,19 +50,19 @@ export class Reader {
     return cursor.items
   }
 
-  text(cursor: Cursor, what: string, { pattern, meaning }: { pattern?: RegExp; meaning?: string } = {}) {
+  text(cursor: Cursor, what: string, { pattern, meaning, longest = LONGEST_TEXT }: TextRules = {}) {
     const { value } = cursor
     if (!value) return undefined
     const text = cursor.string ?? plainScalar(cursor)
     if (text === undefined) return this.complain(cursor, 'type', `${what} must be a text`)
-    if (text.length > LONGEST_TEXT)
-      return this.complain(cursor, 'too_long', `${what} may have at most ${LONGEST_TEXT} characters`)
+    if (text.length > longest)
+      return this.complain(cursor, 'too_long', `${what} may have at most ${longest} characters`)
     if (CONTROL.test(text)) return this.complain(cursor, 'invalid', `${what} holds a control character`)
     if (pattern && !pattern.test(text)) return this.complain(cursor, 'pattern', `${what} must be ${meaning}`)
     return text
   }
 
-  texts(cursor: Cursor, what: string, options: { pattern?: RegExp; meaning?: string } = {}): string[] {
+  texts(cursor: Cursor, what: string, options: TextRules = {}): string[] {
     return this.list(cursor, what).flatMap((item) => {
       const text = this.text(item, `an entry of ${what}`, options)
       return text === undefined ? [] : [text]

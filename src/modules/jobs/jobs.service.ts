@@ -39,11 +39,6 @@ export interface Job {
   error?: JobError
 }
 
-export interface JobPage {
-  jobs: Job[]
-  total: number
-}
-
 export interface JobFilter {
   source?: string
   namespace?: string
@@ -78,13 +73,9 @@ export class JobsService {
   ) {}
 
   /** In the order of their ids. */
-  async page(caller: JobSeer, query: JobFilter & { limit: number; offset: number }): Promise<JobPage> {
-    const filter = [caller.tenantId, query.source ?? null, query.namespace ?? null]
-    const [rows, [counted]] = await Promise.all([
-      this.sql.query<JobRow>(PAGE, [...filter, query.limit, query.offset]),
-      this.sql.query<{ total: number }>(COUNT, filter),
-    ])
-    return { jobs: rows.map(toJob), total: counted?.total ?? 0 }
+  async page(caller: JobSeer, query: JobFilter & { limit: number; offset: number }): Promise<Job[]> {
+    const { source = null, namespace = null, limit, offset } = query
+    return (await this.sql.query<JobRow>(PAGE, [caller.tenantId, source, namespace, limit, offset])).map(toJob)
   }
 
   /** The id may be in its old form, with dots. Throws `JobIdCollision` where several jobs have it. */
@@ -134,7 +125,7 @@ export class JobsService {
     const id = idMeantBy(jobId)
     const [row] = isId(id) ? await this.sql.query<JobRow>(FIND, [caller.tenantId, id]) : []
     if (!row) throw new JobNotFound(jobId)
-    if (row.places.length > 1) throw new JobIdCollision(id, row.places)
+    if (row.places.length > 1) throw new JobIdCollision(id, row.places.sort())
     return row
   }
 
@@ -173,15 +164,15 @@ interface JobRow {
   places: string[]
 }
 
-function toJob({ jobId, version, description, source, args, error, places }: JobRow): Job {
-  const collision = places.length > 1 ? collisionOf(jobId, places) : undefined
+function toJob({ jobId, folder, version, description, source, args, error, places }: JobRow): Job {
+  const collision = places.length > 1 ? collisionOf(jobId, folder, places) : undefined
   const fault = collision ?? error ?? undefined
   return { id: jobId, ...namesOf(jobId), version, description, source, args, ...(fault && { error: fault }) }
 }
 
-function collisionOf(jobId: string, places: readonly string[]): JobError {
-  const message = `several jobs have the id '${jobId}': ${places.slice(0, 5).join(' and ')}`
-  return { message, path: places[0] ?? '', code: 'job.id.collision' }
+function collisionOf(jobId: string, folder: string, places: readonly string[]): JobError {
+  const message = `several jobs have the id '${jobId}': ${[...places].sort().slice(0, 5).join(' and ')}`
+  return { message, path: folder, code: 'job.id.collision' }
 }
 
 function withoutSecrets(args: JsonObject, names: readonly string[]): Pick<PreparedRun, 'args' | 'secrets'> {
@@ -203,16 +194,11 @@ function isId(id: string): boolean {
 const SEEN = `select source, folder, job_id as "jobId", namespace, version, description, args, flow_id as "flowId", revision, error,
     array_agg(source || ': ' || folder) over (partition by job_id) as places
   from job where gone_at is null and (tenant_id is null or tenant_id = $1)`
-const FILTERED = '($2::text is null or source = $2) and ($3::text is null or namespace = $3)'
-
 const PAGE: Statement = {
   name: 'job_page',
-  text: `select * from (${SEEN}) as seen where ${FILTERED} order by "jobId", source, folder limit $4 offset $5`,
-}
-
-const COUNT: Statement = {
-  name: 'job_count',
-  text: `select count(*)::integer as total from job where gone_at is null and (tenant_id is null or tenant_id = $1) and ${FILTERED}`,
+  text: `select * from (${SEEN}) as seen
+    where ($2::text is null or source = $2) and ($3::text is null or namespace = $3)
+    order by "jobId", source, folder limit $4 offset $5`,
 }
 
 const FIND: Statement = { name: 'job_find', text: `${SEEN} and job_id = $2 order by source, folder limit 1` }

@@ -1,0 +1,154 @@
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { type ApiUnderTest, apiUnderTest } from '../../../../test/support/api.js'
+import { FlowRunnerUser } from '../../../../test/support/flowrunner-user.js'
+import * as examples from './jobs.examples.js'
+
+let folder: string
+let api: ApiUnderTest
+let user: FlowRunnerUser
+
+const DAILY = `
+version: 1.0.0
+description: Daily backup job
+command: ./run.sh
+argspec:
+  type: object
+  properties:
+    target: {type: string, description: Backup target directory}
+  required: [target]
+`
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'millrace-sources-'))
+  await write('jobs/backup/daily/config.yaml', DAILY)
+  await write('jobs/broken/config.yaml', 'name: broken\nsteps:\n  - {id: a, script: missing.sh}\n')
+  await write('jobs/twice/config.yaml', DAILY)
+  await write('more/twice/config.yaml', DAILY)
+  await write('theirs/secret/config.yaml', DAILY)
+  await write(
+    'sources.yaml',
+    `sources:
+  - {name: local-fs, type: fs, path: jobs}
+  - {name: more, type: fs, path: more}
+  - {name: theirs, type: fs, path: theirs, tenant: acme}
+  - {name: repo, type: git, url: "https://robot:s3cret@git.invalid/team/jobs.git?token=s3cret", mountPath: repo, poll_interval: 1h}
+`,
+  )
+  api = await apiUnderTest({ JOB_SOURCES: join(folder, 'sources.yaml'), DATA_DIR: join(folder, 'data') })
+  user = await FlowRunnerUser.login(api)
+})
+
+afterAll(async () => {
+  await api.close()
+  await rm(folder, { recursive: true, force: true })
+})
+
+async function write(path: string, content: string): Promise<void> {
+  await mkdir(dirname(join(folder, path)), { recursive: true })
+  await writeFile(join(folder, path), content)
+}
+
+const ids = async (query = '') =>
+  ((await user.get(`/api/v1/jobs${query}`).expect(200)).body.jobs as { id: string }[]).map(({ id }) => id)
+
+describe('jobs, as the reference shows them', () => {
+  it('are listed', async () => {
+    const { body } = await user.get('/api/v1/jobs?source=local-fs&namespace=backup').expect(200)
+    expect(body).toEqual(examples.jobList)
+  })
+
+  it.each(['backup/daily', 'backup%2Fdaily', 'backup%2fdaily', 'backup.daily'])('are told by the id %s', async (id) => {
+    const { body } = await user.get(`/api/v1/jobs/${id}`).expect(200)
+    expect(body).toEqual(examples.job)
+  })
+
+  it.each(['backup/weekly', 'backup', 'backup/daily/', 'backup//daily', '..%2fbackup', 'a'.repeat(900)])(
+    'are not there by the id %s',
+    async (id) => {
+      const { body } = await user.get(`/api/v1/jobs/${id}`).expect(404)
+      expect(body).toMatchObject({
+        type: 'https://flowd.org/problems/job-not-found',
+        title: 'Job Not Found',
+        status: 404,
+        instance: `/api/v1/jobs/${id}`,
+      })
+    },
+  )
+
+  it('that are not there are named', async () => {
+    const { body } = await user.get('/api/v1/jobs/backup/weekly').expect(404)
+    expect(body.detail).toBe("The job 'backup/weekly' does not exist")
+  })
+})
+
+describe('a list of jobs', () => {
+  it('is in the order of ids, and paged', async () => {
+    const all = await ids()
+    expect(all).toEqual(['backup/daily', 'broken', 'twice', 'twice'])
+    expect(await ids('?limit=2&offset=1')).toEqual(all.slice(1, 3))
+    expect(await ids('?source=more')).toEqual(['twice'])
+    expect(await ids('?source=nowhere')).toEqual([])
+    expect(await ids('?offset=100')).toEqual([])
+    for (const query of ['limit=0', 'limit=x', 'offset=-1', 'page=2', 'namespace=%00'])
+      await user.get(`/api/v1/jobs?${query}`).expect(400)
+  })
+
+  it('tells why a job cannot be run, where it stands', async () => {
+    const { body } = await user.get('/api/v1/jobs').expect(200)
+    const [, broken, first, second] = body.jobs
+    expect(broken.error).toEqual({
+      message: "/steps/0/script: the script 'missing.sh' is not in the job's folder",
+      path: 'broken/config.yaml',
+      line: 3,
+    })
+    for (const twin of [first, second])
+      expect(twin.error.message).toBe("several jobs have the id 'twice': local-fs: twice and more: twice")
+    const refused = await user.get('/api/v1/jobs/twice').expect(409)
+    expect(refused.body).toMatchObject({ title: 'Job ID Collision', status: 409 })
+  })
+
+  it('shows nothing of another tenant’s', async () => {
+    expect(await ids('?source=theirs')).toEqual([])
+    await user.get('/api/v1/jobs/secret').expect(404)
+  })
+
+  it('follows what happens on disk without a restart', async () => {
+    await write('jobs/new/deep/config.yaml', DAILY)
+    await vi.waitFor(async () => expect(await ids()).toContain('new/deep'), { timeout: 30_000, interval: 100 })
+    await write('jobs/new/deep/config.yaml', DAILY.replace('1.0.0', '2.0.0'))
+    const version = async () => (await user.get('/api/v1/jobs/new/deep')).body.version
+    await vi.waitFor(async () => expect(await version()).toBe('2.0.0'), { timeout: 30_000, interval: 100 })
+    await rename(join(folder, 'jobs/new'), join(folder, 'aside'))
+    await vi.waitFor(async () => expect(await ids()).not.toContain('new/deep'), { timeout: 30_000, interval: 100 })
+  })
+
+  it('is nobody’s flow', async () => {
+    const flows = await user.get('/api/v1/flows').expect(200)
+    expect(flows.body.flows).toEqual([])
+    const layered = await user.get('/api/flows').expect(200)
+    expect(JSON.stringify(layered.body)).not.toContain('backup/daily')
+  })
+
+  it('is for those who say who they are', async () => {
+    for (const path of ['/api/v1/jobs', '/api/v1/jobs/backup/daily', '/api/v1/system/info'])
+      await api.get(path).expect(401)
+  })
+})
+
+describe('system information', () => {
+  it('tells the sources that the caller sees, without credentials', async () => {
+    const { body } = await user.get('/api/v1/system/info').expect(200)
+    expect(body).toEqual({
+      version: expect.stringMatching(/^\d+\.\d+\.\d+/),
+      sources: [
+        { name: 'local-fs', type: 'fs', path: join(folder, 'jobs') },
+        { name: 'more', type: 'fs', path: join(folder, 'more') },
+        { name: 'repo', type: 'git', path: 'https://git.invalid/team/jobs.git' },
+      ],
+      extensions: ['mcp', 's3'],
+    })
+  })
+})
