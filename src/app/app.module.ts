@@ -1,6 +1,7 @@
 import { type DynamicModule, Global, Module } from '@nestjs/common'
 import { APP_GUARD } from '@nestjs/core'
 import { dialects } from '../dialects/index.js'
+import { S3Module } from '../modules/s3/s3.module.js'
 import { AuthenticationGuard } from '../platform/auth/authentication.guard.js'
 import type { Config } from '../platform/config/config.js'
 import { Dialects } from '../platform/http/dialects.js'
@@ -37,6 +38,7 @@ export class AppModule {
         FacilFlowSurface,
         FlwdSurface,
         OperationsSurface,
+        S3Module,
       ],
       providers: [
         { provide: APP_GUARD, useExisting: AuthenticationGuard },

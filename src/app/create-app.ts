@@ -1,5 +1,6 @@
 import { NestFactory } from '@nestjs/core'
 import type { NestExpressApplication } from '@nestjs/platform-express'
+import { S3Protocol } from '../modules/s3/s3-protocol.js'
 import type { Config } from '../platform/config/config.js'
 import { prepareHttp } from '../platform/http/prepare.js'
 import { accessLog } from '../platform/log/access-log.js'
@@ -20,6 +21,6 @@ export async function createApp({ config, log }: AppOptions): Promise<NestExpres
     bodyParser: false,
     abortOnError: false,
   })
-  prepareHttp(app, config, app.get(RequestTelemetry).handler, accessLog(log))
+  prepareHttp(app, config, app.get(RequestTelemetry).handler, accessLog(log), app.get(S3Protocol).handler)
   return app
 }

@@ -66,8 +66,9 @@ export function readRequest({
   rawHeaders,
 }: Pick<IncomingMessage, 'method' | 'url' | 'rawHeaders'>): S3Request {
   const [, path = '', query = ''] = /^([^?#]*)\??([^#]*)/s.exec(asUtf8(url)) ?? []
+  // Decoded before it is divided: some write a key's slashes as they write its other characters.
   const decoded = decodeUri(path).slice(S3_PATH.length) || '/'
-  const { bucket, key } = target(path.slice(S3_PATH.length))
+  const { bucket, key } = target(decoded)
   return {
     method,
     path: encodePath(decoded),
@@ -86,11 +87,9 @@ export function isS3(url: string): boolean {
 function target(path: string): { bucket?: string; key?: string } {
   const [, first = '', rest] = /^\/([^/]*)(?:\/(.*))?$/s.exec(path) ?? []
   if (first === '' && !rest) return {}
-  const bucket = decodeUri(first)
-  if (!rest) return { bucket }
-  const key = decodeUri(rest)
-  checkKey(key)
-  return { bucket, key }
+  if (!rest) return { bucket: first }
+  checkKey(rest)
+  return { bucket: first, key: rest }
 }
 
 /** Throws where no object can be called so. */

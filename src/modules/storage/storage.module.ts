@@ -6,9 +6,10 @@ import { Sql } from '../../platform/database/sql.js'
 import { ObjectStore } from '../../platform/objects/object-store.js'
 import { OutboundModule } from '../../platform/outbound/outbound.module.js'
 import { AuditModule } from '../audit/audit.module.js'
+import { UrlPresigner } from '../s3/url-presigner.js'
 import { EmbeddedStores } from './embedded/embedded-stores.js'
 import { StorageHousekeeping } from './embedded/storage-housekeeping.js'
-import { NoPresigner, Presigner } from './presigner.js'
+import { Presigner } from './presigner.js'
 import { KeptProviders } from './providers/kept-providers.js'
 import { OwnAddress } from './providers/own-address.js'
 import { ProvidersService } from './providers/providers.service.js'
@@ -19,7 +20,7 @@ import { StorageProviders } from './storage-providers.js'
 @Module({
   imports: [TypeOrmModule.forFeature([StorageProvider]), AuditModule, OutboundModule],
   providers: [
-    { provide: Presigner, useClass: NoPresigner },
+    { provide: Presigner, useClass: UrlPresigner },
     {
       provide: EmbeddedStores,
       inject: [DataSource, Sql, ObjectStore, Presigner],

@@ -20,7 +20,7 @@ export interface Principal {
 }
 
 export interface Credential {
-  kind: 'password-token' | 'basic' | 'session' | 'api-key' | 'id-token'
+  kind: 'password-token' | 'basic' | 'session' | 'api-key' | 'id-token' | 'presigned-url'
   /** The id of the row by which it counts: of an access token, a session, an API key. */
   tokenId?: string
   expiresAt?: Date

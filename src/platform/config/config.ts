@@ -12,6 +12,8 @@ export class Config {
   readonly host: string
   /** Addresses and CIDRs of the proxies in front. */
   readonly trustProxy: readonly string[]
+  /** Scheme and host for URLs that are handed out. Undefined: those that the caller used. */
+  readonly publicUrl?: string
   /** Absolute. */
   readonly dataDir: string
   /** Undefined: the embedded database is used. */
@@ -89,6 +91,7 @@ export class Config {
     this.port = set.PORT
     this.host = set.HOST
     this.trustProxy = set.TRUST_PROXY
+    this.publicUrl = set.PUBLIC_URL && new URL(set.PUBLIC_URL).origin
     this.dataDir = set.DATA_DIR
     this.databaseUrl = set.DATABASE_URL
     this.databasePoolSize = set.DATABASE_POOL_SIZE

@@ -13,6 +13,7 @@ export const variables = z.object({
   PORT: whole(0, 65_535).default(8080),
   HOST: z.string().default('127.0.0.1'),
   TRUST_PROXY: list().default([]).describe('addresses and CIDRs of proxies whose X-Forwarded-For is believed'),
+  PUBLIC_URL: address('http', 'https').optional().describe('where callers reach this server'),
   DATA_DIR: z
     .string()
     .default('./.data')
