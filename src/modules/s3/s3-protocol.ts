@@ -14,6 +14,7 @@ import { AuditTrail } from '../audit/audit-trail.js'
 import { isManaged, isVisible } from '../storage/bucket-access.js'
 import { EmbeddedStores } from '../storage/embedded/embedded-stores.js'
 import { BucketNotFound, RangeNotSatisfiable } from '../storage/storage.errors.js'
+import { EMBEDDED_PROVIDER } from '../storage/storage-providers.js'
 import { payloadOf, wholePayload } from './body/payload.js'
 import { operationOf, type S3Operation } from './operations/index.js'
 import { asS3Error, S3Error } from './s3.errors.js'
@@ -97,7 +98,8 @@ export class S3Protocol {
       presigned: signature.presigned,
       payload: () => payloadOf(asked, body, signature),
       body: (limit) => wholePayload(asked, body, signature, limit),
-      audit: (tx, entry) => this.trail.record(tx, { actor: principal, ...entry }),
+      audit: (tx, { after, ...entry }) =>
+        this.trail.record(tx, { actor: principal, ...entry, after: { ...after, provider: EMBEDDED_PROVIDER } }),
     }
     return await operation.serve(call)
   }

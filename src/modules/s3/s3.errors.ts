@@ -57,7 +57,6 @@ const STATUSES = {
   ObjectLockConfigurationNotFoundError: 404,
   PreconditionFailed: 412,
   RequestTimeTooSkewed: 403,
-  RequestTimeout: 400,
   ServerSideEncryptionConfigurationNotFoundError: 404,
   ServiceUnavailable: 503,
   SignatureDoesNotMatch: 403,
@@ -96,7 +95,6 @@ const MESSAGES: Partial<Record<S3Code, string>> = {
   NoSuchUpload: 'The upload does not exist: its id is not valid, or it was aborted or completed',
   PreconditionFailed: 'At least one of the preconditions that you specified did not hold',
   RequestTimeTooSkewed: 'The difference between the request time and the current time is too large',
-  RequestTimeout: 'The body was not sent within the time that is allowed',
   ServiceUnavailable: 'Something that the answer needs is not available for now',
   SignatureDoesNotMatch:
     'The signature that was calculated here does not match the one that you provided. Check your key and how you sign',

@@ -9,8 +9,6 @@ import { CHECKSUMS, type Checksum, checksum, hashed } from './checksums.js'
 
 /** What one request may bring. */
 const LARGEST = 5 * 2 ** 30
-/** Without a byte for so long, a sender is gone. */
-const IDLE_MS = 60_000
 
 const STREAMING = /^STREAMING-(?<signed>AWS4-HMAC-SHA256-PAYLOAD|UNSIGNED-PAYLOAD)(?<trailer>-TRAILER)?$/
 
@@ -48,8 +46,7 @@ export function payloadOf(request: S3Request, body: Readable, signature: Checked
     checksums[name] = value
   }
   const bytes = mode.chunked ? awsChunked(body, { signatures, trailers, told }) : body
-  const timely = () => setIdle(body, IDLE_MS)
-  return { stream: Readable.from(checked(bytes, size, checks, timely), { objectMode: false }), size, checksums }
+  return { stream: Readable.from(checked(bytes, size, checks), { objectMode: false }), size, checksums }
 }
 
 /** A body that is read whole, of at most `limit` bytes. */
@@ -70,9 +67,7 @@ async function* checked(
   bytes: AsyncIterable<Uint8Array>,
   size: number,
   checks: readonly Check[],
-  timely: () => void,
 ): AsyncGenerator<Uint8Array> {
-  timely()
   let length = 0
   for await (const chunk of bytes) {
     length += chunk.length
@@ -161,9 +156,4 @@ function trailerCheck(header: string, checksums: Record<string, string>): Check[
 
 function mismatchOf(name: string): S3Error {
   return new S3Error('BadDigest', `The ${name.toUpperCase()} you specified did not match the calculated checksum.`)
-}
-
-/** Ends the request where its sender has stopped. */
-function setIdle(body: Readable & { setTimeout?(ms: number, then: () => void): unknown }, ms: number): void {
-  body.setTimeout?.(ms, () => body.destroy(new S3Error('RequestTimeout')))
 }
