@@ -1,5 +1,7 @@
 import type { Readable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
 import {
+  AbortMultipartUploadCommand,
   CreateBucketCommand,
   DeleteBucketCommand,
   DeleteObjectCommand,
@@ -50,6 +52,7 @@ const PARTS_AT_ONCE = 2
 const LEAST_PART_BYTES = 8 * 1024 * 1024
 const MOST_PARTS = 10_000
 const DELETES_AT_ONCE = 16
+const PARTS_WAIT_MS = 5_000
 
 /** Names that could not be read as anything but a bucket's: neither as a path nor as one of the SDK's own notations. */
 const ADDRESSABLE = /^(?!.*(?:--[a-z]+-s3|-s3alias|\.mrap)$)[A-Za-z0-9][A-Za-z0-9._-]{1,254}$/
@@ -168,12 +171,13 @@ export class S3Driver implements StorageDriver {
   /** In parts, so that a part can be sent again; what is smaller than one goes as a whole. */
   async putObject(bucket: string, key: string, content: Readable, options: PutOptions = {}): Promise<ObjectInfo> {
     const body = new Outgoing(content, options.size, options.signal)
+    let upload: Upload | undefined
     try {
       this.requireAddressable(bucket)
       const metadata = writeMetadata(options.metadata)
       if (options.onlyNew && (await this.has(bucket, key))) throw new ObjectExists(key)
       const contentType = options.contentType ?? 'application/octet-stream'
-      const upload = new Upload({
+      upload = new Upload({
         client: this.client,
         partSize: Math.max(LEAST_PART_BYTES, Math.ceil((options.size ?? 0) / MOST_PARTS)),
         queueSize: PARTS_AT_ONCE,
@@ -186,7 +190,7 @@ export class S3Driver implements StorageDriver {
           ...(options.onlyNew && { IfNoneMatch: '*' }),
         },
       })
-      body.on('error', () => void upload.abort())
+      body.on('error', () => void upload?.abort())
       const { ETag } = await upload.done()
       return {
         key,
@@ -198,6 +202,7 @@ export class S3Driver implements StorageDriver {
       }
     } catch (error) {
       body.destroy()
+      await this.removeParts(bucket, key, upload?.uploadId)
       if (body.fault !== undefined) throw body.fault
       if (['PreconditionFailed', 'ConditionalRequestConflict'].includes(nameOf(error))) throw new ObjectExists(key)
       throw await this.missing(error, bucket, key)
@@ -233,6 +238,15 @@ export class S3Driver implements StorageDriver {
 
   async close(): Promise<void> {
     this.connections.close()
+  }
+
+  /** The SDK does so where a part fails, but not where it cannot complete them. */
+  private async removeParts(bucket: string, key: string, uploadId: string | undefined): Promise<void> {
+    if (uploadId === undefined) return
+    const command = new AbortMultipartUploadCommand({ Bucket: bucket, Key: key, UploadId: uploadId })
+    const removed = this.client.send(command).catch(() => {})
+    // Whoever waits for the upload is not kept by a service that has stopped answering.
+    await Promise.race([removed, delay(PARTS_WAIT_MS, undefined, { ref: false })])
   }
 
   private async *keysOf(bucket: string): AsyncGenerator<string> {
