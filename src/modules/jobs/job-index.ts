@@ -130,7 +130,8 @@ export class JobIndex {
 
   private async newFlow(tx: EntityManager, source: JobSource, jobId: string): Promise<string> {
     const id = newId('flow')
-    const text = `insert into flow (id, tenant_id, name, version, revision, created_at, updated_at) values ($1, $2, $3, '', 0, $4, $4)`
+    const text = `insert into flow (id, tenant_id, name, version, revision, changes, created_at, updated_at)
+      values ($1, $2, $3, '', 0, 0, $4, $4)`
     await tx.query(text, [id, source.tenantId ?? DEFAULT_TENANT, jobId, this.clock.now()])
     return id
   }
@@ -150,7 +151,7 @@ export class JobIndex {
     const { flowId, revision, content, definition } = state
     const { version, description, args } = definition.config
     await tx.query(GOOD, [...where, version, description, JSON.stringify(args), flowId, revision, content])
-    const flow = `update flow set revision = $2, name = $3, version = $4, description = $5, changes = changes + 1, updated_at = $6
+    const flow = `update flow set revision = $2, name = $3, version = $4, description = $5, updated_at = $6
       where id = $1`
     await tx.query(flow, [flowId, revision, place.jobId, version, description, now])
   }
@@ -176,10 +177,15 @@ export async function addRevision(
     [flowId, content],
   )
   if (known[0]) return known[0].number
-  const [made]: [{ number: number }] = await tx.query(
+  // Never a number that one had before which is gone: processes remember what a number stands for.
+  const [[made]]: [[{ number: number }]] = await tx.query(
+    'update flow set changes = changes + 1 where id = $1 returning changes as number',
+    [flowId],
+  )
+  await tx.query(
     `insert into flow_revision (flow_id, number, version, language, definition, created_at, created_by)
-      select $1, coalesce(max(number), 0) + 1, $2, 'flwd', $3, $4, '' from flow_revision where flow_id = $1 returning number`,
-    [flowId, job.version, definition, now],
+      values ($1, $2, $3, 'flwd', $4, $5, '')`,
+    [flowId, made.number, job.version, definition, now],
   )
   const text = 'insert into job_revision (flow_id, number, content, bundle) values ($1, $2, $3, $4)'
   await tx.query(text, [flowId, made.number, content, bundle])

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -7,7 +7,8 @@ import { FakeClock } from '../../platform/clock/clock.fake.js'
 import { BundleStore } from './bundle-store.js'
 import { JobIndex } from './job-index.js'
 import type { FolderSource, ProfilePolicy } from './job-settings.js'
-import { JobsService } from './jobs.service.js'
+import { JobSweep } from './job-sweep.js'
+import { JobsService, type PreparedRun } from './jobs.service.js'
 
 let database: TestDatabase
 let folder: string
@@ -158,6 +159,45 @@ describe('an index', () => {
     expect((await page()).map(({ id }) => id)).toEqual(['a'])
     await expect(jobs.get(caller, 'acme/a')).rejects.toThrow(/does not exist/)
     expect(await jobs.get({ tenantId: 'acme' }, 'acme/a')).toMatchObject({ id: 'acme/a' })
+  })
+})
+
+describe('a state of a job', () => {
+  const bundlesLeft = async () => (await readdir(join(folder, 'bundles'))).length
+  const sweep = () =>
+    new JobSweep(
+      database.sql,
+      new BundleStore(join(folder, 'bundles')),
+      new FakeClock('2030-01-03T00:00:00.000Z'),
+    ).sweep()
+
+  it('goes with its snapshot once it is neither the current one nor that of a run', async () => {
+    const states: PreparedRun[] = []
+    for (const content of ['1', '2', '3']) {
+      await write('a/config.yaml', config('security_profile: permissive\n'))
+      await write('a/data.txt', content)
+      await read()
+      states.push(await jobs.prepare(caller, 'a'))
+    }
+    const variant = await jobs.prepare(caller, 'a', {}, { profile: 'secure' })
+    const [first] = states as [PreparedRun]
+    await database.dataSource.query(
+      `insert into run (id, tenant_id, account_id, flow_id, revision, state, trigger, input, created_at)
+        values ('run_1', 'default', 'account_1', $1, $2, 'completed', 'api', '{}', now())`,
+      [first.flowId, first.revision],
+    )
+    expect(await sweep()).toEqual({ revisions: 1, bundles: 1 })
+    expect(await bundlesLeft()).toBe(2)
+    await database.dataSource.query('delete from run')
+    expect(await sweep()).toEqual({ revisions: 1, bundles: 1 })
+    expect(await jobs.prepare(caller, 'a', {}, { profile: 'secure' })).toEqual(variant)
+    await rm(join(source.path, 'a'), { recursive: true })
+    await read()
+    expect(await sweep()).toEqual({ revisions: 2, bundles: 1 })
+    // What comes back is a state with a number that none had before.
+    await write('a/config.yaml', config())
+    await read()
+    expect((await jobs.prepare(caller, 'a')).revision).toBeGreaterThan(variant.revision)
   })
 })
 
