@@ -39,8 +39,8 @@ export class ArtifactsUnderTest extends StorageProviders {
   private readonly stores: EmbeddedStores
 
   private constructor(
-    private readonly database: TestDatabase,
-    private readonly folder: string,
+    private readonly database: Pick<TestDatabase, 'sql' | 'dataSource'>,
+    readonly folder: string,
   ) {
     super()
     const { sql, dataSource } = database
@@ -57,8 +57,8 @@ export class ArtifactsUnderTest extends StorageProviders {
     this.service = new ArtifactsService(queries, this.states, this.removal, this, audit, dataSource, this.clock)
   }
 
-  static async on(database: TestDatabase): Promise<ArtifactsUnderTest> {
-    return new ArtifactsUnderTest(database, await mkdtemp(join(tmpdir(), 'millrace-artifacts-')))
+  static async on(database: Pick<TestDatabase, 'sql' | 'dataSource'>, folder?: string): Promise<ArtifactsUnderTest> {
+    return new ArtifactsUnderTest(database, folder ?? (await mkdtemp(join(tmpdir(), 'millrace-artifacts-'))))
   }
 
   override async open(tenantId: string, providerId = 'default-minio'): Promise<OpenedProvider> {
@@ -106,4 +106,14 @@ export function fileOf(path: string, content: string | Buffer, mediaType = 'text
 
 function* pieces(bytes: Buffer): Iterable<Buffer> {
   for (let at = 0; at < bytes.length; at += 65_536) yield bytes.subarray(at, at + 65_536)
+}
+
+/** A run of the tenant and the account that all processes of one test share. */
+export function runOf(id: string): RunIdentity {
+  return { ...someRun('tenant_keeping', 'account_KEEPING'), id }
+}
+
+/** Another one for every number; some of them in several pieces. */
+export function numberedFile(number: number): { path: string; content: string } {
+  return { path: `/workspace/${number}`, content: `${number} `.repeat(number % 5 === 0 ? 100_000 : 10) }
 }
