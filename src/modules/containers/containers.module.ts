@@ -15,8 +15,7 @@ import { LeftoverContainers } from './leftover-containers.worker.js'
         return new ContainerRuntimes(
           { socket: containerSocket, runtimeDir: userRuntimeDir },
           {
-            // Not the folder of keys beside them.
-            roots: [join(dataDir, 'runs'), join(dataDir, 'jobs')],
+            roots: ['runs', 'bundles', 'control'].map((folder) => join(dataDir, 'jobs', folder)),
             onError: (error) =>
               logger.error({ err: error }, 'a container could not be removed; it is tried again later'),
           },
@@ -25,6 +24,6 @@ import { LeftoverContainers } from './leftover-containers.worker.js'
     },
     LeftoverContainers,
   ],
-  exports: [ContainerRuntimes],
+  exports: [ContainerRuntimes, LeftoverContainers],
 })
 export class ContainersModule {}

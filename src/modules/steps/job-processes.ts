@@ -3,12 +3,15 @@ import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplica
 import type { StepType } from '../../engine/step.js'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
 import { Config } from '../../platform/config/config.js'
+import { ContainerRuntimes } from '../../platform/containers/container-runtimes.js'
 import { Sql } from '../../platform/database/sql.js'
 import { findCgroups } from '../../platform/processes/cgroups.js'
 import { killOrphans, removeControlFolders } from '../../platform/processes/orphans.js'
 import { ProcessRunner } from '../../platform/processes/process-runner.js'
+import { containerStep } from '../../steps/process/container-step.js'
 import { processStep } from '../../steps/process/process-step.js'
 import { RunFolders } from '../../steps/process/run-folders.js'
+import { LeftoverContainers } from '../containers/leftover-containers.worker.js'
 import { JobPorts } from './job-ports.js'
 
 const HOUR_MS = 3_600_000
@@ -33,6 +36,8 @@ export class JobProcesses implements OnApplicationBootstrap, OnApplicationShutdo
     @Inject(CLOCK) private readonly clock: Clock,
     private readonly sql: Sql,
     private readonly ports: JobPorts,
+    private readonly containers: ContainerRuntimes,
+    private readonly leftovers: LeftoverContainers,
   ) {
     const base = join(config.dataDir, 'jobs')
     this.folders = new RunFolders(join(base, 'runs'))
@@ -40,20 +45,23 @@ export class JobProcesses implements OnApplicationBootstrap, OnApplicationShutdo
     this.runner = new ProcessRunner(this.control, { hidden: [config.dataDir] })
   }
 
-  /** The step type by which jobs reach it. */
-  step(): StepType {
-    return processStep({
-      runner: this.runner,
+  /** The step types by which jobs reach it: programs of this host, and containers. */
+  steps(): StepType[] {
+    const { ports } = this
+    const { jobGraceMs: graceMs, surroundings: environment } = this.config
+    const parts = {
       folders: this.folders,
       folder: this.control,
-      bundles: this.ports,
-      secrets: this.ports,
-      artifacts: this.ports,
-      limits: this.ports.limitsOf,
-      graceMs: this.config.jobGraceMs,
-      environment: this.config.surroundings,
-      killOrphans: () => this.killOrphans(),
-    })
+      bundles: ports,
+      secrets: ports,
+      artifacts: ports,
+      limits: ports.limitsOf,
+      graceMs,
+    }
+    return [
+      processStep({ ...parts, runner: this.runner, environment, killOrphans: () => this.killOrphans() }),
+      containerStep({ ...parts, runtimes: this.containers }),
+    ]
   }
 
   onApplicationBootstrap(): void {
@@ -70,6 +78,7 @@ export class JobProcesses implements OnApplicationBootstrap, OnApplicationShutdo
 
   /** Never throws: whoever asks has other things to do. */
   async killOrphans(): Promise<void> {
+    this.leftovers.look()
     try {
       const killed = await killOrphans(findCgroups())
       if (killed > 0) this.logger.warn({ killed }, 'processes of a server that is gone were ended')

@@ -52,7 +52,7 @@ function mailRelayOf({ mail }: Config): MailRelay | undefined {
           ...coreSteps({ outbound, keyValues, schedules }),
           ...externalSteps({ outbound, mcpCommands: config.mcpCommands }),
           ...flow8Steps({ outbound, flowKeyValues, mailRelay: mailRelayOf(config) }),
-          jobs.step(),
+          ...jobs.steps(),
         ]),
     },
   ],

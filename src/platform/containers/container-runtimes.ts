@@ -5,8 +5,8 @@ import Docker from 'dockerode'
 import { ContainerError } from './container-error.js'
 import { ContainerRuntime, type RuntimeFacts, type RuntimeParts } from './container-runtime.js'
 
-/** How long a runtime has to answer that it is there. */
-const PROBE_MS = 3_000
+/** How long a runtime has to answer that it is there; podman on a busy host takes seconds. */
+const PROBE_MS = 10_000
 /** How long its answer counts, or its silence. */
 const FRESH_MS = 5_000
 

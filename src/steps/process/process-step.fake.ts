@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import type { RunIdentity, StepResult } from '../../engine/step.js'
+import type { RunIdentity, StepResult, StepType } from '../../engine/step.js'
 import type { Json, JsonObject } from '../../platform/json.js'
 import { SMALL_LIMITS } from '../../platform/processes/process.fake.js'
 import { ProcessRunner } from '../../platform/processes/process-runner.js'
@@ -32,7 +32,10 @@ export class JobUnderTest {
   secrets: Record<string, string> = {}
   private runs = 0
 
-  constructor(private readonly parts: Partial<ProcessStepParts> = {}) {}
+  constructor(
+    private readonly parts: Partial<ProcessStepParts> = {},
+    private readonly make: (parts: ProcessStepParts) => StepType = processStep,
+  ) {}
 
   /** Puts files into the bundle; scripts can be run. */
   files(files: Readonly<Record<string, string>>): this {
@@ -64,7 +67,7 @@ export class JobUnderTest {
     stdout: () => string[]
   }> {
     const step = new FakeStepContext({ runInput: args, run: { id: run }, ...options })
-    const result = runStep(processStep(this.all()), { ...DEFAULTS, ...params } as JsonObject, step)
+    const result = runStep(this.make(this.all()), { ...DEFAULTS, ...params } as JsonObject, step)
     result.catch(() => {})
     const stdout = () => step.logs.filter(({ level }) => level === 'info').map(({ message }) => message)
     return { result, step, folder: this.folders.pathOf(run), run, stdout }

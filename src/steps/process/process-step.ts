@@ -1,43 +1,15 @@
-import { execFile } from 'node:child_process'
-import { chmod, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { promisify } from 'node:util'
-import { type StepContext, StepError, type StepResult, type StepType } from '../../engine/step.js'
-import { isJsonObject, type Json, type JsonObject } from '../../platform/json.js'
-import { SecretMasker } from '../../platform/masking/secret-masker.js'
+import { type StepContext, StepError, type StepType } from '../../engine/step.js'
 import { IsolationUnavailable } from '../../platform/processes/isolation.errors.js'
-import { controlPrefix } from '../../platform/processes/orphans.js'
-import type { Channel } from '../../platform/processes/output.js'
 import type { ProcessEnd, ProcessRunner } from '../../platform/processes/process-runner.js'
-import { DEFAULT_LIMITS, type ProcessLimits } from '../../platform/processes/profiles.js'
-import { type Binding, bind } from './binding.js'
-import { commandOf, PRELUDE } from './command.js'
-import type { JobStepParams } from './job-step.js'
-import { PROCESS_STEP } from './job-step.js'
+import type { Binding } from './binding.js'
+import { type JobStepParams, PROCESS_STEP } from './job-step.js'
 import { jobStepParams } from './job-step.schema.js'
-import { leftFiles } from './left-files.js'
-import { LogFile } from './log-file.js'
-import type { ArtifactSink, JobBundles, JobLimits, RunSecrets } from './ports.js'
-import { resultBefore, resultOf } from './result.js'
-import type { RunFolder, RunFolders } from './run-folders.js'
-import { environmentFor, foldersOf, ownerFor, type Places, placesFor, withoutSecrets } from './surroundings.js'
+import { type JobStepParts, JobStepRun } from './job-step-run.js'
+import type { PreparedPrograms, ProgramCommand, StepPrograms } from './programs.js'
+import { environmentFor, foldersOf, ownerFor, type Places, placesFor } from './surroundings.js'
 
-const run = promisify(execFile)
-
-/** Lines of each channel that are told, which is as many as the log of a run takes. */
-const MOST_LINES = 10_000
-/** How much of the last complaint becomes part of an error. */
-const LONGEST_COMPLAINT = 1_000
-
-export interface ProcessStepParts {
+export interface ProcessStepParts extends JobStepParts {
   runner: ProcessRunner
-  folders: RunFolders
-  /** Where it keeps what a step needs meanwhile. */
-  folder: string
-  bundles: JobBundles
-  secrets?: RunSecrets
-  artifacts?: ArtifactSink
-  limits?: JobLimits
   /** Between TERM and KILL. */
   graceMs: number
   /** The server's environment, without what configures the server itself. */
@@ -51,6 +23,7 @@ export interface ProcessStepParts {
  * and the artifacts that they left.
  */
 export function processStep(parts: ProcessStepParts): StepType {
+  const programs: StepPrograms = { prepare: async (params, step) => new HostPrograms(parts, params, step) }
   return {
     name: PROCESS_STEP,
     title: 'Process',
@@ -59,180 +32,43 @@ export function processStep(parts: ProcessStepParts): StepType {
     params: jobStepParams,
     stepClass: 'effect',
     isForJobsOnly: true,
-    run: (params, step) => new ProcessStep(parts, params as unknown as JobStepParams, step).run(),
+    run: (params, step) => new JobStepRun(parts, programs, params as unknown as JobStepParams, step).run(),
   }
 }
 
-class ProcessStep {
-  private readonly last: Partial<Record<Channel, string>> = {}
-  private masker = new SecretMasker([])
+/** Programs of this host, under the profile of their job. */
+class HostPrograms implements PreparedPrograms {
+  readonly owner
 
   constructor(
     private readonly parts: ProcessStepParts,
     private readonly params: JobStepParams,
     private readonly step: StepContext,
-  ) {}
-
-  async run(): Promise<StepResult> {
-    const { parts, params, step } = this
-    const { profile } = params
-    const bundle = await this.readable(await parts.bundles.open(params.bundle))
-    const secrets = params.secretArgs.length > 0 ? ((await parts.secrets?.of(step.run)) ?? {}) : {}
-    this.masker = new SecretMasker(Object.values(secrets))
-    const args = withoutSecrets(isJsonObject(step.runInput) ? step.runInput : {}, params.secretArgs)
-    const binding = bind(args, params.secretArgs)
-    for (const name of binding.tooLong)
-      this.warn(`the argument '${name}' is too long for a program: it is in args.json alone`)
-    const folder = await parts.folders.open(step.run.id, ownerFor(profile))
-    await mkdir(parts.folder, { recursive: true, mode: 0o700 })
-    const own = await mkdtemp(join(parts.folder, controlPrefix()))
-    try {
-      // What an earlier attempt left, whose server is gone, shall not work beside this one.
-      if (!folder.isNew) await parts.killOrphans()
-      await folder.describe(this.plan(args), args)
-      await folder.keepSecrets(secrets)
-      return await this.work(folder, binding, { run: folder.path, bundle, step: own })
-    } finally {
-      await folder.close()
-      await rm(own, { recursive: true, force: true })
-    }
+  ) {
+    this.owner = ownerFor(params.profile)
   }
 
-  private async work(folder: RunFolder, binding: Binding, host: Places): Promise<StepResult> {
-    const { parts, params, step } = this
-    const seen = placesFor(params.profile, host)
-    const { argv, cwd, prelude } = commandOf(params, binding, seen)
-    await chmod(host.step, 0o755)
-    await writeFile(join(host.step, PRELUDE), prelude, { mode: 0o644 })
-    const before = await resultBefore(folder)
-    const since = new Date()
-    const files = {
-      stdout: await LogFile.open(folder.root, 'stdout', folder.owner),
-      stderr: await LogFile.open(folder.root, 'stderr', folder.owner),
-    }
-    let end: ProcessEnd
-    try {
-      step.checkClaim()
-      end = await this.started({
-        run: step.run.id,
-        profile: params.profile,
-        argv,
-        env: environmentFor(params, binding, seen, parts.environment),
-        cwd,
-        folders: foldersOf(host, seen),
-        limits: this.limits,
-        measured: folder.path,
-        maxLines: MOST_LINES,
-        signal: step.signal,
-        graceMs: parts.graceMs,
-        onLine: (channel, { text, isCut }) => this.told(channel, text, isCut, files[channel]),
-      })
-    } finally {
-      await Promise.all([files.stdout.close(), files.stderr.close()])
-    }
-    // Whoever told it to end knows better why it did.
-    step.signal.throwIfAborted()
-    for (const channel of end.shortened)
-      this.warn(`${channel} went on: after ${MOST_LINES} lines only the last is told`)
-    const artifacts = await this.artifacts(folder, since, end)
-    const failure = this.failureOf(end, artifacts)
-    if (failure) throw failure
-    const value = this.masked(await resultOf(folder, before, this.last.stdout))
-    return { output: { value, exitCode: end.exitCode, artifacts } }
+  placesFor(host: Places): Places {
+    return placesFor(this.params.profile, host)
   }
 
-  private async started(command: Parameters<ProcessRunner['run']>[0]): Promise<ProcessEnd> {
+  environmentFor(binding: Binding, seen: Places): Record<string, string> {
+    return environmentFor(this.params, binding, seen, this.parts.environment)
+  }
+
+  async endEarlier(): Promise<void> {
+    await this.parts.killOrphans()
+  }
+
+  async run(command: ProgramCommand, host: Places, seen: Places): Promise<ProcessEnd> {
+    const { runner, graceMs } = this.parts
+    const { run, signal } = this.step
+    const { profile } = this.params
     try {
-      return await this.parts.runner.run(command)
+      return await runner.run({ ...command, run: run.id, profile, folders: foldersOf(host, seen), signal, graceMs })
     } catch (error) {
       if (!(error instanceof IsolationUnavailable)) throw error
       throw new StepError(error.message, { code: 'isolation_unavailable', retryable: false, cause: error })
     }
-  }
-
-  /** The job's author may ask for less time than the profile gives, never for more. */
-  private get limits(): ProcessLimits {
-    const { profile, timeoutMs } = this.params
-    const limits = this.parts.limits?.(profile) ?? DEFAULT_LIMITS[profile]
-    return { ...limits, wallMs: Math.min(timeoutMs ?? limits.wallMs, limits.wallMs) }
-  }
-
-  private told(channel: Channel, text: string, isCut: boolean, file: LogFile): void | Promise<void> {
-    const line = this.masked(text) as string
-    // A result is not read from what was cut; and a masked one is none that could be told from it.
-    this.last[channel] = isCut ? undefined : channel === 'stdout' ? text : line
-    this.step.log(channel === 'stdout' ? 'info' : 'error', line, { channel, step: this.params.step })
-    return file.add(line)
-  }
-
-  private async artifacts(folder: RunFolder, since: Date, end: ProcessEnd): Promise<string[]> {
-    const { artifacts: sink } = this.parts
-    const ids = new Set<string>()
-    if (!sink) return []
-    try {
-      await leftFiles(
-        folder,
-        { patterns: this.params.artifacts, since },
-        {
-          keep: async (file) => {
-            const path = this.masked(file.path) as string
-            const name = this.masked(file.name) as string
-            ids.add(await sink.keep(this.step.run, { ...file, path, name }))
-          },
-          warn: (message) => this.warn(message),
-        },
-      )
-    } catch (error) {
-      const message = this.masked(`an artifact was not kept: ${(error as Error).message}`) as string
-      // Of two failures the program's own is the one to tell.
-      if (!this.failureOf(end, [])) throw new StepError(message, { code: 'artifact_refused', cause: error })
-      this.warn(message)
-    }
-    return [...ids]
-  }
-
-  private failureOf({ exitCode, signal, limit, left }: ProcessEnd, artifacts: string[]): StepError | undefined {
-    if (exitCode === 0 && !limit) return undefined
-    const { step, profile } = this.params
-    const output: JsonObject = {
-      exitCode,
-      artifacts,
-      ...(signal && { signal }),
-      ...(limit && { limit: limit.limit }),
-      ...(left > 0 && { left }),
-    }
-    if (limit) {
-      const code = limit.limit === 'wall' ? 'timeout' : `limit_${limit.limit}`
-      const what = limit.limit === 'wall' ? '' : ` (the limit of the profile '${profile}')`
-      return new StepError(`the step '${step}' was ended: ${limit.message}${what}`, { code, output })
-    }
-    const complaint = this.last.stderr?.trim().slice(0, LONGEST_COMPLAINT)
-    const how = signal ? `was ended by ${signal}` : `ended with the exit code ${exitCode}`
-    return new StepError(`the step '${step}' ${how}${complaint ? `: ${complaint}` : ''}`, {
-      code: signal ? 'signal' : 'exit_code',
-      output,
-    })
-  }
-
-  private plan(args: JsonObject): JsonObject {
-    const { job, profile, bundle, step } = this.params
-    return { run_id: this.step.run.id, job, step, profile, bundle, args, limits: { ...this.limits } }
-  }
-
-  private masked(value: Json): Json {
-    return this.masker.mask(this.step.mask(value))
-  }
-
-  private warn(message: string): void {
-    this.step.log('warn', this.masked(message) as string, { step: this.params.step })
-  }
-
-  /** Nobody may read what is closed to others, and in the sandbox of a server that is root the programs are nobody. */
-  private async readable(bundle: string): Promise<string> {
-    if (!ownerFor(this.params.profile)) return bundle
-    const { mode } = await stat(bundle)
-    // Whatever is above it stays closed.
-    if ((mode & 0o005) !== 0o005) await run('chmod', ['-R', 'go+rX', '--', bundle])
-    return bundle
   }
 }
