@@ -4,6 +4,7 @@ import { sealedAuditKey } from '../modules/audit/audit-key.js'
 import { sealedAccessKeys } from '../modules/auth/sealed-access-keys.js'
 import { sealedEntries } from '../modules/kv/kv-place.js'
 import { sealEntries } from '../modules/kv/seal-entries.js'
+import { sealedRunSecrets } from '../modules/secrets/run-secrets.js'
 import { sealedSecrets } from '../modules/secrets/sealed-secrets.js'
 import { sealedProviders } from '../modules/storage/providers/sealed-providers.js'
 import { configOrExit } from '../platform/config/config.js'
@@ -27,6 +28,7 @@ async function rotate(): Promise<void> {
     await sealEntries(database, sealer)
     for await (const { table, resealed } of rotateKeys(database, sealer, [
       sealedSecrets,
+      sealedRunSecrets,
       sealedEntries,
       sealedAccessKeys,
       sealedAuditKey,

@@ -16,6 +16,7 @@ const codes: Record<ErrorKind, string> = {
   unsupported_media_type: 'UNSUPPORTED_MEDIA_TYPE',
   range_not_satisfiable: 'RANGE_NOT_SATISFIABLE',
   unprocessable: 'VALIDATION_ERROR',
+  key_reused: 'VALIDATION_ERROR',
   rate_limited: 'RATE_LIMITED',
   internal: 'INTERNAL_ERROR',
   not_supported: 'NOT_SUPPORTED',

@@ -16,6 +16,7 @@ const codes: Record<ErrorKind, string> = {
   unsupported_media_type: 'unsupported_media_type',
   range_not_satisfiable: 'range_not_satisfiable',
   unprocessable: 'validation_error',
+  key_reused: 'validation_error',
   rate_limited: 'rate_limited',
   internal: 'internal_error',
   not_supported: 'not_supported',

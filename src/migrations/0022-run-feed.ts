@@ -55,17 +55,21 @@ const SECRETS = `
   create index run_secret_at on run_secret (created_at);
 `
 
-/** As before; a flow may be run by several accounts, and each lists its own runs of it. */
+/**
+ * As before, of several flows together: a job that was moved on disk is another flow than it was. A flow may be run by several accounts,
+ * and each lists its own runs of it.
+ */
 const RUN_PAGE = `
   drop index run_of_flow;
   create index run_of_flow on run (flow_id, account_id, state, id collate "POSIX" desc);
 
-  create or replace function run_page(p_account text, p_flow text, p_states text[], p_limit integer, p_offset integer) returns setof run
+  drop function run_page(text, text, text[], integer, integer);
+  create function run_page(p_account text, p_flows text[], p_states text[], p_limit integer, p_offset integer) returns setof run
   language plpgsql set enable_bitmapscan = off set enable_sort = off as $$
   declare
     v_ids text[];
   begin
-    if p_flow is null then
+    if p_flows is null then
       v_ids := array(
         select newest.id from unnest(p_states) as asked (state) cross join lateral (
             select id from run where account_id = p_account and state = asked.state
@@ -73,12 +77,37 @@ const RUN_PAGE = `
           order by newest.id collate "POSIX" desc limit p_limit offset p_offset);
     else
       v_ids := array(
-        select newest.id from unnest(p_states) as asked (state) cross join lateral (
-            select id from run where flow_id = p_flow and account_id = p_account and state = asked.state
+        select newest.id from unnest(p_states) as asked (state) cross join unnest(p_flows) as flow (id) cross join lateral (
+            select id from run where flow_id = flow.id and account_id = p_account and state = asked.state
               order by id collate "POSIX" desc limit p_limit + p_offset) as newest
           order by newest.id collate "POSIX" desc limit p_limit offset p_offset);
     end if;
     return query select * from run where id = any (v_ids) and account_id = p_account order by id desc;
+  end $$;
+
+  drop function run_total(text, text, text[]);
+  create function run_total(p_account text, p_flows text[], p_states text[]) returns bigint language plpgsql as $$
+  declare
+    v_sum record;
+    v_total bigint;
+    v_live text[] := array(select unnest(array['queued', 'running', 'waiting']) intersect select unnest(p_states));
+  begin
+    select coalesce(sum(accepted), 0)::bigint as accepted, coalesce(sum(completed), 0)::bigint as completed,
+        coalesce(sum(failed), 0)::bigint as failed, coalesce(sum(cancelled), 0)::bigint as cancelled
+      into v_sum from run_tally where account_id = p_account and flow_id = any (coalesce(p_flows, array['']));
+    v_total := case when 'completed' = any (p_states) then v_sum.completed else 0 end
+      + case when 'failed' = any (p_states) then v_sum.failed else 0 end
+      + case when 'cancelled' = any (p_states) then v_sum.cancelled else 0 end;
+    if v_sum.accepted = 0 or cardinality(v_live) = 0 then
+      return v_total;
+    elsif cardinality(v_live) = 3 then
+      return v_total + v_sum.accepted - v_sum.completed - v_sum.failed - v_sum.cancelled;
+    elsif p_flows is null then
+      return v_total + (select count(*) from run where account_id = p_account and state = any (v_live));
+    else
+      return v_total + (
+        select count(*) from run where flow_id = any (p_flows) and account_id = p_account and state = any (v_live));
+    end if;
   end $$;
 `
 

@@ -9,20 +9,23 @@ import { FlwdSystemController } from '../modules/jobs/flwd/system.controller.js'
 import { JobIndexModule } from '../modules/jobs/job-index.module.js'
 import { JobsModule } from '../modules/jobs/jobs.module.js'
 import { JobNames } from '../modules/runs/flwd/job-names.js'
+import { JobRuns } from '../modules/runs/flwd/job-runs.js'
 import { FlwdRunEventsController } from '../modules/runs/flwd/run-events.controller.js'
 import { FlwdRunStreams } from '../modules/runs/flwd/run-streams.js'
+import { FlwdRunsController } from '../modules/runs/flwd/runs.controller.js'
 import { RunsModule } from '../modules/runs/runs.module.js'
 
-/** flwd: jobs, the events of runs, artifacts of runs, and its health check. */
+/** flwd: jobs, runs and their events, artifacts of runs, and its health check. */
 @Module({
   imports: [ArtifactsModule, HealthModule, JobIndexModule, JobsModule, RunsModule],
   controllers: [
     FlwdArtifactsController,
     FlwdHealthController,
     FlwdJobsController,
+    FlwdRunsController,
     FlwdRunEventsController,
     FlwdSystemController,
   ],
-  providers: [JobNames, FlwdRunStreams, ProfileRates],
+  providers: [JobNames, JobRuns, FlwdRunStreams, ProfileRates],
 })
 export class FlwdSurface {}

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { placeOfAccessKey } from '../../src/modules/auth/sealed-access-keys.js'
 import { sealOf } from '../../src/modules/kv/kv-place.js'
+import { placeOfRunSecret } from '../../src/modules/secrets/run-secrets.js'
 import { placeOfSecret } from '../../src/modules/secrets/sealed-secrets.js'
 import { placeOfProvider } from '../../src/modules/storage/providers/sealed-providers.js'
 import { type Sealed, Sealer } from '../../src/platform/crypto/sealer.js'
@@ -45,6 +46,11 @@ beforeAll(async () => {
     `insert into api_key (id, tenant_id, account_id, name, scopes, token_hash, created_at)
      values ('key_1', 'default', 'account_1', 'Backup', '{s3}', '', now())`,
   )
+  const argument = sealer.seal('a secret argument', placeOfRunSecret('run_1', 'password'))
+  await database.dataSource.query(`insert into run_secret values ('run_1', 'password', 'default', $1, $2, now())`, [
+    argument.keyId,
+    argument.sealed,
+  ])
   const pair = sealer.seal('a secret key', placeOfAccessKey('MRAAA'))
   await database.dataSource.query(`insert into access_key values ('MRAAA', 'key_1', $1, $2)`, [pair.keyId, pair.sealed])
   const credentials = sealer.seal('{"secretKey":"s"}', placeOfProvider('default', 'provider_1'))
@@ -80,12 +86,12 @@ it('leaves all as it is, and says so, where a key is missing', async () => {
   expect((await secrets()).map(({ keyId }) => keyId)).toEqual(['old', 'old'])
 })
 
-it('seals every secret, every key-value entry, every secret key for S3 and all credentials of providers under the new key, so that the old one can go', async () => {
+it('seals every secret, those of runs, every key-value entry, every secret key for S3 and all credentials of providers under the new key, so that the old one can go', async () => {
   const { code, output, errors } = await rotate(`${NEW},${OLD}`)
   expect({ code, output, errors }).toEqual({
     code: 0,
     output:
-      'secret: 2 sealed anew under the key new\nkv_entry: 1 sealed anew under the key new\naccess_key: 1 sealed anew under the key new\naudit_key: 0 sealed anew under the key new\nstorage_provider: 1 sealed anew under the key new\n',
+      'secret: 2 sealed anew under the key new\nrun_secret: 1 sealed anew under the key new\nkv_entry: 1 sealed anew under the key new\naccess_key: 1 sealed anew under the key new\naudit_key: 0 sealed anew under the key new\nstorage_provider: 1 sealed anew under the key new\n',
     errors: '',
   })
   const sealer = new Sealer(testConfig({ ENCRYPTION_KEY: NEW }))
@@ -96,11 +102,13 @@ it('seals every secret, every key-value entry, every secret key for S3 and all c
     '{"page":2}',
     '"old"',
   ])
+  const [argument] = await database.dataSource.query('select key_id as "keyId", sealed from run_secret')
+  expect(sealer.open(argument, placeOfRunSecret('run_1', 'password'))).toBe('a secret argument')
   const [pair] = await database.dataSource.query('select key_id as "keyId", sealed from access_key')
   expect(sealer.open(pair, placeOfAccessKey('MRAAA'))).toBe('a secret key')
   const [provider] = await database.dataSource.query('select key_id as "keyId", sealed from storage_provider')
   expect(sealer.open(provider, placeOfProvider('default', 'provider_1'))).toBe('{"secretKey":"s"}')
   expect((await rotate(NEW)).output).toBe(
-    'secret: 0 sealed anew under the key new\nkv_entry: 0 sealed anew under the key new\naccess_key: 0 sealed anew under the key new\naudit_key: 0 sealed anew under the key new\nstorage_provider: 0 sealed anew under the key new\n',
+    'secret: 0 sealed anew under the key new\nrun_secret: 0 sealed anew under the key new\nkv_entry: 0 sealed anew under the key new\naccess_key: 0 sealed anew under the key new\naudit_key: 0 sealed anew under the key new\nstorage_provider: 0 sealed anew under the key new\n',
   )
 })

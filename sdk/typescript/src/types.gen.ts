@@ -3322,8 +3322,19 @@ export type FlwdArtifactMetadata = {
     expires_at: string | null;
 };
 
+export type FlwdCancelledRun = {
+    /**
+     * The run's id.
+     */
+    run_id: string;
+    /**
+     * How it stands.
+     */
+    status: 'cancelled';
+};
+
 /**
- * Where a process wrote the line. Of `step.output`.
+ * Where its process wrote it.
  */
 export type FlwdChannel = 'stdout' | 'stderr';
 
@@ -3437,10 +3448,58 @@ export type FlwdJobSummary = {
     error?: FlwdJobError;
 };
 
+export type FlwdLogEntry = {
+    /**
+     * When it was written.
+     */
+    timestamp: string;
+    /**
+     * How grave it is.
+     */
+    level: FlwdLogLevel;
+    /**
+     * The line.
+     */
+    message: string;
+    /**
+     * The step that wrote it.
+     */
+    step_id?: string;
+    /**
+     * Where its process wrote it.
+     */
+    channel?: FlwdChannel;
+};
+
 /**
  * How grave it is.
  */
 export type FlwdLogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+export type FlwdNewRun = {
+    /**
+     * The job.
+     */
+    job_id: string;
+    /**
+     * Its arguments, as the schema of the job asks; what is left out has its default.
+     */
+    args?: {
+        [key: string]: unknown;
+    };
+    /**
+     * The caller's tenant; another one is refused.
+     */
+    tenant?: string;
+    /**
+     * False waits for the end of the run, five minutes at most, and answers how it stands then.
+     */
+    async?: boolean;
+    /**
+     * Instead of the job's own security profile, where the operator lets requests choose it.
+     */
+    security_profile?: FlwdSecurityProfile;
+};
 
 /**
  * How flwd says what went wrong: a problem document of RFC 9457.
@@ -3474,6 +3533,43 @@ export type FlwdProblem = {
      * Every fault that was found.
      */
     errors?: Array<ProblemFault>;
+};
+
+export type FlwdRun = {
+    /**
+     * The run's id.
+     */
+    run_id: string;
+    /**
+     * The job that runs, or the flow.
+     */
+    job_id: string;
+    /**
+     * How it stands.
+     */
+    status: FlwdRunStatus;
+    /**
+     * When it was accepted.
+     */
+    created_at: string;
+    /**
+     * When it ended; absent while it runs.
+     */
+    finished_at?: string;
+    /**
+     * Why it failed; absent unless it did.
+     */
+    error?: string;
+    /**
+     * Its arguments with their defaults. `[secret]` stands for what is secret. Absent in the answer to a run that has just begun.
+     */
+    args?: {
+        [key: string]: unknown;
+    };
+    /**
+     * What it came to; absent unless it succeeded.
+     */
+    result?: FlwdRunResult;
 };
 
 export type FlwdRunEvent = {
@@ -3522,6 +3618,68 @@ export type FlwdRunEvent = {
      */
     error?: string;
 };
+
+export type FlwdRunList = {
+    /**
+     * This page, newest first.
+     */
+    runs: Array<FlwdRunSummary>;
+    /**
+     * How many there are before paging.
+     */
+    total: number;
+};
+
+export type FlwdRunLogs = {
+    /**
+     * This page, oldest first.
+     */
+    logs: Array<FlwdLogEntry>;
+};
+
+export type FlwdRunResult = {
+    /**
+     * What the job left in `result.json`, or as the last line of its output where that is JSON; absent where it left neither.
+     */
+    value?: unknown;
+};
+
+/**
+ * How it stands.
+ */
+export type FlwdRunStatus = 'pending' | 'running' | 'success' | 'failed' | 'cancelled';
+
+export type FlwdRunSummary = {
+    /**
+     * The run's id.
+     */
+    run_id: string;
+    /**
+     * The job that runs, or the flow.
+     */
+    job_id: string;
+    /**
+     * How it stands.
+     */
+    status: FlwdRunStatus;
+    /**
+     * When it was accepted.
+     */
+    created_at: string;
+    /**
+     * When it ended; absent while it runs.
+     */
+    finished_at?: string;
+    /**
+     * Why it failed; absent unless it did.
+     */
+    error?: string;
+};
+
+/**
+ * Instead of the job's own security profile, where the operator lets requests choose it.
+ */
+export type FlwdSecurityProfile = 'secure' | 'permissive' | 'disabled';
 
 export type FlwdSource = {
     /**
@@ -3833,6 +3991,11 @@ export type FlowRunnerNewSecretWritable = {
  * Any text of 1 to 255 visible ASCII characters, new for each thing to be made. Sent again with the same body, the first answer is given and nothing is made twice; with another body the request is refused.
  */
 export type IdempotencyKey = string;
+
+/**
+ * A word of 20 to 128 letters, digits, dashes and underscores, new for each thing to be made. Sent again with the same body, what was made the first time is answered, with `Idempotent-Replay: true`; with another body the request is refused.
+ */
+export type IdempotencyKeyWord = string;
 
 /**
  * Entity tags that were read; the request is refused when the thing has changed since. `*` accepts any version.
@@ -10814,6 +10977,332 @@ export type FlwdJobsGetResponses = {
 };
 
 export type FlwdJobsGetResponse = FlwdJobsGetResponses[keyof FlwdJobsGetResponses];
+
+export type FlwdRunsListData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Only runs of this job, or of this flow.
+         */
+        job_id?: string;
+        /**
+         * Only runs that stand so.
+         */
+        status?: 'pending' | 'running' | 'success' | 'failed' | 'cancelled';
+        /**
+         * How many to answer at most. More than 1000 counts as 1000.
+         */
+        limit?: number;
+        /**
+         * How many to skip.
+         */
+        offset?: number;
+    };
+    url: '/api/v1/runs';
+};
+
+export type FlwdRunsListErrors = {
+    /**
+     * Validation Error.
+     */
+    400: FlwdProblem;
+    /**
+     * Unauthorized.
+     */
+    401: FlwdProblem;
+    /**
+     * Permission Denied.
+     */
+    403: FlwdProblem;
+    /**
+     * Rate Limited.
+     */
+    429: FlwdProblem;
+    /**
+     * Execution Error.
+     */
+    500: FlwdProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlwdProblem;
+};
+
+export type FlwdRunsListError = FlwdRunsListErrors[keyof FlwdRunsListErrors];
+
+export type FlwdRunsListResponses = {
+    /**
+     * One page of runs
+     */
+    200: FlwdRunList;
+};
+
+export type FlwdRunsListResponse = FlwdRunsListResponses[keyof FlwdRunsListResponses];
+
+export type FlwdRunsCreateData = {
+    body: FlwdNewRun;
+    headers?: {
+        /**
+         * A word of 20 to 128 letters, digits, dashes and underscores, new for each thing to be made. Sent again with the same body, what was made the first time is answered, with `Idempotent-Replay: true`; with another body the request is refused.
+         */
+        'Idempotency-Key'?: string;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/v1/runs';
+};
+
+export type FlwdRunsCreateErrors = {
+    /**
+     * Validation Error.
+     */
+    400: FlwdProblem;
+    /**
+     * Unauthorized.
+     */
+    401: FlwdProblem;
+    /**
+     * Permission Denied.
+     */
+    403: FlwdProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlwdProblem;
+    /**
+     * Conflict with the present state.
+     */
+    409: FlwdProblem;
+    /**
+     * The body is too large.
+     */
+    413: FlwdProblem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: FlwdProblem;
+    /**
+     * Idempotency key reused.
+     */
+    422: FlwdProblem;
+    /**
+     * Rate Limited.
+     */
+    429: FlwdProblem;
+    /**
+     * Execution Error.
+     */
+    500: FlwdProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlwdProblem;
+};
+
+export type FlwdRunsCreateError = FlwdRunsCreateErrors[keyof FlwdRunsCreateErrors];
+
+export type FlwdRunsCreateResponses = {
+    /**
+     * The run
+     */
+    201: FlwdRun;
+};
+
+export type FlwdRunsCreateResponse = FlwdRunsCreateResponses[keyof FlwdRunsCreateResponses];
+
+export type FlwdRunsGetData = {
+    body?: never;
+    path: {
+        /**
+         * The run's id.
+         */
+        run_id: string;
+    };
+    query?: never;
+    url: '/api/v1/runs/{run_id}';
+};
+
+export type FlwdRunsGetErrors = {
+    /**
+     * Validation Error.
+     */
+    400: FlwdProblem;
+    /**
+     * Unauthorized.
+     */
+    401: FlwdProblem;
+    /**
+     * Permission Denied.
+     */
+    403: FlwdProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlwdProblem;
+    /**
+     * Rate Limited.
+     */
+    429: FlwdProblem;
+    /**
+     * Execution Error.
+     */
+    500: FlwdProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlwdProblem;
+};
+
+export type FlwdRunsGetError = FlwdRunsGetErrors[keyof FlwdRunsGetErrors];
+
+export type FlwdRunsGetResponses = {
+    /**
+     * The run
+     */
+    200: FlwdRun;
+};
+
+export type FlwdRunsGetResponse = FlwdRunsGetResponses[keyof FlwdRunsGetResponses];
+
+export type FlwdRunsCancelData = {
+    body?: never;
+    path: {
+        /**
+         * The run's id.
+         */
+        run_id: string;
+    };
+    query?: never;
+    url: '/api/v1/runs/{run_id}/cancel';
+};
+
+export type FlwdRunsCancelErrors = {
+    /**
+     * Validation Error.
+     */
+    400: FlwdProblem;
+    /**
+     * Unauthorized.
+     */
+    401: FlwdProblem;
+    /**
+     * Permission Denied.
+     */
+    403: FlwdProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlwdProblem;
+    /**
+     * Conflict with the present state.
+     */
+    409: FlwdProblem;
+    /**
+     * Rate Limited.
+     */
+    429: FlwdProblem;
+    /**
+     * Execution Error.
+     */
+    500: FlwdProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlwdProblem;
+};
+
+export type FlwdRunsCancelError = FlwdRunsCancelErrors[keyof FlwdRunsCancelErrors];
+
+export type FlwdRunsCancelResponses = {
+    /**
+     * The run is cancelled
+     */
+    200: FlwdCancelledRun;
+};
+
+export type FlwdRunsCancelResponse = FlwdRunsCancelResponses[keyof FlwdRunsCancelResponses];
+
+export type FlwdRunsLogsData = {
+    body?: never;
+    headers?: {
+        /**
+         * The id of the event that was received last: the stream goes on behind it.
+         */
+        'Last-Event-ID'?: string;
+    };
+    path: {
+        /**
+         * The run's id.
+         */
+        run_id: string;
+    };
+    query?: {
+        /**
+         * True answers a stream of server-sent events that goes on until the run ends.
+         */
+        follow?: boolean;
+        /**
+         * Only lines from this moment on.
+         */
+        since?: string;
+        /**
+         * How many to answer at most. More than 10000 counts as 10000.
+         */
+        limit?: number;
+        /**
+         * How many to skip.
+         */
+        offset?: number;
+        /**
+         * As `Last-Event-ID`, for clients that cannot set headers; the header counts where both are there.
+         */
+        last_event_id?: string;
+    };
+    url: '/api/v1/runs/{run_id}/logs';
+};
+
+export type FlwdRunsLogsErrors = {
+    /**
+     * Validation Error.
+     */
+    400: FlwdProblem;
+    /**
+     * Unauthorized.
+     */
+    401: FlwdProblem;
+    /**
+     * Permission Denied.
+     */
+    403: FlwdProblem;
+    /**
+     * Flow not found.
+     */
+    404: FlwdProblem;
+    /**
+     * Rate Limited.
+     */
+    429: FlwdProblem;
+    /**
+     * Execution Error.
+     */
+    500: FlwdProblem;
+    /**
+     * Not available for now.
+     */
+    503: FlwdProblem;
+};
+
+export type FlwdRunsLogsError = FlwdRunsLogsErrors[keyof FlwdRunsLogsErrors];
+
+export type FlwdRunsLogsResponses = {
+    /**
+     * One page of lines, or with `follow=true` the stream; there the schema is that of the data of each event
+     */
+    200: FlwdRunLogs;
+};
+
+export type FlwdRunsLogsResponse = FlwdRunsLogsResponses[keyof FlwdRunsLogsResponses];
 
 export type FlowRunnerSignalsSendData = {
     body?: FlowRunnerSignal;

@@ -95,7 +95,7 @@ describe('a run', () => {
       'hello',
       { ok: true },
     ])
-    const logs = await queries.logs(id, 'info', 2, 1)
+    const logs = await queries.logs(id, { level: 'info' }, 2, 1)
     expect(logs).toMatchObject({
       total: 3,
       items: [{ message: 'hello', data: { from: 'say' } }, { message: 'Run completed' }],

@@ -15,7 +15,7 @@ export class RunAlreadyFinished extends DomainError {
 export class IdempotencyKeyReused extends DomainError {
   constructor() {
     super(
-      'unprocessable',
+      'key_reused',
       'idempotency-key-reused',
       'Idempotency key reused',
       'This Idempotency-Key was used before with another request',

@@ -30,6 +30,8 @@ export type RunSummary = Omit<Run, 'input' | 'result'>
 export interface RunFilter {
   accountId: string
   flowId?: string
+  /** Of any of these flows, which are one thing to their callers. */
+  flowIds?: readonly string[]
   states?: readonly RunState[]
   parentId?: string
   resumedFrom?: string
@@ -45,6 +47,12 @@ export interface LogEntry {
   node?: string
   nodeType?: string
   data?: JsonObject
+}
+
+/** Which lines of a run's log. */
+export interface LogFilter {
+  level?: LogLevel
+  since?: Date
 }
 
 export interface Page<T> {
@@ -101,10 +109,16 @@ const LOGS: Statement = {
   text: `with line as (
       select e.entry, (e.entry ->> 'seq')::integer as seq
       from run_event_chunk c cross join lateral json_array_elements(c.entries) as e (entry)
-      where c.run_id = $1 and e.entry ->> 'type' = 'log' and ($2::text is null or e.entry ->> 'level' = $2))
+      where c.run_id = $1 and e.entry ->> 'type' = 'log' and ($2::text is null or e.entry ->> 'level' = $2)
+        and ($5::timestamptz is null or (e.entry ->> 'at')::timestamptz >= $5))
     select (select count(*)::integer from line) as total,
       coalesce((select json_agg(entry order by seq) from (
         select entry, seq from line order by seq limit $3 offset $4) as page), '[]') as entries`,
+}
+
+const LAST_SEQ: Statement = {
+  name: 'run_last_seq',
+  text: 'select max(last_seq) as last from run_event_chunk where run_id = $1',
 }
 
 /**
@@ -137,25 +151,27 @@ export class RunsQueries {
 
   /** Newest first. What a page costs does not depend on how many runs there are. */
   async page(
-    { accountId, flowId, states = ALL_STATES }: RunFilter,
+    { accountId, flowId, flowIds = flowId === undefined ? undefined : [flowId], states = ALL_STATES }: RunFilter,
     limit: number,
     offset: number,
   ): Promise<Page<RunSummary>> {
-    const asked = [accountId, flowId ?? null, states]
+    const asked = [accountId, flowIds ?? null, states]
     const [row] = await this.sql.query<{ total: number }>(TOTAL, asked)
     const total = row?.total ?? 0
     const rows = total <= offset ? [] : await this.sql.query<RunRow>(PAGE, [...asked, limit, offset])
     return { items: rows.map(toSummary), total }
   }
 
-  async logs(runId: string, level: LogLevel | undefined, limit: number, offset: number): Promise<Page<LogEntry>> {
-    const [row] = await this.sql.query<{ total: number; entries: LogEntry[] }>(LOGS, [
-      runId,
-      level ?? null,
-      limit,
-      offset,
-    ])
+  async logs(runId: string, { level, since }: LogFilter, limit: number, offset: number): Promise<Page<LogEntry>> {
+    const asked = [runId, level ?? null, limit, offset, since ?? null]
+    const [row] = await this.sql.query<{ total: number; entries: LogEntry[] }>(LOGS, asked)
     return { items: row?.entries ?? [], total: row?.total ?? 0 }
+  }
+
+  /** The number of the last event that is written. */
+  async lastSeq(runId: string): Promise<number> {
+    const [row] = await this.sql.query<{ last: number | null }>(LAST_SEQ, [runId])
+    return row?.last ?? 0
   }
 
   async countLive(tx: EntityManager, accountId: string): Promise<number> {

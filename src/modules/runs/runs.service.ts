@@ -1,25 +1,34 @@
 import { Inject, Injectable } from '@nestjs/common'
 import { InjectDataSource } from '@nestjs/typeorm'
 import { DataSource } from 'typeorm'
-import type { LogLevel } from '../../engine/step.js'
 import type { Principal } from '../../platform/auth/principal.js'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
 import { crashPoint } from '../../platform/crash-point/crash-point.js'
 import { newId } from '../../platform/ids.js'
-import type { Json } from '../../platform/json.js'
+import type { Json, JsonObject } from '../../platform/json.js'
 import { type AuditActor, AuditTrail } from '../audit/audit-trail.js'
 import { FlowsService } from '../flows/flows.service.js'
+import { SealedRunSecrets } from '../secrets/run-secrets.js'
 import { placementIn } from './dispatch/run-placement.js'
 import { AccountRuns } from './events/account-runs.js'
-import { type RunEnd, RunEvents } from './events/run-events.js'
-import type { RunTrigger } from './journal/records.js'
+import { type BriefEvent, type RunEnd, RunEvents } from './events/run-events.js'
+import { InvalidCursor } from './feed/feed.errors.js'
+import type { NewRun, RunTrigger } from './journal/records.js'
 import { retriedOnDeadlock } from './lineage/deadlocks.js'
 import { LineageQueries } from './lineage/lineage.queries.js'
 import { requestHashOf } from './request-hash.js'
 import { RunEngine } from './run-engine.js'
 import type { RunState } from './run-state.js'
 import { IdempotencyKeyReused, RunAlreadyFinished, RunNotFound } from './runs.errors.js'
-import { type LogEntry, type Page, type Run, type RunFilter, type RunSummary, RunsQueries } from './runs.queries.js'
+import {
+  type LogEntry,
+  type LogFilter,
+  type Page,
+  type Run,
+  type RunFilter,
+  type RunSummary,
+  RunsQueries,
+} from './runs.queries.js'
 import { type Delivery, SignalsService } from './signals.service.js'
 
 export interface AcceptedRun {
@@ -27,6 +36,8 @@ export interface AcceptedRun {
   flowId: string
   state: RunState
   createdAt: Date
+  /** True where the same request was accepted before. */
+  isRepeated?: boolean
 }
 
 /** Whose a run is. */
@@ -50,6 +61,15 @@ export interface StartFor extends Pick<StartOptions, 'idempotencyKey'> {
   sameRequest?: Json
 }
 
+/** A run of a job, as it was prepared: the job is nobody's, and the run its starter's. */
+export interface PreparedJob {
+  flowId: string
+  revision: number
+  args: JsonObject
+  /** What `[secret]` stands for in the arguments. */
+  secrets: Readonly<Record<string, string>>
+}
+
 interface Start extends Omit<StartFor, 'actorId'>, StartOptions {
   actor: AuditActor
 }
@@ -65,6 +85,7 @@ export class RunsService {
     private readonly signals: SignalsService,
     private readonly events: RunEvents,
     private readonly accountRuns: AccountRuns,
+    private readonly secrets: SealedRunSecrets,
     private readonly audit: AuditTrail,
     @InjectDataSource() private readonly database: DataSource,
     @Inject(CLOCK) private readonly clock: Clock,
@@ -81,6 +102,26 @@ export class RunsService {
    */
   acceptFor(owner: RunOwner, { actorId, ...start }: StartFor): Promise<AcceptedRun> {
     return this.begin(owner, { ...start, actor: { tenantId: owner.tenantId, accountId: actorId } })
+  }
+
+  /** Durable when it resolves. The same key of the same account for the same job gives the first run again. */
+  async acceptJob(
+    caller: Principal,
+    { args, secrets, ...job }: PreparedJob,
+    { idempotencyKey, sameRequest }: Pick<StartFor, 'idempotencyKey' | 'sameRequest'> = {},
+  ): Promise<AcceptedRun> {
+    const id = newId('run')
+    await this.secrets.keep({ id, tenantId: caller.tenantId }, secrets)
+    const start = { trigger: 'api' as const, actor: caller, input: args, sameRequest, id, isTold: true }
+    // Many accounts have runs of one job, and keys of their own.
+    const key = idempotencyKey === undefined ? undefined : `${caller.accountId} ${idempotencyKey}`
+    let accepted: AcceptedRun | undefined
+    try {
+      accepted = await this.commit(caller, { ...start, ...job, idempotencyKey: key })
+      return accepted
+    } finally {
+      if (accepted?.id !== id) await this.secrets.forget(id)
+    }
   }
 
   /** How a run ends that was started or found before; undefined when `signal` aborts first. Nothing is asked while nothing happens. */
@@ -113,16 +154,24 @@ export class RunsService {
     return (byLineage ? this.lineage : this.queries).page({ ...filter, accountId: caller.accountId }, limit, offset)
   }
 
-  async logs(
-    caller: Principal,
-    id: string,
-    level: LogLevel | undefined,
-    limit: number,
-    offset: number,
-  ): Promise<Page<LogEntry>> {
+  async logs(caller: Principal, id: string, filter: LogFilter, limit: number, offset: number): Promise<Page<LogEntry>> {
     await this.summary(caller, id)
     await this.engine.writeEventsOf(id)
-    return await this.queries.logs(id, level, limit, offset)
+    return await this.queries.logs(id, filter, limit, offset)
+  }
+
+  /** The events of a run that was found before, behind one of them, until its end was told; without what was put out. */
+  follow(id: string, after: number, signal: AbortSignal): AsyncGenerator<BriefEvent> {
+    return this.events.followBriefly(id, after, signal)
+  }
+
+  /** The event to go on behind, by the id that was received last; throws where the run has none like it. */
+  async seqBehind(id: string, lastId: string | undefined): Promise<number> {
+    if (lastId === undefined) return 0
+    const seq = /^\d{1,9}$/.test(lastId) ? Number(lastId) : Number.NaN
+    if (Number.isNaN(seq)) throw new InvalidCursor('A cursor is the id of an event, a whole number')
+    if (seq > (await this.queries.lastSeq(id))) throw new InvalidCursor('This cursor is the id of no event yet')
+    return seq
   }
 
   /** Gives a signal to the caller's runs that wait for its key, or keeps it for the next that does. */
@@ -153,35 +202,43 @@ export class RunsService {
     this.events.accounts.changed(caller.accountId)
   }
 
-  private async begin(owner: RunOwner, start: Start): Promise<AcceptedRun> {
-    const { flowId, input, trigger, actor, idempotencyKey, sameRequest = input, force } = start
-    const flow = await this.flows.runnable(owner, flowId, { force })
+  private async begin(owner: RunOwner, { force, ...start }: Start): Promise<AcceptedRun> {
+    const { revision } = await this.flows.runnable(owner, start.flowId, { force })
+    return await this.commit(owner, { ...start, revision, id: newId('run') })
+  }
+
+  private async commit(
+    owner: RunOwner,
+    start: Omit<Start, 'force'> & Pick<NewRun, 'id' | 'revision' | 'isTold'>,
+  ): Promise<AcceptedRun> {
+    const { id, flowId, revision, input, trigger, actor, idempotencyKey, sameRequest = input, isTold } = start
     const requestHash = idempotencyKey === undefined ? undefined : requestHashOf(sameRequest)
-    const id = newId('run')
     const accepted = await this.engine.accept({
       id,
       tenantId: owner.tenantId,
       accountId: owner.accountId,
       flowId,
-      revision: flow.revision,
+      revision,
       trigger,
       input,
-      ...(await placementIn(this.flows, flowId, flow.revision, input)),
+      ...(await placementIn(this.flows, flowId, revision, input)),
       idempotencyKey,
       requestHash,
+      isTold,
       createdAt: this.clock.now(),
       audit: this.audit.note(actor, {
         action: 'run.start',
         resource: ['run', id],
-        after: { flowId, revision: flow.revision },
+        after: { flowId, revision },
       }),
     })
     if (accepted.state) {
       const { state, createdAt } = accepted
-      this.accountRuns.accepted({ id, accountId: owner.accountId, flowId, revision: flow.revision, createdAt })
+      this.accountRuns.accepted({ id, accountId: owner.accountId, flowId, revision, createdAt })
+      if (isTold) this.events.accounts.changed(owner.accountId)
       return { id, flowId, state, createdAt }
     }
     if (accepted.requestHash !== requestHash) throw new IdempotencyKeyReused()
-    return await this.summary(owner, accepted.id)
+    return { ...(await this.summary(owner, accepted.id)), isRepeated: true }
   }
 }

@@ -115,6 +115,7 @@ const BY_SLUG: Readonly<Record<string, S3Code>> = {
 const BY_KIND: Partial<Record<DomainError['kind'], S3Code>> = {
   invalid: 'InvalidArgument',
   unprocessable: 'InvalidArgument',
+  key_reused: 'InvalidArgument',
   unauthenticated: 'AccessDenied',
   forbidden: 'AccessDenied',
   not_found: 'NoSuchKey',

@@ -3,10 +3,7 @@ import { type RunIdentity, StepError } from '../../engine/step.js'
 import { DEFAULT_LIMITS, type ProcessLimits, type Profile } from '../../platform/processes/profiles.js'
 import type { ArtifactSink, JobBundles, JobLimits, LeftFile, RunSecrets } from '../../steps/process/ports.js'
 
-/**
- * What steps of jobs reach beyond themselves. The modules behind it stand on runs, which stand on steps: so each of them gives its part
- * when it starts.
- */
+/** What steps of jobs reach beyond themselves: what the modules behind it have given by the time anything runs. */
 @Injectable()
 export class JobPorts implements JobBundles, RunSecrets, ArtifactSink {
   bundles?: JobBundles

@@ -12,11 +12,16 @@ import { flow8Steps } from '../../steps/flow8.js'
 import { ArtifactsModule } from '../artifacts/artifacts.module.js'
 import { RunArtifacts } from '../artifacts/run-artifacts.js'
 import { ContainersModule } from '../containers/containers.module.js'
+import { BundleStore } from '../jobs/bundle-store.js'
+import { JobSettings } from '../jobs/job-settings.js'
+import { JobSettingsModule } from '../jobs/job-settings.module.js'
 import { FlowKv } from '../kv/flow-kv.js'
 import { KvModule } from '../kv/kv.module.js'
 import { KvStore } from '../kv/kv-store.js'
 import { SchedulesOfFlows } from '../schedules/flow-schedules.js'
 import { SchedulesModule } from '../schedules/schedules.module.js'
+import { SealedRunSecrets } from '../secrets/run-secrets.js'
+import { SecretsModule } from '../secrets/secrets.module.js'
 import { JobPorts } from './job-ports.js'
 import { JobProcesses } from './job-processes.js'
 import { StepCatalogue } from './step-catalogue.js'
@@ -32,7 +37,15 @@ function mailRelayOf({ mail }: Config): MailRelay | undefined {
 
 /** The step types that flows may use, with the ports that they reach the world by. */
 @Module({
-  imports: [ArtifactsModule, ContainersModule, KvModule, SchedulesModule, OutboundModule],
+  imports: [
+    ArtifactsModule,
+    ContainersModule,
+    JobSettingsModule,
+    KvModule,
+    SchedulesModule,
+    SecretsModule,
+    OutboundModule,
+  ],
   providers: [
     StepCatalogue,
     JobPorts,
@@ -61,10 +74,16 @@ function mailRelayOf({ mail }: Config): MailRelay | undefined {
 export class StepsModule implements OnModuleInit {
   constructor(
     private readonly ports: JobPorts,
+    private readonly bundles: BundleStore,
+    private readonly settings: JobSettings,
+    private readonly secrets: SealedRunSecrets,
     private readonly artifacts: RunArtifacts,
   ) {}
 
   onModuleInit(): void {
+    this.ports.bundles = this.bundles
+    this.ports.secrets = this.secrets
     this.ports.artifacts = this.artifacts
+    this.ports.limits = (profile) => this.settings.limits[profile]
   }
 }

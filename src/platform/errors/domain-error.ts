@@ -14,6 +14,7 @@ export type ErrorKind =
   | 'unsupported_media_type' // 415
   | 'range_not_satisfiable' // 416
   | 'unprocessable' // understood, but its content is at fault: 422
+  | 'key_reused' // an Idempotency-Key that was used before, with another request: 422
   | 'rate_limited' // 429
   | 'internal' // 500
   | 'not_supported' // not offered here: 501

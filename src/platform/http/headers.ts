@@ -13,6 +13,14 @@ export const IdempotencyKey = headerParameter('Idempotency-Key', (value) => {
   return value
 })
 
+/** The same where a key is a word of 20 to 128 letters, digits, dashes and underscores. */
+export const IdempotencyWord = headerParameter('Idempotency-Key: word', (value) => {
+  if (value !== undefined && !/^[A-Za-z0-9_-]{20,128}$/.test(value)) {
+    throw invalidHeader('An Idempotency-Key is a word of 20 to 128 letters, digits, dashes and underscores')
+  }
+  return value
+})
+
 /** The versions that `If-Match` accepts: undefined without the header, `*` for any, else the entity tags as sent. */
 export type Expected = undefined | '*' | readonly string[]
 
@@ -68,7 +76,9 @@ function invalidHeader(message: string): DomainError {
 
 function headerParameter<T>(header: RequestHeader, read: (value: string | undefined) => T): () => ParameterDecorator {
   const parameter = createParamDecorator((_: unknown, context: ExecutionContext) => {
-    const value = context.switchToHttp().getRequest<Request>().headers[header.toLowerCase()]
+    // Two headers of one name are told apart behind a colon.
+    const [name = header] = header.toLowerCase().split(':')
+    const value = context.switchToHttp().getRequest<Request>().headers[name]
     return read(Array.isArray(value) ? value.join(',') : value)
   })()
   return () => (target, key, index) => {

@@ -14,6 +14,7 @@ export const statusOfKind: Record<ErrorKind, number> = {
   unsupported_media_type: 415,
   range_not_satisfiable: 416,
   unprocessable: 422,
+  key_reused: 422,
   rate_limited: 429,
   internal: 500,
   not_supported: 501,

@@ -64,6 +64,15 @@ const parameters: Record<RequestHeader, Parameter> = {
     schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[!-~]+$' },
     example: '6f1d4c0e-5f0a-4b0e-9a53-0c6f2f1f6a4b',
   },
+  'Idempotency-Key: word': {
+    name: 'Idempotency-Key',
+    in: 'header',
+    required: false,
+    description:
+      'A word of 20 to 128 letters, digits, dashes and underscores, new for each thing to be made. Sent again with the same body, what was made the first time is answered, with `Idempotent-Replay: true`; with another body the request is refused.',
+    schema: { type: 'string', minLength: 20, maxLength: 128, pattern: '^[A-Za-z0-9_-]{20,128}$' },
+    example: '6f1d4c0e-5f0a-4b0e-9a53-0c6f2f1f6a4b',
+  },
   'If-Match': {
     name: 'If-Match',
     in: 'header',
@@ -205,6 +214,12 @@ const samples: Partial<Record<ErrorKind, DomainError>> = {
     'The range begins behind the 1024 bytes that there are',
   ),
   unprocessable: new ValidationFailed([{ pointer: '#/name', detail: 'Name is required', code: 'required' }]),
+  key_reused: new DomainError(
+    'key_reused',
+    'idempotency-key-reused',
+    'Idempotency key reused',
+    'This Idempotency-Key was used before with another request',
+  ),
   rate_limited: new RateLimited(600, 30),
   internal: new InternalError(undefined),
   not_supported: new DomainError(

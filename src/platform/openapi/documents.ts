@@ -216,7 +216,9 @@ function problems({ handler, controller, dialect }: Handler, path: string, hasBo
     ...(open ? [] : (['unauthenticated', 'forbidden'] as const)),
     ...(namesSomething(path, pathParamsOf(handler, controller)) ? (['not_found'] as const) : []),
     ...(hasBody ? (['too_large', 'unsupported_media_type', 'unprocessable'] as const) : []),
-    ...(headers.includes('Idempotency-Key') ? (['unprocessable'] as const) : []),
+    ...(headers.some((header) => header.startsWith('Idempotency-Key'))
+      ? (['unprocessable', 'key_reused'] as const)
+      : []),
     ...(headers.includes('If-Match') || headers.includes('If-None-Match') ? (['precondition_failed'] as const) : []),
     ...(answerOf(handler)?.isContent ? (['range_not_satisfiable'] as const) : []),
     'rate_limited',

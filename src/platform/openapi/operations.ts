@@ -59,7 +59,9 @@ export interface AnswerOptions {
   /** The body, as the server would send it. Without it the fields' own examples make one up. */
   example?: unknown
   /** The body in each of its media types, where they differ. */
-  examples?: Readonly<Record<string, string>>
+  examples?: Readonly<Record<string, unknown>>
+  /** The answer may also be a stream of server-sent events, each with one of these as its data. */
+  stream?: Type<unknown>
   /** The example's name. */
   exampleName?: string
   /** Where the thing made can be read: a path with members of the answer in braces, such as `/api/v1/flows/{id}`. Sent as `Location`. */
@@ -91,10 +93,16 @@ export function Answers(
   return applyDecorators(
     HttpCode(answer.status),
     ...(model ? [ApiExtraModels(model)] : []),
+    ...(options.stream ? [ApiExtraModels(options.stream)] : []),
     ApiResponse({
       status: answer.status,
       description: answer.description,
-      ...(schema && { content: { [answer.contentType ?? 'application/json']: { schema: schema as never } } }),
+      ...(schema && {
+        content: {
+          [answer.contentType ?? 'application/json']: { schema: schema as never },
+          ...(options.stream && { 'text/event-stream': { schema: ref(options.stream) } }),
+        },
+      }),
     }),
     mark(ANSWERS, answer),
   )
@@ -193,6 +201,7 @@ export function isEvenAsForm(handler: object): boolean {
 /** Request headers that the operation understands; the parameter decorators of `platform/http` say so. */
 export type RequestHeader =
   | 'Idempotency-Key'
+  | 'Idempotency-Key: word'
   | 'If-Match'
   | 'If-None-Match'
   | 'If-None-Match: tags'

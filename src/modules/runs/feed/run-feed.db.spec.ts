@@ -169,7 +169,7 @@ describe('what an account is told', () => {
       'log',
       'finished',
     ])
-    const ofFlow = follow(feed, 'account_a', { flowId: 'flow_bad' }, start)
+    const ofFlow = follow(feed, 'account_a', { flowIds: ['flow_bad'] }, start)
     await ofFlow.until(({ type }) => type === 'finished')
     expect(ofFlow.told).toEqual(all.told.filter(({ runId }) => runId === bad))
     expect(all.told.findLast(({ runId }) => runId === bad)).toMatchObject({ state: 'failed', error: { message: 'no' } })

@@ -14,7 +14,8 @@ const RETRY_MS = 250
 
 export interface FeedFilter {
   runId?: string
-  flowId?: string
+  /** Of any of these flows. */
+  flowIds?: readonly string[]
 }
 
 interface Watched {
@@ -72,7 +73,7 @@ export class RunFeed implements OnApplicationShutdown {
     after: number,
     signal: AbortSignal,
   ): AsyncGenerator<FeedEvent[]> {
-    const { runId, flowId } = filter
+    const { runId, flowIds } = filter
     const watcher = this.join(accountId, signal)
     let from = positionOf(after)
     try {
@@ -82,7 +83,7 @@ export class RunFeed implements OnApplicationShutdown {
         const until = this.settled
         for (let more = true; more && !signal.aborted; ) {
           const page = await this.queries.chunks({ accountId, runId, from, until })
-          const events = page.chunks.flatMap(eventsOf).filter((event) => event.id > after && isOf(event, flowId))
+          const events = page.chunks.flatMap(eventsOf).filter((event) => event.id > after && isOf(event, flowIds))
           from = page.last + 1
           more = page.more
           if (events.length > 0) yield events
@@ -181,6 +182,6 @@ export class RunFeed implements OnApplicationShutdown {
   }
 }
 
-function isOf(event: FeedEvent, flowId: string | undefined): boolean {
-  return flowId === undefined || event.flowId === flowId
+function isOf(event: FeedEvent, flowIds: readonly string[] | undefined): boolean {
+  return flowIds === undefined || flowIds.includes(event.flowId)
 }

@@ -63,6 +63,6 @@ export class FlowRunnerExecutionsController {
     @Param('id') id: string,
     @Query() query: FlowRunnerLogsQuery,
   ): Promise<FlowRunnerLogs> {
-    return toLogs(await this.runs.logs(caller, id, query.level, query.limit, query.offset), query)
+    return toLogs(await this.runs.logs(caller, id, { level: query.level }, query.limit, query.offset), query)
   }
 }

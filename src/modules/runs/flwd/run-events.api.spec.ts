@@ -178,7 +178,7 @@ describe('what is refused before the first byte is a problem', () => {
       Math.floor(now / 256),
     ])
     const { body } = await user.get(PATH).set('Last-Event-ID', '1').expect(410)
-    expect(body).toMatchObject({ type: '/problems/stale-cursor', status: 410 })
+    expect(body).toMatchObject({ type: 'https://flowd.org/problems/stale-cursor', status: 410 })
     await user.get(PATH).set('Last-Event-ID', String(now)).expect(200)
     await client.query('delete from run_event_pruned')
     await client.end()

@@ -1,7 +1,11 @@
+import { flwdLanguage } from '../../../definitions/flwd/index.js'
+import { STAGE } from '../../../engine/graph.js'
 import type { JsonObject } from '../../../platform/json.js'
 import { DateField, EnumField, IdField, IntField, StringField } from '../../../platform/openapi/fields.js'
 import type { ServerEvent } from '../../../platform/realtime/event-streams.js'
+import { CONTAINER_STEP, PROCESS_STEP } from '../../../steps/process/job-step.js'
 import type { FeedEvent } from '../feed/feed-events.js'
+import type { StoredEvent } from '../journal/records.js'
 import { RUN_STATUSES, toStatus } from './run-status.js'
 
 export const LEVELS = ['debug', 'info', 'warn', 'error'] as const
@@ -104,7 +108,8 @@ export class FlwdRunEvent {
 
 /** What flwd calls what happened, with its data; undefined for what it has no word for. */
 export function toServerEvent(event: FeedEvent, jobId: string): ServerEvent | undefined {
-  const told = named(event)
+  // A stage is how the steps of a job are put together, and none of them.
+  const told = event.type !== 'log' && 'nodeType' in event && event.nodeType === STAGE ? undefined : named(event)
   if (!told) return undefined
   const { name, level = 'info', message, ...rest } = told
   const data = {
@@ -140,9 +145,9 @@ function named(event: FeedEvent): Told | undefined {
       }
     }
     case 'log': {
-      const { node, level, message = '' } = event
-      const step_id = node && stepOf(event)
-      return { name: node ? 'step.output' : 'run.output', level, message, step_id, channel: channelOf(event) }
+      const { level, message = '' } = event
+      const step_id = stepOf(event)
+      return { name: step_id ? 'step.output' : 'run.output', level, message, step_id, channel: channelOf(event) }
     }
     case 'node_started':
       return { name: 'step.started', message: 'Step started', step_id: event.node, status: 'running' }
@@ -170,10 +175,17 @@ function named(event: FeedEvent): Told | undefined {
   }
 }
 
-/** The step that a line is of, as the process that wrote it was told. */
-export function stepOf({ node, data }: { node?: string; data?: JsonObject }): string | undefined {
-  return typeof data?.step === 'string' ? data.step : node
+/** The step that a line is of, as the process that wrote it was told; none where a job's run tells of itself. */
+export function stepOf({ node, nodeType, message, data }: Line): string | undefined {
+  if (typeof data?.step === 'string') return data.step
+  const isStep = nodeType === PROCESS_STEP || nodeType === CONTAINER_STEP
+  return nodeType === STAGE || (isStep && RUN_WORDS.has(message ?? '')) ? undefined : node
 }
+
+type Line = Pick<StoredEvent, 'node' | 'nodeType' | 'message' | 'data'>
+
+/** What the engine says of a job's run as a whole; it names the step at which it does. */
+const RUN_WORDS: ReadonlySet<string> = new Set(Object.values(flwdLanguage.words))
 
 export function channelOf({ data }: { data?: JsonObject }): string | undefined {
   return (CHANNELS as readonly unknown[]).includes(data?.channel) ? String(data?.channel) : undefined

@@ -179,7 +179,11 @@ export class RestartsService {
       const asked = await this.flows.runnable(caller, flowId, { version, force: true })
       return version === undefined ? revision : asked.revision
     } catch (error) {
-      throw error instanceof FlowNotFound ? new CannotStartAgain(`Run ${id} is of a flow that was deleted`) : error
+      if (!(error instanceof FlowNotFound)) throw error
+      // What was secret in its arguments is gone with its end, and arguments are checked when a run is made.
+      const [job] = await this.database.query<unknown[]>(IS_JOB, [flowId])
+      if (job) throw new CannotStartAgain(`Run ${id} is of a job: start a new run of it instead`)
+      throw new CannotStartAgain(`Run ${id} is of a flow that was deleted`)
     }
   }
 
@@ -283,6 +287,8 @@ interface KnownRow {
   request_hash: string | null
   created_at: Date
 }
+
+const IS_JOB = 'select from flow where id = $1 and account_id is null'
 
 const INSERT = `insert into run (id, tenant_id, account_id, flow_id, revision, state, trigger, start_node, input, input_ref, wake_at,
       priority, tag, concurrency_key, concurrency_limit, resumed_from, key_base, idempotency_key, request_hash, created_at)

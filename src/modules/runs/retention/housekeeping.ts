@@ -1,10 +1,18 @@
-import { type BeforeApplicationShutdown, Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common'
+import {
+  type BeforeApplicationShutdown,
+  Inject,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+  Optional,
+} from '@nestjs/common'
 import { CLOCK, type Clock } from '../../../platform/clock/clock.js'
 import { Config } from '../../../platform/config/config.js'
 import { LOCKS } from '../../../platform/database/advisory-locks.js'
 import { Chores } from '../../../platform/database/chores.js'
 import { Sql } from '../../../platform/database/sql.js'
 import { ObjectStore } from '../../../platform/objects/object-store.js'
+import { SealedRunSecrets } from '../../secrets/run-secrets.js'
 import { Partitions } from './partitions.js'
 import { Retention } from './retention.js'
 import { ValueSweep } from './value-sweep.js'
@@ -34,6 +42,7 @@ export class Housekeeping implements OnApplicationBootstrap, BeforeApplicationSh
     store: ObjectStore,
     @Inject(Config) private readonly config: Pick<Config, 'retentionDays'>,
     @Inject(CLOCK) private readonly clock: Clock,
+    @Optional() private readonly secrets?: SealedRunSecrets,
   ) {
     this.chores = new Chores(sql)
     this.partitions = new Partitions(sql)
@@ -65,6 +74,10 @@ export class Housekeeping implements OnApplicationBootstrap, BeforeApplicationSh
     await this.attempt('old runs could not be removed', () => this.removeOldRuns())
     if (this.stopping.signal.aborted) return
     await this.attempt('values that nobody refers to could not be removed', () => this.sweepValues())
+    if (this.stopping.signal.aborted) return
+    await this.attempt('secrets of runs that were never accepted could not be removed', async () => {
+      await this.secrets?.sweep()
+    })
   }
 
   private async keepPartitions(): Promise<void> {

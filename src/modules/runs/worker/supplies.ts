@@ -1,10 +1,13 @@
 import { Injectable } from '@nestjs/common'
+import type { Graph, GraphNode } from '../../../engine/graph.js'
 import type { Evaluation, EvaluationResult } from '../../../engine/host.js'
+import { isJsonObject } from '../../../platform/json.js'
 import { SecretMasker } from '../../../platform/masking/secret-masker.js'
 import { Sandbox } from '../../../platform/sandbox/sandbox.js'
 import { FlowsService } from '../../flows/flows.service.js'
 import { FlowKv } from '../../kv/flow-kv.js'
 import { KvSecrets, textsOf } from '../../kv/kv-secrets.js'
+import { SealedRunSecrets } from '../../secrets/run-secrets.js'
 import { SecretsService } from '../../secrets/secrets.service.js'
 import { ApprovalsService } from '../approvals/approvals.service.js'
 import { ChildRuns } from '../lineage/child-runs.js'
@@ -25,6 +28,7 @@ export class RunSuppliesFromModules implements RunSupplies {
   constructor(
     private readonly flows: FlowsService,
     private readonly secrets: SecretsService,
+    private readonly runSecrets: SealedRunSecrets,
     private readonly kvSecrets: KvSecrets,
     private readonly sandbox: Sandbox,
     private readonly signals: SignalsService,
@@ -40,11 +44,13 @@ export class RunSuppliesFromModules implements RunSupplies {
 
   /** The secrets are those of this moment; the run keeps them until it is parked. Of entries it sees what they are when it asks. */
   async hostParts(run: TakenRun) {
-    const [secrets, secretEntries] = await Promise.all([
+    const [secrets, secretEntries, ownSecrets] = await Promise.all([
       this.secrets.reveal(run.tenantId, run.accountId),
       this.kvSecrets.texts(run.tenantId, run.accountId),
+      this.secretsOf(run),
     ])
     const masker = new RunMasker(this.maskingFor(run.accountId, [...Object.values(secrets), ...secretEntries]))
+    masker.learn(ownSecrets)
     return {
       signals: this.signals,
       approvals: this.approvals,
@@ -60,6 +66,12 @@ export class RunSuppliesFromModules implements RunSupplies {
     }
   }
 
+  /** Those among the run's own arguments; only runs whose steps take some are asked for them. */
+  private async secretsOf(run: TakenRun): Promise<string[]> {
+    if (!takesSecrets(await this.flows.graph(run.flowId, run.revision))) return []
+    return Object.values(await this.runSecrets.of(run))
+  }
+
   private maskingFor(accountId: string, values: string[]): Masking {
     const known = this.maskers.get(accountId)
     this.maskers.delete(accountId)
@@ -72,4 +84,21 @@ export class RunSuppliesFromModules implements RunSupplies {
 
 function sameTexts(one: readonly string[], other: readonly string[]): boolean {
   return one.length === other.length && one.every((text, index) => text === other[index])
+}
+
+const known = new WeakMap<Graph, boolean>()
+
+/** Whether a step of this graph takes arguments that are secrets. */
+function takesSecrets(graph: Graph): boolean {
+  let takes = known.get(graph)
+  if (takes === undefined) {
+    takes = [...graph.nodes.values()].some(takesSome)
+    known.set(graph, takes)
+  }
+  return takes
+}
+
+function takesSome({ params, branches = [] }: GraphNode): boolean {
+  const names = isJsonObject(params) ? params.secretArgs : undefined
+  return (Array.isArray(names) && names.length > 0) || branches.some(takesSome)
 }

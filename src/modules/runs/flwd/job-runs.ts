@@ -1,0 +1,87 @@
+import { type BeforeApplicationShutdown, Injectable } from '@nestjs/common'
+import type { Principal } from '../../../platform/auth/principal.js'
+import { ValidationFailed } from '../../../platform/http/faults.js'
+import type { JsonObject } from '../../../platform/json.js'
+import { JobsService, type PreparedRun, SECRET } from '../../jobs/jobs.service.js'
+import { type Page, type Run, type RunSummary } from '../runs.queries.js'
+import { type AcceptedRun, RunsService } from '../runs.service.js'
+import { JobNames } from './job-names.js'
+import { statesOf } from './run-status.js'
+import type { FlwdNewRun, FlwdRunsQuery, NamedRun } from './runs.dto.js'
+
+/** How long a caller waits for the end of a run at most. */
+const PATIENCE_MS = 300_000
+/** What is shorter cannot be told from the rest of a text, so it could not be hidden in a log. */
+const SHORTEST_SECRET = 4
+
+/** Runs as flwd meets them: of jobs by the jobs' ids, and of all other flows by their own. */
+@Injectable()
+export class JobRuns implements BeforeApplicationShutdown {
+  private readonly stopping = new AbortController()
+
+  constructor(
+    private readonly jobs: JobsService,
+    private readonly names: JobNames,
+    private readonly runs: RunsService,
+  ) {}
+
+  /** Durable when it resolves; not before its end where that is to be waited for. */
+  async create(
+    caller: Principal,
+    asked: FlwdNewRun,
+    idempotencyKey: string | undefined,
+    gone: AbortSignal,
+  ): Promise<NamedRun<AcceptedRun | Run> & { isRepeated: boolean }> {
+    const { job_id: jobId, args = {}, tenant, security_profile: profile } = asked
+    const prepared = await this.jobs.prepare(caller, jobId, args, { tenant, profile })
+    refuseShort(prepared)
+    const sameRequest = { jobId, args: hidden(args, prepared), profile: profile ?? null }
+    const accepted = await this.runs.acceptJob(caller, prepared, { idempotencyKey, sameRequest })
+    const { isRepeated = false } = accepted
+    if (asked.async ?? true) return { ...(await this.named(accepted)), isRepeated }
+    await this.runs.ended(accepted.id, AbortSignal.any([gone, AbortSignal.timeout(PATIENCE_MS), this.stopping.signal]))
+    return { ...(await this.get(caller, accepted.id)), isRepeated }
+  }
+
+  async get(caller: Principal, id: string): Promise<NamedRun<Run>> {
+    return await this.named(await this.runs.get(caller, id))
+  }
+
+  /** Newest first. */
+  async page(caller: Principal, query: FlwdRunsQuery): Promise<Page<NamedRun<RunSummary>>> {
+    const { job_id: jobId, status, limit, offset } = query
+    const flowIds = jobId === undefined ? undefined : await this.names.flowsOf(caller, jobId)
+    const { items, total } = await this.runs.page(caller, { flowIds, states: statesOf(status) }, limit, offset)
+    const names = await this.names.of(items.map(({ flowId }) => flowId))
+    return { items: items.map((run) => ({ run, jobId: names.get(run.flowId) ?? run.flowId })), total }
+  }
+
+  beforeApplicationShutdown(): void {
+    this.stopping.abort()
+  }
+
+  private async named<Of extends { flowId: string }>(run: Of): Promise<NamedRun<Of>> {
+    const names = await this.names.of([run.flowId])
+    return { run, jobId: names.get(run.flowId) ?? run.flowId }
+  }
+}
+
+/** The arguments as they were given, without what is secret: what tells whether two requests are the same is kept in plain. */
+function hidden(args: JsonObject, { secrets }: PreparedRun): JsonObject {
+  return Object.fromEntries(
+    Object.entries(args).map(([name, value]) => [name, Object.hasOwn(secrets, name) ? SECRET : value]),
+  )
+}
+
+function refuseShort({ secrets }: PreparedRun): void {
+  const short = Object.entries(secrets).filter(([, value]) => value.length < SHORTEST_SECRET)
+  if (short.length === 0) return
+  const detail = `A secret must have at least ${SHORTEST_SECRET} characters`
+  throw new ValidationFailed(
+    short.map(([name]) => ({
+      pointer: `#/args/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`,
+      detail,
+      code: 'too_short',
+    })),
+  )
+}
