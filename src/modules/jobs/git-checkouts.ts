@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
-import { access, mkdir, readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { newId } from '../../platform/ids.js'
 import { type GitLimits, GitProgram } from './git-program.js'
 import type { GitSource } from './job-settings.js'
+import { removeOldStates, stillThere } from './old-states.js'
 import { UnreadableSource } from './source-tree.js'
 
 const LIMITS: GitLimits & { files: number; bytes: number } = {
@@ -14,7 +15,6 @@ const LIMITS: GitLimits & { files: number; bytes: number } = {
 }
 const CURRENT = 'refs/sources/current'
 const COMMIT = /^[0-9a-f]{40}([0-9a-f]{24})?$/
-const HOUR_MS = 3_600_000
 
 /**
  * Checkouts of one repository below `folder`: each commit in a folder of its name, which is there as a whole or not at all. Several
@@ -61,10 +61,8 @@ export class GitCheckouts {
     ).trim()
     if (!COMMIT.test(commit)) throw new UnreadableSource('the repository has no commit there')
     const target = join(this.folder, commit)
-    if (!(await isThere(target))) await this.checkOut(commit, target, signal)
-    const now = new Date()
-    await utimes(target, now, now).catch(() => {})
-    await this.removeOthers(commit)
+    if (!(await stillThere(target))) await this.checkOut(commit, target, signal)
+    await removeOldStates(this.folder, commit, (name) => COMMIT.test(name) || /^\.(new|index)-/.test(name))
     return target
   }
 
@@ -117,16 +115,6 @@ export class GitCheckouts {
         if (bytes > this.limits.bytes) throw new UnreadableSource(`its files have more than ${this.limits.bytes} bytes`)
       },
     })
-  }
-
-  /** Other processes may still read what they have just checked out. */
-  private async removeOthers(commit: string): Promise<void> {
-    for (const name of await readdir(this.folder)) {
-      if (name === commit || !(COMMIT.test(name) || name.startsWith('.new-') || name.startsWith('.index-'))) continue
-      const path = join(this.folder, name)
-      const known = await stat(path).catch(() => undefined)
-      if (known && Date.now() - known.mtimeMs > HOUR_MS) await rm(path, { recursive: true, force: true })
-    }
   }
 }
 

@@ -18,7 +18,7 @@ export interface Keeping {
   source: JobSource
   /** Brings the source up to date and tells the folder that it is in. */
   fetch(signal: AbortSignal): Promise<string>
-  /** How often to look, whatever is watched. */
+  /** How often to look, whatever is watched; 0: only once. */
   everyMs: number
   watches: boolean
 }
@@ -43,8 +43,7 @@ export class SourceKeeper {
   /** Resolves once the source was read for the first time. */
   async start(): Promise<void> {
     await this.look()
-    if (this.stopped || (!this.keeping.watches && this.keeping.source.type !== 'git')) return
-    this.every(this.keeping.everyMs)
+    if (this.keeping.everyMs > 0) this.every(this.keeping.everyMs)
   }
 
   async stop(): Promise<void> {

@@ -4,7 +4,11 @@ import { Config } from '../../platform/config/config.js'
 import { GitCheckouts } from './git-checkouts.js'
 import { JobIndex } from './job-index.js'
 import { JobSettings, type JobSource } from './job-settings.js'
+import { OciLayout } from './oci-layout.js'
 import { type Keeping, NOW_AND_THEN_MS, SourceKeeper } from './source-keeper.js'
+
+/** How often the index of an image layout is read. */
+const OCI_MS = 5_000
 
 /** Looks after all sources of jobs. Those on this host are read before the server answers, those elsewhere meanwhile. */
 @Injectable()
@@ -36,12 +40,19 @@ export class SourceKeepers implements OnApplicationBootstrap, BeforeApplicationS
 function keepingOf(source: JobSource, folder: string): Keeping {
   switch (source.type) {
     case 'fs':
-      return { source, watches: source.watch, everyMs: NOW_AND_THEN_MS, fetch: async () => source.path }
+      return {
+        source,
+        watches: source.watch,
+        everyMs: source.watch ? NOW_AND_THEN_MS : 0,
+        fetch: async () => source.path,
+      }
     case 'git': {
       const checkouts = new GitCheckouts(join(folder, 'git'), source)
       return { source, watches: false, everyMs: source.pollMs, fetch: (signal) => checkouts.current(signal) }
     }
-    default:
-      throw new Error(`sources of type ${source.type} are not read yet`)
+    case 'oci': {
+      const layout = new OciLayout(join(folder, 'oci'), source.path)
+      return { source, watches: false, everyMs: source.watch ? OCI_MS : 0, fetch: () => layout.current() }
+    }
   }
 }
