@@ -5,22 +5,28 @@ import type { AddressInfo } from 'node:net'
 import type { Response } from 'supertest'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type ApiUnderTest, apiUnderTest } from '../../../../test/support/api.js'
+import { startAzurite } from '../../../../test/support/peers/azurite.js'
+import { closedPort } from '../../../../test/support/peers/silent.js'
 import { DEFAULT_TENANT } from '../../../platform/auth/principal.js'
 import { artifactsBucket } from '../../storage/bucket-access.js'
 import { EmbeddedStores } from '../../storage/embedded/embedded-stores.js'
 import { ProviderFailed } from '../../storage/storage.errors.js'
 import { StorageProviders } from '../../storage/storage-providers.js'
 
+const azurite = await startAzurite()
 let api: ApiUnderTest
 let admin: string
 
 beforeAll(async () => {
-  api = await apiUnderTest()
+  api = await apiUnderTest({ OUTBOUND_ALLOW: '127.0.0.1' })
   admin = await api.asAdmin()
   await api.post('/api/buckets').set('Authorization', admin).send({ name: 'my-bucket' }).expect(201)
 })
 
-afterAll(() => api.close())
+afterAll(async () => {
+  await api.close()
+  await azurite?.stop()
+})
 
 describe('buckets', () => {
   it('are created, listed and deleted', async () => {
@@ -258,25 +264,68 @@ describe('a download', () => {
   })
 })
 
-describe('a provider that fails', () => {
-  it('is told as such by every operation', async () => {
-    const providers = api.app.get(StorageProviders, { strict: false })
-    const failing = vi.spyOn(providers, 'open').mockRejectedValue(new ProviderFailed('The service did not answer'))
-    const at = '/api/buckets/my-bucket'
+describe('another provider', () => {
+  it('that fails is told as such by every operation', async () => {
+    const id = await provider({
+      type: 'minio',
+      endpoint: `http://127.0.0.1:${await closedPort()}`,
+      region: 'us-east-1',
+      credentials: { accessKey: 'AKIAIOSFODNN7EXAMPLE', secretKey: 'wJalrXUtnFEMI' },
+    })
+    const [at, its] = ['/api/buckets/my-bucket', `?provider=${id}`]
     const answers = [
-      await get('/api/buckets').expect(502),
-      await api.post('/api/buckets').set('Authorization', admin).send({ name: 'new-bucket' }).expect(502),
-      await del(at).expect(502),
-      await get(`${at}/objects`).expect(502),
-      await upload('my-bucket', 'a', 'x').expect(502),
-      await get(`${at}/objects/a`).expect(502),
-      await get(`${at}/objects/a/url`).expect(502),
-      await del(`${at}/objects/a`).expect(502),
+      await get(`/api/buckets${its}`).expect(502),
+      await api.post(`/api/buckets${its}`).set('Authorization', admin).send({ name: 'new-bucket' }).expect(502),
+      await del(`${at}${its}`).expect(502),
+      await get(`${at}/objects${its}`).expect(502),
+      await form('my-bucket', its).field('key', 'a').attach('file', Buffer.from('1'), 'x').expect(502),
+      await get(`${at}/objects/a${its}`).expect(502),
+      await del(`${at}/objects/a${its}`).expect(502),
     ]
+    for (const { body } of answers) expect(body.type).toBe('/problems/storage-provider-failed')
+    const providers = api.app.get(StorageProviders, { strict: false })
+    // A URL is signed without asking the service.
+    const failing = vi.spyOn(providers, 'open').mockRejectedValue(new ProviderFailed('The service did not answer'))
+    await get(`${at}/objects/a/url`).expect(502)
     failing.mockRestore()
-    for (const { body } of answers)
-      expect(body).toMatchObject({ error: 'BAD_GATEWAY', message: 'The service did not answer' })
   })
+
+  it.skipIf(!azurite)('is used as the embedded store is', async () => {
+    const { accountName = '', accountKey = '', endpoint = '' } = azurite ?? {}
+    const its = `?provider=${await provider({ type: 'azure-blob', endpoint, credentials: { accountName, accountKey } })}`
+    await api.post(`/api/buckets${its}`).set('Authorization', admin).send({ name: 'abroad' }).expect(201)
+    expect((await get(`/api/buckets${its}`).expect(200)).body.buckets).toMatchObject([{ name: 'abroad' }])
+    const content = randomBytes(300_000)
+    const file = { filename: 'x.bin', contentType: 'image/png' }
+    const before = await form('abroad', its).field('key', 'a/before').attach('file', content, file).expect(201)
+    expect(before.body).toMatchObject({ name: 'a/before', size: 300_000, contentType: 'image/png' })
+    const behind = await form('abroad', its).attach('file', content, file).field('key', 'a/behind').expect(201)
+    expect(behind.body).toMatchObject({ name: 'a/behind', size: 300_000 })
+    await form('abroad', its).attach('file', content, 'kept?').field('else', 'x').expect(422)
+    const { body } = await get(`/api/buckets/abroad/objects${its}&recursive=true`).expect(200)
+    expect(body.objects.map(shown)).toEqual(['a/before', 'a/behind'])
+    for (const key of ['a%2Fbefore', 'a/behind']) {
+      const path = `/api/buckets/abroad/objects/${key}${its}`
+      expect(content.equals((await get(path).buffer(true).parse(bytes).expect(200)).body)).toBe(true)
+      const part = await get(path).set('Range', 'bytes=299990-').buffer(true).parse(bytes).expect(206)
+      expect(content.subarray(-10).equals(part.body)).toBe(true)
+      await get(path)
+        .set('If-None-Match', part.headers.etag as string)
+        .expect(304)
+    }
+    const { url } = (await get(`/api/buckets/abroad/objects/a/before/url${its}&expiry=60`).expect(200)).body
+    expect(content.equals(Buffer.from(await (await fetch(url)).arrayBuffer()))).toBe(true)
+    await del(`/api/buckets/abroad/objects/a%2Fbefore${its}`).expect(204)
+    await del(`/api/buckets/abroad/objects/a%2Fbefore${its}`).expect(404)
+    await del(`/api/buckets/abroad${its}`).expect(409)
+    await del(`/api/buckets/abroad${its}&force=true`).expect(204)
+    await get('/api/buckets/abroad/objects').expect(404)
+  })
+
+  async function provider(settings: object): Promise<string> {
+    const asked = api.post('/api/storage/providers').set('Authorization', admin)
+    return (await asked.send({ name: 'Another', ...settings }).expect(201)).body.id
+  }
 })
 
 describe('a URL', () => {
@@ -333,8 +382,8 @@ function del(path: string) {
   return api.delete(path).set('Authorization', admin)
 }
 
-function form(bucket: string) {
-  return api.post(`/api/buckets/${bucket}/objects`).set('Authorization', admin)
+function form(bucket: string, query = '') {
+  return api.post(`/api/buckets/${bucket}/objects${query}`).set('Authorization', admin)
 }
 
 function upload(bucket: string, key: string, content: string, contentType = 'text/plain') {
