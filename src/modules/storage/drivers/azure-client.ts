@@ -2,6 +2,7 @@ import { createDefaultHttpClient, type HttpClient } from '@azure/core-rest-pipel
 import { BlobServiceClient, newPipeline, StorageSharedKeyCredential } from '@azure/storage-blob'
 import type { GuardedAgents } from '../../../platform/outbound/guarded-agents.js'
 import type { SettingsOf } from '../provider-settings.js'
+import { MOST_ANSWER_BYTES, tooLarge } from './capped.js'
 
 /**
  * A client that signs with the account's key and looks for no other credentials. The SDK's own HTTP client does the work, but on guarded
@@ -25,6 +26,11 @@ function guardedClient(agents: GuardedAgents): HttpClient {
     sendRequest(request) {
       request.proxySettings = undefined
       request.agent = agents.of(new URL(request.url))
+      // An answer that is not asked for as a stream is kept as a whole.
+      if (!request.streamResponseStatusCodes?.size)
+        request.onDownloadProgress = ({ loadedBytes }) => {
+          if (loadedBytes > MOST_ANSWER_BYTES) throw tooLarge()
+        }
       return client.sendRequest(request)
     },
   }

@@ -27,11 +27,17 @@ const WORDS: Readonly<Record<number, string>> = {
 export function providerFailed(error: unknown, host: string, { status, code }: Refusal): Error {
   if (error instanceof DomainError) return error
   if (error instanceof OutboundError || isOutboundCode(error)) return new ProviderFailed(sentence(ownWords(error)))
+  if (isTooLarge(error)) return new ProviderFailed(`'${host}' answers with more than there is room for`)
   if (status === 0) return new ProviderFailed(sentence(failureOf(error, host).message))
   const word = code !== undefined && /^[A-Za-z][\w.-]{0,63}$/.test(code) ? `${status} ${code}` : `${status}`
   const isRedirect = status >= 300 && status < 400
   const reason = isRedirect ? 'it points elsewhere: the endpoint or the region is another' : WORDS[status]
   return new ProviderFailed(`'${host}' answered ${word}${reason ? `: ${reason}` : ''}`)
+}
+
+/** By our own words for it, which Azure's client keeps, or by those of the client of Google's. */
+function isTooLarge(error: unknown): boolean {
+  return error instanceof Error && /answer is larger than \d+ bytes|content size at .* over limit/s.test(error.message)
 }
 
 /** The libraries keep of an error its code and its words, some behind words of their own that repeat the URL. */

@@ -2,6 +2,7 @@ import { Storage } from '@google-cloud/storage'
 import { GoogleAuth, JWT } from 'google-auth-library'
 import type { GuardedAgents } from '../../../platform/outbound/guarded-agents.js'
 import type { GoogleKeys, SettingsOf } from '../provider-settings.js'
+import { MOST_ANSWER_BYTES } from './capped.js'
 
 type AuthRequest = Parameters<GoogleAuth['request']>[0]
 type AuthResponse = Awaited<ReturnType<GoogleAuth['request']>>
@@ -48,7 +49,7 @@ class ServiceAccount extends GoogleAuth {
       key: keys.privateKey,
       scopes: [SCOPE],
       // Redirects are refused: a signed request is for one host.
-      transporterOptions: { agent: agents.of, redirect: 'manual' },
+      transporterOptions: { agent: agents.of, redirect: 'manual', ...{ size: MOST_ANSWER_BYTES } },
     })
     account.useJWTAccessWithScope = true
     super({ projectId: keys.projectId, authClient: account })

@@ -104,6 +104,25 @@ describe.each(PROVIDER_TYPES)('%s', (type) => {
     expect(inside.requests).toEqual([])
   })
 
+  it('takes no answer without end', async () => {
+    let sent = 0
+    const service = await serve((_, response) => {
+      response.writeHead(200, { 'content-type': 'application/xml' })
+      const block = Buffer.alloc(1024 * 1024, ' ')
+      const more = () => {
+        if (response.destroyed) return
+        sent += block.length
+        response.write(block, more)
+      }
+      more()
+    })
+    const opened = driver(type, service.origin, { allow: service.authority })
+    await expect(opened.listBuckets()).rejects.toThrow(
+      new ProviderFailed("'127.0.0.1' answers with more than there is room for"),
+    )
+    expect(sent / service.requests.length).toBeLessThan(48 * 1024 * 1024)
+  })
+
   it('reads no credentials, addresses or proxies that lie about, and asks no metadata service', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'millrace-ambient-'))
     open.push({ stop: async () => rmSync(folder, { recursive: true, force: true }) })

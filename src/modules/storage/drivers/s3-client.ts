@@ -1,7 +1,9 @@
+import { pipeline, Readable } from 'node:stream'
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
 import type { GuardedOutbound } from '../../../platform/outbound/guarded-outbound.js'
 import { hostOf } from '../../../platform/outbound/host.js'
 import type { SettingsOf } from '../provider-settings.js'
+import { capped } from './capped.js'
 
 export interface S3Connections {
   client: S3Client
@@ -53,6 +55,7 @@ export function s3Connections(settings: SettingsOf<'minio' | 's3'>, outbound: Gu
     userAgentAppId: 'millrace',
   }
   const client = new S3Client(config)
+  client.config.requestHandler = answersCapped(client.config.requestHandler)
   const presigning = new S3Client({ ...config, requestChecksumCalculation: 'WHEN_REQUIRED' })
   return {
     client,
@@ -60,4 +63,18 @@ export function s3Connections(settings: SettingsOf<'minio' | 's3'>, outbound: Gu
     // The clients hold nothing else, and destroying them would cut what is under way.
     close: () => agents.close(),
   }
+}
+
+type Handler = S3Client['config']['requestHandler']
+
+/** Contents of objects are streamed; all other answers would be kept as a whole, however long. */
+function answersCapped(handler: Handler): Handler {
+  const handle: Handler['handle'] = async (request, options) => {
+    const answered = await handler.handle(request, options)
+    const { response } = answered
+    const isContent = request.query?.['x-id'] === 'GetObject' && response.statusCode < 300
+    if (!isContent && response.body instanceof Readable) response.body = pipeline(response.body, capped(), () => {})
+    return answered
+  }
+  return Object.create(handler, { handle: { value: handle } })
 }
