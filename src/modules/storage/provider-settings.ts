@@ -24,7 +24,7 @@ export interface GoogleKeys {
 
 /** What a driver needs to know, checked and complete. */
 export type ProviderSettings = {
-  /** Scheme, host and port; of Azure with the path that an address without a name of its own needs. */
+  /** Scheme, host and port; of Azure and of gateways of S3 with the path that they are at. */
   endpoint: URL
   /** Where new buckets are made. */
   region?: string

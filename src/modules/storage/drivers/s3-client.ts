@@ -20,7 +20,9 @@ export function isAmazon(endpoint: URL): boolean {
 
 /** Amazon redirects what comes to its general address, which a signed request does not survive. */
 function regional(endpoint: URL, region: string): string {
-  return hostOf(endpoint) === 's3.amazonaws.com' ? `${endpoint.protocol}//s3.${region}.amazonaws.com` : endpoint.origin
+  return hostOf(endpoint) === 's3.amazonaws.com'
+    ? `${endpoint.protocol}//s3.${region}.amazonaws.com`
+    : endpoint.href.replace(/\/$/, '')
 }
 
 /**

@@ -106,6 +106,7 @@ it('creates a provider, and never shows its credentials', async () => {
 it.each([
   ['localhost', { port: 9000, useSSL: false }, ['localhost', 9000, false]],
   ['http://minio.internal:9000', {}, ['minio.internal', 9000, false]],
+  ['https://gateway.internal/storage/v1/s3', {}, ['https://gateway.internal/storage/v1/s3', 443, true]],
   ['minio.internal:9443', {}, ['minio.internal', 9443, true]],
   ['::1', { useSSL: false }, ['[::1]', 80, false]],
 ])('reads the endpoint %s', async (endpoint, rest, expected) => {

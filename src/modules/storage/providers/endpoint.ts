@@ -10,6 +10,14 @@ export interface EndpointInput {
   useSSL?: boolean | null
 }
 
+/** What may stand behind the host: the account of Azure where it is no part of it, and where a gateway keeps its S3. */
+const PATHS: Readonly<Record<ProviderType, RegExp>> = {
+  minio: /^(?:\/[\w.~-]{1,100}){0,5}\/?$/,
+  s3: /^\/$/,
+  'azure-blob': /^\/(?:[a-z0-9]{3,24}\/?)?$/,
+  gcs: /^\/$/,
+}
+
 /** Reads an endpoint; undefined where it is at fault, or where none is given and none is known. */
 export function readEndpoint(input: EndpointInput, type: ProviderType, faults: Fault[]): URL | undefined {
   const { endpoint, port, useSSL } = input
@@ -52,6 +60,5 @@ function faultOf(url: URL, given: string, type: ProviderType): string | undefine
   if (url.username !== '' || url.password !== '') return 'must not hold credentials'
   if (url.search !== '' || url.hash !== '' || /[\s\\?#]/.test(given)) return 'must not hold a query or a fragment'
   if (canonicalHost(url.hostname) === undefined) return 'must name a host'
-  const path = type === 'azure-blob' ? /^\/(?:[a-z0-9]{3,24}\/?)?$/ : /^\/$/
-  return path.test(url.pathname) ? undefined : 'must not have a path'
+  return PATHS[type].test(url.pathname) ? undefined : 'must not have such a path'
 }
