@@ -329,6 +329,16 @@ describe('another provider', () => {
 })
 
 describe('a URL', () => {
+  it('gives the object to whoever has it', async () => {
+    await upload('my-bucket', 'shared/a b.txt', 'shared').expect(201)
+    for (const path of ['shared/a%20b.txt/url', 'shared%2Fa%20b.txt/url?expiry=60']) {
+      const { url } = (await get(`/api/buckets/my-bucket/objects/${path}`).expect(200)).body
+      const answer = await fetch(url)
+      expect([answer.status, await answer.text()]).toEqual([200, 'shared'])
+      expect((await fetch(url.replace('shared', 'folder'))).status).toBe(403)
+    }
+  })
+
   it('lasts from a second to a week', async () => {
     for (const expiry of ['0', '604801', 'x', '-1'])
       await get(`/api/buckets/my-bucket/objects/big.bin/url?expiry=${expiry}`).expect(400)
