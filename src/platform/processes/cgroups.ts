@@ -9,6 +9,13 @@ import type { ProcessLimits } from './profiles.js'
 /** Of the names of the groups that servers make: `millrace-4026531836.812.95541-0f3a…`. */
 const PREFIX = 'millrace-'
 
+/**
+ * What a group may have above the limit of memory, which the watchdog holds: it counts the cache of what is written too, and one that writes
+ * faster than its disk shall not be killed for that.
+ */
+const HEADROOM = 1.25
+const HEADROOM_MB = 64
+
 /** A group may count its processes for a moment after the last was killed. */
 const REMOVE_ATTEMPTS = 40
 const REMOVE_EVERY_MS = 50
@@ -110,11 +117,6 @@ export class Cgroup {
     return this.paths.map((path) => join(path, 'cgroup.procs'))
   }
 
-  /** True where the kernel keeps the memory of all its processes within its limit. */
-  get boundsMemory(): boolean {
-    return this.folderOf('memory') !== undefined
-  }
-
   members(): number[] {
     return [...new Set(this.doors.flatMap((door) => numbers(read(door) ?? '')))]
   }
@@ -145,7 +147,7 @@ export class Cgroup {
   }
 
   private limit({ memoryMb, processes }: ProcessLimits, ownProcesses: number): void {
-    const bytes = `${memoryMb * 1024 * 1024}`
+    const bytes = `${Math.ceil(memoryMb * HEADROOM + HEADROOM_MB) * 1024 * 1024}`
     const [memory, pids] = [this.folderOf('memory'), this.folderOf('pids')]
     // Room for those that isolate, and for one too many: that is the one by which it is seen that there are too many.
     if (pids) writeFileSync(join(pids, 'pids.max'), `${processes + ownProcesses + 1}`)

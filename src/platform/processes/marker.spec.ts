@@ -23,6 +23,6 @@ describe('the mark of a process', () => {
 
   it('is not misled by the name that a process gives itself', () => {
     const stat = parsedStat(7, `7 (a) R 1 (x) S 3 7 7 0 -1 0 0 0 0 0 10 20 30 40 20 0 5 0 999 0`)
-    expect(stat).toEqual({ pid: 7, state: 'S', parent: 3, cpuTicks: 100, threads: 5, startedAt: 999 })
+    expect(stat).toEqual({ pid: 7, state: 'S', parent: 3, cpuTicks: 30, childTicks: 70, threads: 5, startedAt: 999 })
   })
 })

@@ -6,8 +6,9 @@ export interface ProcessStat {
   pid: number
   parent: number
   state: string
-  /** Of itself and of its children that have ended, in ticks. */
+  /** Of itself, in ticks, and of its children that have ended. */
   cpuTicks: number
+  childTicks: number
   threads: number
   /** In ticks since the host's start. */
   startedAt: number
@@ -31,7 +32,8 @@ export function parsedStat(pid: number, text: string): ProcessStat | undefined {
     pid,
     state: fields[0] as string,
     parent: field(4),
-    cpuTicks: field(14) + field(15) + field(16) + field(17),
+    cpuTicks: field(14) + field(15),
+    childTicks: field(16) + field(17),
     threads: field(20),
     startedAt: field(22),
   }

@@ -206,22 +206,22 @@ function launchOf(
 ): Launch {
   const { isRoot } = isolation
   const own = { PATH: SYSTEM_PATH, [MARKER]: env[MARKER] as string }
+  // The first process of a namespace is inside as well; and room for one too many, by which it is seen that there are too many.
+  const processes = isolation.countsInNamespace ? limits.processes + 2 : undefined
   if (profile === 'secure') {
-    const ownProcesses = isRoot ? 3 : 2
     const options = {
       folders,
       files,
       cwd,
       tmpBytes: (limits.memoryMb * 1024 * 1024) / 4,
-      // Its first process is inside as well; and room for one too many, by which it is seen that there are too many.
-      processes: isolation.countsInNamespace ? limits.processes + 2 : undefined,
+      processes,
       canDisableNamespaces: isolation.canDisableNamespaces,
     }
-    return { argv: secureCommand(argv, options, isRoot), env: own, cwd: '/', ownProcesses, isNamespaced: true }
+    return { argv: secureCommand(argv, options, isRoot), env: own, cwd: '/', ownProcesses: 2, isNamespaced: true }
   }
   if (profile === 'permissive' && isolation.namespaceFault === undefined) {
     const shown = folders.map((folder) => ({ ...folder, at: folder.path }))
-    const options = { hidden: hidden.map((path) => ({ path, shown })), files, cwd }
+    const options = { hidden: hidden.map((path) => ({ path, shown })), files, cwd, processes }
     return { argv: permissiveCommand(argv, options, isRoot), env: own, cwd: '/', ownProcesses: 2, isNamespaced: true }
   }
   return { argv: [...argv], env, cwd, ownProcesses: 0, isNamespaced: false }

@@ -49,8 +49,24 @@ const OF_SYSTEM = ['/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32']
 const ENVIRONMENT = 8
 const CALLS = 9
 
-/** Where a server that is root lays out folders for a sandbox that is nobody. */
-const STAGE = '/tmp'
+/** Where a server that is root lays out folders for a sandbox that is nobody: the first that does not hide one of them. */
+const STAGES = ['/mnt', '/tmp', '/media', '/opt']
+
+/**
+ * Lays out folders in a mount namespace of its own, then becomes the program; nothing stays in between, for nobody dies with a parent that is
+ * root and has given its capabilities away.
+ */
+const LAY_OUT = `
+stage=$1; shift
+mount -t tmpfs -o mode=0755,size=64k tmpfs "$stage" || exit 125
+at=0
+while [ "$1" != -- ]; do
+  mkdir "$stage/$at" && mount --bind -- "$1" "$stage/$at" || exit 125
+  at=$((at + 1)); shift
+done
+shift
+exec "$@"
+`
 
 /**
  * The command line that runs `argv` in a sandbox of its own: user, processes, network, System V IPC, host name and mounts. It sees the
@@ -63,15 +79,11 @@ const STAGE = '/tmp'
  */
 export function secureCommand(argv: readonly string[], options: SandboxOptions, isRoot: boolean): string[] {
   if (!isRoot) return withFiles(sandbox(argv, options), options.files)
-  const staged = options.folders.map((folder, index) => ({ ...folder, path: `${STAGE}/${index}` }))
+  const paths = options.folders.map(({ path }) => path)
+  const stage = STAGES.find((one) => isFolder(one) && !paths.some((path) => isWithin(path, one))) ?? '/tmp'
+  const staged = options.folders.map((folder, index) => ({ ...folder, path: `${stage}/${index}` }))
   const command = [
-    ...['bwrap', '--die-with-parent', '--dev-bind', '/', '/', '--tmpfs', STAGE],
-    ...options.folders.flatMap(({ path, isWritable }, index) => [
-      isWritable ? '--bind' : '--ro-bind',
-      path,
-      `${STAGE}/${index}`,
-    ]),
-    '--',
+    ...['unshare', '--mount', '--propagation', 'private', '--', '/bin/sh', '-c', LAY_OUT, 'sh', stage, ...paths, '--'],
     ...['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups', '--inh-caps=-all', '--'],
     ...sandbox(argv, { ...options, folders: staged }),
   ]
@@ -130,6 +142,8 @@ export interface NamespaceOptions {
   /** What they shall not find although it is the host's, each with what of it they shall. */
   hidden: readonly { path: string; shown: readonly Folder[] }[]
   files: SandboxFiles
+  /** As for the sandbox. A server that is root is in no namespace of users here, and nothing is counted for it. */
+  processes?: number
   cwd: string
 }
 
@@ -145,13 +159,18 @@ export function permissiveCommand(argv: readonly string[], options: NamespaceOpt
       ...['--remount-ro', path],
     ]),
     ...['--clearenv', '--args', `${ENVIRONMENT}`, '--chdir', options.cwd, '--'],
+    ...(options.processes === undefined || isRoot ? [] : ['prlimit', `--nproc=${options.processes}`, '--']),
     ...argv,
   ]
   return withFiles(command, { environment: options.files.environment })
 }
 
+function isFolder(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+}
+
 /** True where one path is the other, or lies in it. */
-export function isWithin(path: string, folder: string): boolean {
+function isWithin(path: string, folder: string): boolean {
   for (let at = path; ; at = dirname(at)) {
     if (at === folder) return true
     if (at === dirname(at)) return false

@@ -34,6 +34,10 @@ export class ProcessTree {
   /** Those that were seen, with the time of their start: an id may be given to another later. */
   private readonly seen = new Map<number, number>()
 
+  /** What each was seen to have used: what ends behind its parent's back takes its account with it. */
+  private readonly spent = new Map<string, number>()
+  private spentByGone = 0
+
   constructor(
     readonly root: number,
     private readonly mark: Mark,
@@ -49,8 +53,17 @@ export class ProcessTree {
 
   use(): TreeUse {
     const members = this.members()
+    const alive = new Map(members.map(({ pid, startedAt, cpuTicks }) => [`${pid} ${startedAt}`, cpuTicks]))
+    for (const [key, ticks] of this.spent)
+      if (!alive.has(key)) {
+        this.spentByGone += ticks
+        this.spent.delete(key)
+      }
+    for (const [key, ticks] of alive) this.spent.set(key, ticks)
+    const accounted = members.reduce((sum, { cpuTicks, childTicks }) => sum + cpuTicks + childTicks, 0)
+    const seen = [...this.spent.values()].reduce((sum, ticks) => sum + ticks, this.spentByGone)
     return {
-      cpuMs: members.reduce((sum, { cpuTicks }) => sum + cpuTicks, 0) * (1_000 / TICKS_PER_SECOND),
+      cpuMs: Math.max(accounted, seen) * (1_000 / TICKS_PER_SECOND),
       memoryBytes: members.reduce((sum, { pid }) => sum + ownMemory(pid), 0),
       processes: members.reduce((sum, { threads }) => sum + threads, 0),
     }

@@ -71,9 +71,8 @@ export class Watchdog {
   private look(): void {
     const { cgroup, tree } = this.watched
     const counted = cgroup?.use()
-    const needsTree = !cgroup?.boundsMemory || counted?.cpuMs === undefined || counted.processes === undefined
     // Whoever was seen once is found again: without a group that is the only hold there is.
-    this.judge({ ...(needsTree ? tree.use() : {}), ...defined(counted ?? {}) })
+    this.judge({ ...tree.use(), ...defined(counted ?? {}) })
   }
 
   private judge(use: { cpuMs?: number; memoryBytes?: number; processes?: number; outOfMemory?: number }): void {
