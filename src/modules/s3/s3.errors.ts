@@ -1,4 +1,5 @@
-import { DomainError } from '../../platform/errors/domain-error.js'
+import type { DomainError } from '../../platform/errors/domain-error.js'
+import { PartsOutOfOrder, PartTooSmall } from '../storage/storage.errors.js'
 
 /** A refusal in the words of S3, by whose codes clients decide what to do. */
 export class S3Error extends Error {
@@ -109,7 +110,9 @@ const BY_SLUG: Readonly<Record<string, S3Code>> = {
   'bucket-not-empty': 'BucketNotEmpty',
   'object-not-found': 'NoSuchKey',
   'object-exists': 'PreconditionFailed',
+  'size-mismatch': 'IncompleteBody',
   'upload-not-found': 'NoSuchUpload',
+  'upload-parts-invalid': 'InvalidPart',
 }
 
 const BY_KIND: Partial<Record<DomainError['kind'], S3Code>> = {
@@ -121,13 +124,20 @@ const BY_KIND: Partial<Record<DomainError['kind'], S3Code>> = {
   not_found: 'NoSuchKey',
   precondition_failed: 'PreconditionFailed',
   too_large: 'EntityTooLarge',
+  range_not_satisfiable: 'InvalidRange',
   rate_limited: 'SlowDown',
   not_supported: 'NotImplemented',
   unavailable: 'ServiceUnavailable',
 }
 
+/** Three faults of one slug, of which S3 tells each by its own code. */
+function partsFault(error: DomainError): S3Code | undefined {
+  if (error instanceof PartTooSmall) return 'EntityTooSmall'
+  return error instanceof PartsOutOfOrder ? 'InvalidPartOrder' : undefined
+}
+
 /** An error of the product, as S3 says it. What has no word of S3's is an internal error. */
 export function asS3Error(error: DomainError): S3Error {
-  const code = BY_SLUG[error.slug] ?? BY_KIND[error.kind] ?? 'InternalError'
+  const code = partsFault(error) ?? BY_SLUG[error.slug] ?? BY_KIND[error.kind] ?? 'InternalError'
   return new S3Error(code, code === 'InvalidArgument' || code === 'EntityTooLarge' ? error.message : undefined)
 }

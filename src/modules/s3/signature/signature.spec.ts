@@ -1,9 +1,10 @@
-import { createHash, createHmac, type Hash, type Hmac } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { SignatureV4 } from '@smithy/signature-v4'
 import { describe, expect, it } from 'vitest'
 import { awsChunked, SignatureChain } from '../body/aws-chunked.js'
 import { S3Error } from '../s3.errors.js'
 import { readRequest } from '../s3-request.js'
+import { Sha256 } from '../s3-wire.fake.js'
 import { encodePath } from '../uri-encoding.js'
 import { checkSignature, checkTime } from './check-signature.js'
 import { claimedSignature } from './claimed-signature.js'
@@ -310,25 +311,6 @@ describe('what is refused', () => {
     expect(codeOf(() => checkTime(presigned, later(-901)))).toBe('AccessDenied')
   })
 })
-
-/** What AWS's signer wants of a hash. */
-class Sha256 {
-  private readonly sum: Hash | Hmac
-
-  constructor(secret?: string | Uint8Array | ArrayBuffer | ArrayBufferView) {
-    this.sum = secret === undefined ? createHash('sha256') : createHmac('sha256', secret as Uint8Array)
-  }
-
-  update(data: Uint8Array): void {
-    this.sum.update(data)
-  }
-
-  async digest(): Promise<Uint8Array> {
-    return this.sum.digest()
-  }
-
-  reset(): void {}
-}
 
 async function* pieces(text: string, size: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < text.length; at += size) yield Buffer.from(text.slice(at, at + size), 'latin1')
