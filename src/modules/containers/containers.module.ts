@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { Logger, Module } from '@nestjs/common'
 import { Config } from '../../platform/config/config.js'
 import { ContainerRuntimes } from '../../platform/containers/container-runtimes.js'
+import { ContainersAtHand } from './containers-at-hand.js'
 import { LeftoverContainers } from './leftover-containers.worker.js'
 
 /** The container runtime of this host, where there is one, and its tidiness. */
@@ -22,8 +23,9 @@ import { LeftoverContainers } from './leftover-containers.worker.js'
         )
       },
     },
+    ContainersAtHand,
     LeftoverContainers,
   ],
-  exports: [ContainerRuntimes, LeftoverContainers],
+  exports: [ContainerRuntimes, ContainersAtHand, LeftoverContainers],
 })
 export class ContainersModule {}

@@ -31,7 +31,7 @@ beforeEach(async () => {
   source = sourceAt('local-fs', 'jobs')
   await mkdir(source.path)
   index = newIndex()
-  jobs = new JobsService(database.sql, database.dataSource, { profiles: policy }, clock)
+  jobs = new JobsService(database.sql, database.dataSource, { profiles: policy }, clock, { check: async () => {} })
 })
 afterEach(() => rm(folder, { recursive: true, force: true }))
 

@@ -8,6 +8,7 @@ import { CLOCK, type Clock } from '../../platform/clock/clock.js'
 import { Sql, type Statement } from '../../platform/database/sql.js'
 import type { JsonObject } from '../../platform/json.js'
 import { PROFILES } from '../../platform/processes/profiles.js'
+import { ContainersAtHand } from '../containers/containers-at-hand.js'
 import { idMeantBy, LONGEST_ID, namesOf } from './job-ids.js'
 import { addRevision } from './job-index.js'
 import { JobSettings } from './job-settings.js'
@@ -70,6 +71,7 @@ export class JobsService {
     @InjectDataSource() private readonly database: DataSource,
     @Inject(JobSettings) private readonly settings: Pick<JobSettings, 'profiles'>,
     @Inject(CLOCK) private readonly clock: Clock,
+    @Inject(ContainersAtHand) private readonly containers: Pick<ContainersAtHand, 'check'>,
   ) {}
 
   /** In the order of their ids. */
@@ -101,6 +103,7 @@ export class JobsService {
     const [known] = await this.sql.query<{ definition: string }>(DEFINITION, [flowId, revision])
     if (!known) throw new JobNotFound(jobId)
     const definition: JobDefinition = JSON.parse(known.definition)
+    if (definition.config.container) await this.containers.check()
     return {
       flowId,
       revision: await this.revisionFor(flowId, revision, definition, profile),
