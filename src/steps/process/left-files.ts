@@ -1,4 +1,4 @@
-import { constants } from 'node:fs'
+import { constants, createReadStream } from 'node:fs'
 import { type FileHandle, readdir } from 'node:fs/promises'
 import { posix } from 'node:path'
 import { Readable } from 'node:stream'
@@ -96,9 +96,9 @@ class Search {
         path: `${WORKSPACE}/${inner}`,
         mediaType: mime.lookup(inner) || 'application/octet-stream',
         size,
-        // A file that grows meanwhile is kept as it was.
+        // Opened anew each time, by the descriptor: whoever reads a stream to its end closes it. A file that grows meanwhile is kept as it was.
         content: () =>
-          size === 0 ? Readable.from([]) : file.createReadStream({ start: 0, end: size - 1, autoClose: false }),
+          size === 0 ? Readable.from([]) : createReadStream(`/proc/self/fd/${file.fd}`, { start: 0, end: size - 1 }),
       })
     } finally {
       await file.close()

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import type { RunIdentity, StepResult, StepType } from '../../engine/step.js'
 import type { Json, JsonObject } from '../../platform/json.js'
 import { SMALL_LIMITS } from '../../platform/processes/process.fake.js'
@@ -105,9 +106,9 @@ export class JobUnderTest {
   }
 
   private async keep(run: RunIdentity, file: LeftFile): Promise<string> {
-    const chunks: Buffer[] = []
-    for await (const chunk of file.content()) chunks.push(Buffer.from(chunk))
-    const content = Buffer.concat(chunks).toString()
+    // Once for what it is, and once to keep it.
+    const [content, again] = [await text(file.content()), await text(file.content())]
+    if (content !== again) throw new Error('it is another each time that it is read')
     if (Buffer.byteLength(content) !== file.size) throw new Error('it has another size than it was said to have')
     const { name, path, mediaType } = file
     this.kept.push({ run: run.id, name, path, mediaType, content })
