@@ -260,7 +260,7 @@ export class Objects extends HeyApiClient {
                     name: 'sid',
                     type: 'apiKey'
                 }, { scheme: 'bearer', type: 'http' }],
-            url: '/api/buckets/{bucket}/objects',
+            url: '/api/buckets/{name}/objects',
             ...options
         });
     }
@@ -278,7 +278,7 @@ export class Objects extends HeyApiClient {
                     name: 'sid',
                     type: 'apiKey'
                 }, { scheme: 'bearer', type: 'http' }],
-            url: '/api/buckets/{bucket}/objects',
+            url: '/api/buckets/{name}/objects',
             ...options,
             headers: {
                 'Content-Type': null,
@@ -299,7 +299,7 @@ export class Objects extends HeyApiClient {
                     name: 'sid',
                     type: 'apiKey'
                 }, { scheme: 'bearer', type: 'http' }],
-            url: '/api/buckets/{bucket}/objects/{key}',
+            url: '/api/buckets/{name}/objects/{key}',
             ...options
         });
     }
@@ -316,7 +316,7 @@ export class Objects extends HeyApiClient {
                     name: 'sid',
                     type: 'apiKey'
                 }, { scheme: 'bearer', type: 'http' }],
-            url: '/api/buckets/{bucket}/objects/{key}',
+            url: '/api/buckets/{name}/objects/{key}',
             ...options
         });
     }
@@ -333,7 +333,7 @@ export class Objects extends HeyApiClient {
                     name: 'sid',
                     type: 'apiKey'
                 }, { scheme: 'bearer', type: 'http' }],
-            url: '/api/buckets/{bucket}/objects/{key}/url',
+            url: '/api/buckets/{name}/objects/{key}/url',
             ...options
         });
     }

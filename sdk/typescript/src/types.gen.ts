@@ -5017,387 +5017,6 @@ export type FacilflowBucketsCreateResponses = {
 
 export type FacilflowBucketsCreateResponse = FacilflowBucketsCreateResponses[keyof FacilflowBucketsCreateResponses];
 
-export type FacilflowObjectsListData = {
-    body?: never;
-    path: {
-        /**
-         * The bucket's name.
-         */
-        bucket: string;
-    };
-    query?: {
-        /**
-         * A storage provider's id; the default one unless said.
-         */
-        provider?: string;
-        /**
-         * Only keys that begin so.
-         */
-        prefix?: string;
-        /**
-         * What ends the name of a folder. Empty, nothing is taken for a folder, and every key is told.
-         */
-        delimiter?: string;
-        /**
-         * Every key that begins with the prefix, whatever folder it is in, as with an empty delimiter.
-         */
-        recursive?: boolean;
-        /**
-         * `next` of the page before.
-         */
-        continuation?: string;
-        /**
-         * How many to answer at most. More than 1000 counts as 1000.
-         */
-        limit?: number;
-    };
-    url: '/api/buckets/{bucket}/objects';
-};
-
-export type FacilflowObjectsListErrors = {
-    /**
-     * The request cannot be understood.
-     */
-    400: FacilFlowProblem;
-    /**
-     * Authentication is required.
-     */
-    401: FacilFlowProblem;
-    /**
-     * Not permitted.
-     */
-    403: FacilFlowProblem;
-    /**
-     * Flow not found.
-     */
-    404: FacilFlowProblem;
-    /**
-     * Too many requests.
-     */
-    429: FacilFlowProblem;
-    /**
-     * Something went wrong on our side.
-     */
-    500: FacilFlowProblem;
-    /**
-     * What was asked for it has failed.
-     */
-    502: FacilFlowProblem;
-    /**
-     * Not available for now.
-     */
-    503: FacilFlowProblem;
-};
-
-export type FacilflowObjectsListError = FacilflowObjectsListErrors[keyof FacilflowObjectsListErrors];
-
-export type FacilflowObjectsListResponses = {
-    /**
-     * One page of the bucket
-     */
-    200: FacilFlowObjectList;
-};
-
-export type FacilflowObjectsListResponse = FacilflowObjectsListResponses[keyof FacilflowObjectsListResponses];
-
-export type FacilflowObjectsCreateData = {
-    body: FacilFlowUpload;
-    path: {
-        /**
-         * The bucket's name.
-         */
-        bucket: string;
-    };
-    query?: {
-        /**
-         * A storage provider's id; the default one unless said.
-         */
-        provider?: string;
-    };
-    url: '/api/buckets/{bucket}/objects';
-};
-
-export type FacilflowObjectsCreateErrors = {
-    /**
-     * The request cannot be understood.
-     */
-    400: FacilFlowProblem;
-    /**
-     * Authentication is required.
-     */
-    401: FacilFlowProblem;
-    /**
-     * Not permitted.
-     */
-    403: FacilFlowProblem;
-    /**
-     * Flow not found.
-     */
-    404: FacilFlowProblem;
-    /**
-     * The body is too large.
-     */
-    413: FacilFlowProblem;
-    /**
-     * The body has a type that is not taken here.
-     */
-    415: FacilFlowProblem;
-    /**
-     * The request failed validation.
-     */
-    422: FacilFlowProblem;
-    /**
-     * Too many requests.
-     */
-    429: FacilFlowProblem;
-    /**
-     * Something went wrong on our side.
-     */
-    500: FacilFlowProblem;
-    /**
-     * What was asked for it has failed.
-     */
-    502: FacilFlowProblem;
-    /**
-     * Not available for now.
-     */
-    503: FacilFlowProblem;
-};
-
-export type FacilflowObjectsCreateError = FacilflowObjectsCreateErrors[keyof FacilflowObjectsCreateErrors];
-
-export type FacilflowObjectsCreateResponses = {
-    /**
-     * The object
-     */
-    201: FacilFlowObject;
-};
-
-export type FacilflowObjectsCreateResponse = FacilflowObjectsCreateResponses[keyof FacilflowObjectsCreateResponses];
-
-export type FacilflowObjectsDeleteData = {
-    body?: never;
-    path: {
-        /**
-         * The bucket's name.
-         */
-        bucket: string;
-        /**
-         * The object's key. Its slashes may come as they are, or percent-encoded.
-         */
-        key: string;
-    };
-    query?: {
-        /**
-         * A storage provider's id; the default one unless said.
-         */
-        provider?: string;
-    };
-    url: '/api/buckets/{bucket}/objects/{key}';
-};
-
-export type FacilflowObjectsDeleteErrors = {
-    /**
-     * The request cannot be understood.
-     */
-    400: FacilFlowProblem;
-    /**
-     * Authentication is required.
-     */
-    401: FacilFlowProblem;
-    /**
-     * Not permitted.
-     */
-    403: FacilFlowProblem;
-    /**
-     * Flow not found.
-     */
-    404: FacilFlowProblem;
-    /**
-     * Too many requests.
-     */
-    429: FacilFlowProblem;
-    /**
-     * Something went wrong on our side.
-     */
-    500: FacilFlowProblem;
-    /**
-     * What was asked for it has failed.
-     */
-    502: FacilFlowProblem;
-    /**
-     * Not available for now.
-     */
-    503: FacilFlowProblem;
-};
-
-export type FacilflowObjectsDeleteError = FacilflowObjectsDeleteErrors[keyof FacilflowObjectsDeleteErrors];
-
-export type FacilflowObjectsDeleteResponses = {
-    /**
-     * The object is gone
-     */
-    204: void;
-};
-
-export type FacilflowObjectsDeleteResponse = FacilflowObjectsDeleteResponses[keyof FacilflowObjectsDeleteResponses];
-
-export type FacilflowObjectsGetData = {
-    body?: never;
-    headers?: {
-        /**
-         * One range of bytes, such as `bytes=0-1023`, `bytes=1024-` or `bytes=-1024`. Several ranges, and what is no range, are answered with the whole.
-         */
-        Range?: string;
-        /**
-         * Entity tags of what the caller has already: where one of them is its own, 304 is the answer.
-         */
-        'If-None-Match'?: string;
-    };
-    path: {
-        /**
-         * The bucket's name.
-         */
-        bucket: string;
-        /**
-         * The object's key. Its slashes may come as they are, or percent-encoded.
-         */
-        key: string;
-    };
-    query?: {
-        /**
-         * A storage provider's id; the default one unless said.
-         */
-        provider?: string;
-    };
-    url: '/api/buckets/{bucket}/objects/{key}';
-};
-
-export type FacilflowObjectsGetErrors = {
-    /**
-     * The request cannot be understood.
-     */
-    400: FacilFlowProblem;
-    /**
-     * Authentication is required.
-     */
-    401: FacilFlowProblem;
-    /**
-     * Not permitted.
-     */
-    403: FacilFlowProblem;
-    /**
-     * Flow not found.
-     */
-    404: FacilFlowProblem;
-    /**
-     * Range not satisfiable.
-     */
-    416: FacilFlowProblem;
-    /**
-     * Too many requests.
-     */
-    429: FacilFlowProblem;
-    /**
-     * Something went wrong on our side.
-     */
-    500: FacilFlowProblem;
-    /**
-     * What was asked for it has failed.
-     */
-    502: FacilFlowProblem;
-    /**
-     * Not available for now.
-     */
-    503: FacilFlowProblem;
-};
-
-export type FacilflowObjectsGetError = FacilflowObjectsGetErrors[keyof FacilflowObjectsGetErrors];
-
-export type FacilflowObjectsGetResponses = {
-    /**
-     * The content
-     */
-    200: Blob | File;
-    /**
-     * The part that was asked for
-     */
-    206: Blob | File;
-};
-
-export type FacilflowObjectsGetResponse = FacilflowObjectsGetResponses[keyof FacilflowObjectsGetResponses];
-
-export type FacilflowObjectsUrlData = {
-    body?: never;
-    path: {
-        /**
-         * The bucket's name.
-         */
-        bucket: string;
-        /**
-         * The object's key. Its slashes may come as they are, or percent-encoded.
-         */
-        key: string;
-    };
-    query?: {
-        /**
-         * A storage provider's id; the default one unless said.
-         */
-        provider?: string;
-        /**
-         * Seconds until it expires.
-         */
-        expiry?: number;
-    };
-    url: '/api/buckets/{bucket}/objects/{key}/url';
-};
-
-export type FacilflowObjectsUrlErrors = {
-    /**
-     * The request cannot be understood.
-     */
-    400: FacilFlowProblem;
-    /**
-     * Authentication is required.
-     */
-    401: FacilFlowProblem;
-    /**
-     * Not permitted.
-     */
-    403: FacilFlowProblem;
-    /**
-     * Flow not found.
-     */
-    404: FacilFlowProblem;
-    /**
-     * Too many requests.
-     */
-    429: FacilFlowProblem;
-    /**
-     * Something went wrong on our side.
-     */
-    500: FacilFlowProblem;
-    /**
-     * What was asked for it has failed.
-     */
-    502: FacilFlowProblem;
-    /**
-     * Not available for now.
-     */
-    503: FacilFlowProblem;
-};
-
-export type FacilflowObjectsUrlError = FacilflowObjectsUrlErrors[keyof FacilflowObjectsUrlErrors];
-
-export type FacilflowObjectsUrlResponses = {
-    /**
-     * The URL
-     */
-    200: FacilFlowObjectUrl;
-};
-
-export type FacilflowObjectsUrlResponse = FacilflowObjectsUrlResponses[keyof FacilflowObjectsUrlResponses];
-
 export type FacilflowBucketsDeleteData = {
     body?: never;
     path: {
@@ -5468,6 +5087,387 @@ export type FacilflowBucketsDeleteResponses = {
 };
 
 export type FacilflowBucketsDeleteResponse = FacilflowBucketsDeleteResponses[keyof FacilflowBucketsDeleteResponses];
+
+export type FacilflowObjectsListData = {
+    body?: never;
+    path: {
+        /**
+         * The bucket's name.
+         */
+        name: string;
+    };
+    query?: {
+        /**
+         * A storage provider's id; the default one unless said.
+         */
+        provider?: string;
+        /**
+         * Only keys that begin so.
+         */
+        prefix?: string;
+        /**
+         * What ends the name of a folder. Empty, nothing is taken for a folder, and every key is told.
+         */
+        delimiter?: string;
+        /**
+         * Every key that begins with the prefix, whatever folder it is in, as with an empty delimiter.
+         */
+        recursive?: boolean;
+        /**
+         * `next` of the page before.
+         */
+        continuation?: string;
+        /**
+         * How many to answer at most. More than 1000 counts as 1000.
+         */
+        limit?: number;
+    };
+    url: '/api/buckets/{name}/objects';
+};
+
+export type FacilflowObjectsListErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * What was asked for it has failed.
+     */
+    502: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowObjectsListError = FacilflowObjectsListErrors[keyof FacilflowObjectsListErrors];
+
+export type FacilflowObjectsListResponses = {
+    /**
+     * One page of the bucket
+     */
+    200: FacilFlowObjectList;
+};
+
+export type FacilflowObjectsListResponse = FacilflowObjectsListResponses[keyof FacilflowObjectsListResponses];
+
+export type FacilflowObjectsCreateData = {
+    body: FacilFlowUpload;
+    path: {
+        /**
+         * The bucket's name.
+         */
+        name: string;
+    };
+    query?: {
+        /**
+         * A storage provider's id; the default one unless said.
+         */
+        provider?: string;
+    };
+    url: '/api/buckets/{name}/objects';
+};
+
+export type FacilflowObjectsCreateErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * The body is too large.
+     */
+    413: FacilFlowProblem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: FacilFlowProblem;
+    /**
+     * The request failed validation.
+     */
+    422: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * What was asked for it has failed.
+     */
+    502: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowObjectsCreateError = FacilflowObjectsCreateErrors[keyof FacilflowObjectsCreateErrors];
+
+export type FacilflowObjectsCreateResponses = {
+    /**
+     * The object
+     */
+    201: FacilFlowObject;
+};
+
+export type FacilflowObjectsCreateResponse = FacilflowObjectsCreateResponses[keyof FacilflowObjectsCreateResponses];
+
+export type FacilflowObjectsDeleteData = {
+    body?: never;
+    path: {
+        /**
+         * The bucket's name.
+         */
+        name: string;
+        /**
+         * The object's key. Its slashes may come as they are, or percent-encoded.
+         */
+        key: string;
+    };
+    query?: {
+        /**
+         * A storage provider's id; the default one unless said.
+         */
+        provider?: string;
+    };
+    url: '/api/buckets/{name}/objects/{key}';
+};
+
+export type FacilflowObjectsDeleteErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * What was asked for it has failed.
+     */
+    502: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowObjectsDeleteError = FacilflowObjectsDeleteErrors[keyof FacilflowObjectsDeleteErrors];
+
+export type FacilflowObjectsDeleteResponses = {
+    /**
+     * The object is gone
+     */
+    204: void;
+};
+
+export type FacilflowObjectsDeleteResponse = FacilflowObjectsDeleteResponses[keyof FacilflowObjectsDeleteResponses];
+
+export type FacilflowObjectsGetData = {
+    body?: never;
+    headers?: {
+        /**
+         * One range of bytes, such as `bytes=0-1023`, `bytes=1024-` or `bytes=-1024`. Several ranges, and what is no range, are answered with the whole.
+         */
+        Range?: string;
+        /**
+         * Entity tags of what the caller has already: where one of them is its own, 304 is the answer.
+         */
+        'If-None-Match'?: string;
+    };
+    path: {
+        /**
+         * The bucket's name.
+         */
+        name: string;
+        /**
+         * The object's key. Its slashes may come as they are, or percent-encoded.
+         */
+        key: string;
+    };
+    query?: {
+        /**
+         * A storage provider's id; the default one unless said.
+         */
+        provider?: string;
+    };
+    url: '/api/buckets/{name}/objects/{key}';
+};
+
+export type FacilflowObjectsGetErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * Range not satisfiable.
+     */
+    416: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * What was asked for it has failed.
+     */
+    502: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowObjectsGetError = FacilflowObjectsGetErrors[keyof FacilflowObjectsGetErrors];
+
+export type FacilflowObjectsGetResponses = {
+    /**
+     * The content
+     */
+    200: Blob | File;
+    /**
+     * The part that was asked for
+     */
+    206: Blob | File;
+};
+
+export type FacilflowObjectsGetResponse = FacilflowObjectsGetResponses[keyof FacilflowObjectsGetResponses];
+
+export type FacilflowObjectsUrlData = {
+    body?: never;
+    path: {
+        /**
+         * The bucket's name.
+         */
+        name: string;
+        /**
+         * The object's key. Its slashes may come as they are, or percent-encoded.
+         */
+        key: string;
+    };
+    query?: {
+        /**
+         * A storage provider's id; the default one unless said.
+         */
+        provider?: string;
+        /**
+         * Seconds until it expires.
+         */
+        expiry?: number;
+    };
+    url: '/api/buckets/{name}/objects/{key}/url';
+};
+
+export type FacilflowObjectsUrlErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Flow not found.
+     */
+    404: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * What was asked for it has failed.
+     */
+    502: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowObjectsUrlError = FacilflowObjectsUrlErrors[keyof FacilflowObjectsUrlErrors];
+
+export type FacilflowObjectsUrlResponses = {
+    /**
+     * The URL
+     */
+    200: FacilFlowObjectUrl;
+};
+
+export type FacilflowObjectsUrlResponse = FacilflowObjectsUrlResponses[keyof FacilflowObjectsUrlResponses];
 
 export type Flow8ChannelsListData = {
     body?: never;

@@ -14,20 +14,25 @@ export class AnswerHeadersInterceptor implements NestInterceptor {
     const parameters = context.switchToHttp().getRequest().params as Record<string, string>
     return next.handle().pipe(
       map((body) => {
-        response.setHeaders(headersOf(answer, { ...parameters, ...body }))
+        response.setHeaders(headersOf(answer, body, parameters))
         return body
       }),
     )
   }
 }
 
-function headersOf({ location, version }: Answer, values: Record<string, unknown>): Map<string, string> {
+type Values = Readonly<Record<string, unknown>>
+
+function headersOf({ location, version }: Answer, body: Values, parameters: Values): Map<string, string> {
   const headers = new Map<string, string>()
-  if (location !== undefined) headers.set('Location', filled(location, values))
-  if (version !== undefined) headers.set('ETag', entityTag(String(values[version])))
+  if (location !== undefined) headers.set('Location', filled(location, body, parameters))
+  if (version !== undefined) headers.set('ETag', entityTag(String(body[version])))
   return headers
 }
 
-function filled(template: string, values: Record<string, unknown>): string {
-  return template.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(String(values[name])))
+/** `{id}` is a member of the answer, or else a parameter of the path; `{path.id}` is the parameter where both have one. */
+function filled(template: string, body: Values, parameters: Values): string {
+  return template.replace(/\{(path\.)?(\w+)\}/g, (_, ofPath: string | undefined, name: string) =>
+    encodeURIComponent(String(ofPath ? parameters[name] : (body[name] ?? parameters[name]))),
+  )
 }

@@ -64,7 +64,7 @@ export interface AnswerOptions {
   stream?: Type<unknown>
   /** The example's name. */
   exampleName?: string
-  /** Where the thing made can be read: a path with members of the answer in braces, such as `/api/v1/flows/{id}`. Sent as `Location`. */
+  /** Where the thing made can be read: a path with members of the answer in braces, such as `/api/v1/flows/{id}`, or parameters of its own as `{path.name}`. Sent as `Location`. */
   location?: string
   /** The member of the answer that changes whenever the thing does, such as `updated_at`. Sent as `ETag`, for `If-Match`. */
   version?: string

@@ -31,8 +31,8 @@ import {
   toQuery,
 } from './buckets.dto.js'
 
-@SurfaceController({ surface: 'facilflow', path: 'api/buckets/:bucket/objects', resource: 'Objects' })
-@PathParam('bucket', "The bucket's name.", 'my-bucket')
+@SurfaceController({ surface: 'facilflow', path: 'api/buckets/:name/objects', resource: 'Objects' })
+@PathParam('name', "The bucket's name.", 'my-bucket')
 @PathParam('key', "The object's key. Its slashes may come as they are, or percent-encoded.", 'folder/file.csv', {
   holdsSlashes: true,
 })
@@ -48,7 +48,7 @@ export class FacilFlowObjectsController {
   @Answers(FacilFlowObjectList, { description: 'One page of the bucket' })
   async list(
     @Caller() caller: Principal,
-    @Param('bucket') bucket: string,
+    @Param('name') bucket: string,
     @Query() query: FacilFlowObjectsQuery,
   ): Promise<FacilFlowObjectList> {
     return toObjectList(bucket, query, await this.buckets.objects(caller, toPlace(bucket, query), toQuery(query)))
@@ -66,11 +66,11 @@ export class FacilFlowObjectsController {
   @Answers(FacilFlowObject, {
     status: 201,
     description: 'The object',
-    location: '/api/buckets/{bucket}/objects/{name}',
+    location: '/api/buckets/{path.name}/objects/{name}',
   })
   async create(
     @Caller() caller: Principal,
-    @Param('bucket') bucket: string,
+    @Param('name') bucket: string,
     @Query() query: FacilFlowBucketQuery,
     @Req() request: Request,
   ): Promise<FacilFlowObject> {
@@ -85,7 +85,7 @@ export class FacilFlowObjectsController {
   @Answers(FacilFlowObjectUrl, { description: 'The URL' })
   async url(
     @Caller() caller: Principal,
-    @Param('bucket') bucket: string,
+    @Param('name') bucket: string,
     @RestOfPath('key') key: string,
     @Query() query: FacilFlowUrlQuery,
   ): Promise<FacilFlowObjectUrl> {
@@ -97,7 +97,7 @@ export class FacilFlowObjectsController {
   @AnswersContent({ description: 'The content' })
   async get(
     @Caller() caller: Principal,
-    @Param('bucket') bucket: string,
+    @Param('name') bucket: string,
     @RestOfPath('key') key: string,
     @Query() query: FacilFlowBucketQuery,
     @Req() request: Request,
@@ -112,7 +112,7 @@ export class FacilFlowObjectsController {
   @Answers(null, { description: 'The object is gone' })
   async delete(
     @Caller() caller: Principal,
-    @Param('bucket') bucket: string,
+    @Param('name') bucket: string,
     @RestOfPath('key') key: string,
     @Query() query: FacilFlowBucketQuery,
   ): Promise<void> {
