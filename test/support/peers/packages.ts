@@ -24,7 +24,10 @@ export async function peerPackages(): Promise<NodeJS.Require | undefined> {
       continue
     }
     try {
-      await promisify(execFile)('npm', ['ci', '--ignore-scripts'], { cwd: FOLDER, timeout: LIMIT_MS })
+      await promisify(execFile)('npm', ['ci', '--ignore-scripts', '--fetch-retries=0'], {
+        cwd: FOLDER,
+        timeout: LIMIT_MS,
+      })
     } catch {
       return undefined
     } finally {
