@@ -21,6 +21,7 @@ import { AccessKeys0000000000019 } from './0019-access-keys.js'
 import { Jobs0000000000020 } from './0020-jobs.js'
 import { RunFeed0000000000022 } from './0022-run-feed.js'
 import { ArtifactsAndRates0000000000023 } from './0023-artifacts-and-rates.js'
+import { JobSchedules0000000000030 } from './0030-job-schedules.js'
 
 /**
  * The one ordered history of the schema. Append only: a migration that has been published is never edited, renamed or moved.
@@ -51,4 +52,5 @@ export const migrations: (new () => MigrationInterface)[] = [
   Jobs0000000000020,
   RunFeed0000000000022,
   ArtifactsAndRates0000000000023,
+  JobSchedules0000000000030,
 ]

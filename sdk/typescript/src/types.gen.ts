@@ -294,7 +294,7 @@ export type FacilFlowNewSchedule = {
      */
     timezone?: string;
     /**
-     * What each run is given: any JSON value.
+     * What each run is given: any JSON value; for a job its arguments, none of which may be a secret.
      */
     input?: unknown;
     /**
@@ -480,7 +480,7 @@ export type FacilFlowSchedule = {
      */
     timezone: string;
     /**
-     * What each run is given: any JSON value.
+     * What each run is given: any JSON value; for a job its arguments, none of which may be a secret.
      */
     input: unknown;
     /**
@@ -539,7 +539,7 @@ export type FacilFlowScheduleChange = {
      */
     timezone?: string;
     /**
-     * What each run is given: any JSON value.
+     * What each run is given: any JSON value; for a job its arguments, none of which may be a secret.
      */
     input?: unknown;
     /**
@@ -635,9 +635,9 @@ export type FacilFlowScheduleTarget = {
     /**
      * What kind of thing it is.
      */
-    type: 'flow';
+    type: 'flow' | 'job';
     /**
-     * Its id.
+     * Its id. A job is known by the path of its folder, such as `backup/daily`.
      */
     id: string;
 };

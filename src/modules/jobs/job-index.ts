@@ -76,8 +76,10 @@ export class JobIndex {
         rows.delete(folder.folder)
       }
       const gone = [...rows.values()].filter(({ goneAt }) => goneAt === null).map(({ id }) => id)
-      if (gone.length > 0)
+      if (gone.length > 0) {
         await tx.query('update job set gone_at = $2, changed_at = $2 where id = any ($1)', [gone, this.clock.now()])
+        await tx.query(`${DISABLE} and j.id = any ($1)`, [gone])
+      }
       summary.changed += gone.length
       this.remembered.set(source.name, remembered)
       return summary
@@ -87,7 +89,10 @@ export class JobIndex {
   /** The jobs of sources that there are no more are gone. */
   async forgetAllBut(sources: readonly string[]): Promise<void> {
     const text = 'update job set gone_at = $2, changed_at = $2 where gone_at is null and source <> all ($1)'
-    await this.database.query(text, [sources, this.clock.now()])
+    await this.database.transaction(async (tx) => {
+      await tx.query(text, [sources, this.clock.now()])
+      await tx.query(`${DISABLE} and j.source <> all ($1)`, [sources])
+    })
   }
 
   private async read(source: JobSource, tree: SourceTree, folder: JobFolder): Promise<ReadJob> {
@@ -146,12 +151,13 @@ export class JobIndex {
     const where = [newId('job'), place.source, place.folder, place.jobId, namespace, place.tenantId, now]
     if ('error' in state) {
       await tx.query(BROKEN, [...where, JSON.stringify(state.error)])
+      await tx.query(`${DISABLE} and j.source = $1 and j.folder = $2`, [place.source, place.folder])
       return
     }
     const { flowId, revision, content, definition } = state
     const { version, description, args } = definition.config
     await tx.query(GOOD, [...where, version, description, JSON.stringify(args), flowId, revision, content])
-    const flow = `update flow set revision = $2, name = $3, version = $4, description = $5, updated_at = $6
+    const flow = `update flow set revision = $2, name = $3, version = $4, description = $5, enabled = true, updated_at = $6
       where id = $1`
     await tx.query(flow, [flowId, revision, place.jobId, version, description, now])
   }
@@ -205,6 +211,8 @@ function isLasting(read: ReadJob): boolean {
   return read.ok || read.error.code !== 'unreadable'
 }
 
+/** No schedule starts what cannot be run now. */
+const DISABLE = 'update flow f set enabled = false from job j where f.id = j.flow_id and f.enabled'
 const PLACED = `insert into job (id, source, folder, job_id, namespace, tenant_id, changed_at`
 const MOVED = `on conflict (source, folder) do update set job_id = excluded.job_id, namespace = excluded.namespace,
   tenant_id = excluded.tenant_id, changed_at = excluded.changed_at, gone_at = null, error = excluded.error`

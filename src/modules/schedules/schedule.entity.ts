@@ -21,10 +21,15 @@ export class Schedule {
 
   /** What kind of thing is started. */
   @Column('text')
-  targetType: 'flow'
+  targetType: 'flow' | 'job'
 
+  /** The flow, or the one that the job is. */
   @Column('text')
   flowId: string
+
+  /** What the job is known by. */
+  @Column('text', { nullable: true })
+  jobId: string | null
 
   /** The node to start at; null means the flow's start. */
   @Column('text', { nullable: true })

@@ -4,6 +4,7 @@ import type { Principal } from '../../platform/auth/principal.js'
 import { FakeClock } from '../../platform/clock/clock.fake.js'
 import { newId } from '../../platform/ids.js'
 import { AuditTrail } from '../audit/audit-trail.js'
+import { JobsService } from '../jobs/jobs.service.js'
 import { DueSchedules } from './due-schedules.js'
 import { dueTime } from './due-slots.js'
 import { Schedule } from './schedule.entity.js'
@@ -19,6 +20,12 @@ let due: DueSchedules
 let caller: Principal
 let target: { type: 'flow'; id: string }
 
+function newService(): SchedulesService {
+  const profiles = { default: 'secure', jobs: ['secure'], requests: [] } as const
+  const jobs = new JobsService(database.sql, database.dataSource, { profiles }, clock, { check: async () => {} })
+  return new SchedulesService(database.dataSource, new ScheduleHistory(database.sql), new AuditTrail(), clock, jobs)
+}
+
 beforeAll(async () => {
   database = await testDatabase([Schedule])
 })
@@ -26,7 +33,7 @@ beforeAll(async () => {
 beforeEach(async () => {
   await database.dataSource.query('delete from schedule; delete from schedule_slot')
   clock = new FakeClock('2030-01-01T00:00:30.000Z')
-  schedules = new SchedulesService(database.dataSource, new ScheduleHistory(database.sql), new AuditTrail(), clock)
+  schedules = newService()
   due = new DueSchedules(database.sql, clock)
   const accountId = newId('account')
   const credential = { kind: 'basic' } as const
@@ -192,7 +199,7 @@ describe('what people do', () => {
 
   it('is seen before it happens: the slots to come, over a change of clocks', async () => {
     clock = new FakeClock('2030-03-30T12:00:00Z')
-    schedules = new SchedulesService(database.dataSource, new ScheduleHistory(database.sql), new AuditTrail(), clock)
+    schedules = newService()
     const { id } = await made({ cron: '30 2 * * *', timezone: 'Europe/Berlin' })
     expect((await schedules.coming(caller, id, 2)).map(({ wallTime }) => wallTime)).toEqual([
       '2030-03-31T03:00:00+02:00',

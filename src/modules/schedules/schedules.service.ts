@@ -11,9 +11,12 @@ import type { Fault } from '../../platform/errors/domain-error.js'
 import { ValidationFailed } from '../../platform/http/faults.js'
 import { type Expected, requireMatch } from '../../platform/http/headers.js'
 import { newId } from '../../platform/ids.js'
-import type { Json } from '../../platform/json.js'
+import { isJsonObject, type Json, type JsonObject } from '../../platform/json.js'
+import { pointerTo } from '../../platform/json-pointer.js'
 import { AuditTrail } from '../audit/audit-trail.js'
 import { FlowNotFound } from '../flows/flows.errors.js'
+import { ArgumentsInvalid, JobBroken, JobIdCollision } from '../jobs/jobs.errors.js'
+import { JobsService, type PreparedRun } from '../jobs/jobs.service.js'
 import { requestHashOf } from '../runs/request-hash.js'
 import { IdempotencyKeyReused } from '../runs/runs.errors.js'
 import { dueTime, type Missed, type Overlap } from './due-slots.js'
@@ -22,8 +25,8 @@ import { Schedule } from './schedule.entity.js'
 import { type PastSlots, ScheduleHistory } from './schedule-history.js'
 import { ScheduleNotFound } from './schedules.errors.js'
 
-/** What a schedule starts. Jobs and pipelines join here. */
-export type ScheduleTarget = { type: 'flow'; id: string }
+/** What a schedule starts: a flow, or a job by the id that callers know it by. Pipelines join here. */
+export type ScheduleTarget = { type: 'flow' | 'job'; id: string }
 
 export interface NewSchedule {
   /** Left out, how often it comes. */
@@ -69,6 +72,7 @@ export class SchedulesService {
     private readonly history: ScheduleHistory,
     private readonly audit: AuditTrail,
     @Inject(CLOCK) private readonly clock: Clock,
+    private readonly jobs: JobsService,
   ) {}
 
   async page(caller: Principal, query: { limit: number; offset: number }): Promise<SchedulePage> {
@@ -91,20 +95,19 @@ export class SchedulesService {
     const known = await this.madeWith(caller, idempotencyKey, requestHash)
     if (known) return known
     const now = this.clock.now()
+    const started = await this.whatStarts(caller, input.target, input.payload ?? null)
     const schedule: Schedule = {
       accountId: caller.accountId,
       id: newId('schedule'),
       tenantId: caller.tenantId,
       name: input.name ?? input.cron ?? input.every ?? '',
-      targetType: input.target.type,
-      flowId: input.target.id,
+      ...started,
       node: null,
       cron: input.cron ?? null,
       every: input.every ?? null,
       everyMs: null,
       timezone: input.timezone ?? 'UTC',
       countedFrom: now,
-      payload: input.payload ?? null,
       enabled: input.enabled ?? true,
       overlap: input.overlap ?? 'skip',
       missed: input.missed ?? 'last',
@@ -120,7 +123,7 @@ export class SchedulesService {
     plan(schedule, check(schedule, now), now)
     try {
       await this.database.transaction(async (tx) => {
-        await this.requireTarget(tx, caller, input.target)
+        await this.requireTarget(tx, caller, schedule)
         await tx.insert(Schedule, schedule)
         await this.audit.record(tx, {
           actor: caller,
@@ -144,16 +147,21 @@ export class SchedulesService {
       const schedule = await this.find(tx, caller, id, 'lock')
       requireMatch(expected, schedule.updatedAt)
       const before = audited(schedule)
+      const { flowId: flowBefore } = schedule
       const now = this.clock.now()
-      if (change.target) await this.requireTarget(tx, caller, change.target)
+      const started = await this.whatStarts(
+        caller,
+        change.target ?? { type: schedule.targetType, id: schedule.jobId ?? schedule.flowId },
+        change.payload === undefined ? (schedule.payload as Json) : change.payload,
+        change.target === undefined && change.payload === undefined ? schedule : undefined,
+      )
+      if (change.target) await this.requireTarget(tx, caller, started)
       const rhythm = rhythmAfter(schedule, change)
       const comesAnew = changes(schedule, { ...rhythm, enabled: change.enabled ?? schedule.enabled })
       const every = rhythm.every !== schedule.every ? { countedFrom: now } : {}
       Object.assign(schedule, rhythm, every, {
         name: change.name ?? schedule.name,
-        targetType: change.target?.type ?? schedule.targetType,
-        flowId: change.target?.id ?? schedule.flowId,
-        payload: change.payload === undefined ? schedule.payload : change.payload,
+        ...started,
         enabled: change.enabled ?? schedule.enabled,
         overlap: change.overlap ?? schedule.overlap,
         missed: change.missed ?? schedule.missed,
@@ -161,7 +169,7 @@ export class SchedulesService {
         updatedAt: changeTime(now, schedule.updatedAt),
       })
       // The node of a flow that is not started any more means nothing in another.
-      if (change.target && change.target.id !== before.target.id) schedule.node = null
+      if (schedule.flowId !== flowBefore) schedule.node = null
       if (comesAnew) plan(schedule, check(schedule, now), now)
       else if (change.jitterSeconds !== undefined) schedule.dueAt = schedule.nextRunAt && dueAt(schedule)
       await tx.save(Schedule, schedule)
@@ -229,7 +237,49 @@ export class SchedulesService {
     return made
   }
 
-  private async requireTarget(tx: EntityManager, { accountId }: Principal, { id }: ScheduleTarget): Promise<void> {
+  /** What is kept of a target and of what its runs are given. A job's arguments are checked, and get their defaults. */
+  private async whatStarts(
+    caller: Principal,
+    { type, id }: ScheduleTarget,
+    payload: Json,
+    asItWas?: Schedule,
+  ): Promise<Pick<Schedule, 'targetType' | 'flowId' | 'jobId' | 'payload'>> {
+    if (asItWas) {
+      const { targetType, flowId, jobId } = asItWas
+      return { targetType, flowId, jobId, payload }
+    }
+    if (type === 'flow') return { targetType: type, flowId: id, jobId: null, payload }
+    const given = payload ?? {}
+    if (!isJsonObject(given))
+      throw new ValidationFailed([{ pointer: '#/input', detail: 'Input of a job must be an object', code: 'type' }])
+    const { flowId, args, secrets } = await this.argumentsOf(caller, id, given)
+    const faults = Object.keys(secrets).map((name) => ({
+      pointer: pointerTo('#/input', name),
+      detail: `${name} is a secret, which no schedule can hold`,
+      code: 'secret',
+    }))
+    if (faults.length > 0) throw new ValidationFailed(faults)
+    return { targetType: type, flowId, jobId: id, payload: args }
+  }
+
+  private async argumentsOf(caller: Principal, jobId: string, given: JsonObject): Promise<PreparedRun> {
+    try {
+      return await this.jobs.prepare(caller, jobId, given)
+    } catch (error) {
+      if (error instanceof JobBroken || error instanceof JobIdCollision)
+        throw new ValidationFailed([{ pointer: '#/target/id', detail: error.message, code: 'unusable_job' }])
+      if (!(error instanceof ArgumentsInvalid)) throw error
+      const faults = error.faults.map((fault) => ({ ...fault, pointer: fault.pointer.replace('#/args', '#/input') }))
+      throw new ValidationFailed(faults)
+    }
+  }
+
+  private async requireTarget(
+    tx: EntityManager,
+    { accountId }: Principal,
+    { targetType, flowId: id }: Pick<Schedule, 'targetType' | 'flowId'>,
+  ): Promise<void> {
+    if (targetType === 'job') return
     const text = 'select 1 from flow where id = $1 and account_id = $2 and deleted_at is null'
     if ((await tx.query<unknown[]>(text, [id, accountId])).length === 0) throw new FlowNotFound(id)
   }
@@ -306,6 +356,16 @@ function dueAt(schedule: Schedule): Date {
 
 /** A schedule as the audit trail keeps it: without its payload, which is its owner's. */
 function audited(schedule: Schedule) {
-  const { name, targetType, flowId, cron, every, timezone, enabled, overlap, missed, jitterMs } = schedule
-  return { name, target: { type: targetType, id: flowId }, cron, every, timezone, enabled, overlap, missed, jitterMs }
+  const { name, targetType, flowId, jobId, cron, every, timezone, enabled, overlap, missed, jitterMs } = schedule
+  return {
+    name,
+    target: { type: targetType, id: jobId ?? flowId },
+    cron,
+    every,
+    timezone,
+    enabled,
+    overlap,
+    missed,
+    jitterMs,
+  }
 }

@@ -26,6 +26,7 @@ beforeAll(async () => {
   await write('jobs/backup/daily/config.yaml', DAILY)
   await write('jobs/broken/config.yaml', 'name: broken\nsteps:\n  - {id: a, script: missing.sh}\n')
   await write('jobs/twice/config.yaml', DAILY)
+  await write('jobs/hidden/config.yaml', 'command: x\nargspec: {args: [{name: token, format: secret}]}')
   await write('more/twice/config.yaml', DAILY)
   await write('theirs/secret/config.yaml', DAILY)
   await write(
@@ -87,7 +88,7 @@ describe('jobs, as the reference shows them', () => {
 describe('a list of jobs', () => {
   it('is in the order of ids, and paged', async () => {
     const all = await ids()
-    expect(all).toEqual(['backup/daily', 'broken', 'twice', 'twice'])
+    expect(all).toEqual(['backup/daily', 'broken', 'hidden', 'twice', 'twice'])
     expect(await ids('?limit=2&offset=1')).toEqual(all.slice(1, 3))
     expect(await ids('?source=more')).toEqual(['twice'])
     expect(await ids('?source=nowhere')).toEqual([])
@@ -98,7 +99,7 @@ describe('a list of jobs', () => {
 
   it('tells why a job cannot be run, where it stands', async () => {
     const { body } = await user.get('/api/v1/jobs').expect(200)
-    const [, broken, first, second] = body.jobs
+    const [, broken, , first, second] = body.jobs
     expect(broken.error).toEqual({
       message: "/steps/0/script: the script 'missing.sh' is not in the job's folder",
       path: 'broken/config.yaml',
@@ -135,6 +136,47 @@ describe('a list of jobs', () => {
   it('is for those who say who they are', async () => {
     for (const path of ['/api/v1/jobs', '/api/v1/jobs/backup/daily', '/api/v1/system/info'])
       await api.get(path).expect(401)
+  })
+})
+
+describe('a schedule of a job', () => {
+  const path = '/api/scheduler/schedules'
+  const target = { type: 'job', id: 'backup/daily' }
+
+  it('starts a run of it for each slot, with its arguments', async () => {
+    const input = { target: '/mnt' }
+    const made = await user.post(path, { target, every: '1s', input }).expect(201)
+    expect(made.body).toMatchObject({ target, input })
+    const runId = await vi.waitFor(
+      async () => {
+        const { body } = await user.get(`${path}/${made.body.id}/history`).expect(200)
+        const started = body.history.find((slot: { runId: string | null }) => slot.runId !== null)
+        expect(started).toBeDefined()
+        return started.runId as string
+      },
+      { timeout: 30_000, interval: 100 },
+    )
+    expect((await user.execution(runId)).input).toEqual(input)
+    await user.put(`${path}/${made.body.id}`, { input: { target: 5 } }).expect(422)
+    await user.delete(`${path}/${made.body.id}`).expect(204)
+    const { body } = await user.get(path).expect(200)
+    expect(body.total).toBe(0)
+  })
+
+  it('is refused where the job could not be started', async () => {
+    const asked = (change: object) => user.post(path, { target, every: '1h', input: { target: '/mnt' }, ...change })
+    expect((await asked({ input: {} }).expect(422)).body.errors).toEqual([
+      expect.objectContaining({ pointer: '#/input/target', code: 'required' }),
+    ])
+    await asked({ input: 'text' }).expect(422)
+    for (const id of ['twice', 'broken'])
+      expect((await asked({ target: { type: 'job', id } }).expect(422)).body.errors).toEqual([
+        expect.objectContaining({ pointer: '#/target/id', code: 'unusable_job' }),
+      ])
+    await asked({ target: { type: 'job', id: 'nowhere' } }).expect(404)
+    const secret = await asked({ target: { type: 'job', id: 'hidden' }, input: { token: 'hunter22' } }).expect(422)
+    expect(secret.body.errors).toEqual([expect.objectContaining({ pointer: '#/input/token', code: 'secret' })])
+    expect(JSON.stringify(secret.body)).not.toContain('hunter22')
   })
 })
 

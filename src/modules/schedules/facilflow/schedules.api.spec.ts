@@ -75,7 +75,7 @@ describe('the scheduler', () => {
 
   it('refuses what it cannot start, by name', async () => {
     const { body } = await user.post(PATH, { target: { type: 'pipeline', id: 'p' }, cron: '@daily' }).expect(422)
-    expect(body.errors).toMatchObject([{ pointer: '#/target/type', detail: 'Type must be one of flow' }])
+    expect(body.errors).toMatchObject([{ pointer: '#/target/type', detail: 'Type must be one of flow, job' }])
     await user.post(PATH, { target: { type: 'flow', id: 'flow_none' }, cron: '@daily' }).expect(404)
     await user.post(PATH, { cron: '@daily' }).expect(422)
     const wrong = await user.post(PATH, { target, cron: '0 0 30 2 *' }).expect(422)

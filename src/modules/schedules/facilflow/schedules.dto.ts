@@ -18,7 +18,7 @@ import type { Schedule } from '../schedule.entity.js'
 import type { PastSlot, PastSlots } from '../schedule-history.js'
 import type { ComingSlot, NewSchedule, ScheduleChange, SchedulePage } from '../schedules.service.js'
 
-const TARGETS = ['flow'] as const
+const TARGETS = ['flow', 'job'] as const
 const REASONS: readonly SkipReason[] = ['overlap', 'missed', 'unplaceable', 'disabled']
 const STATUSES = ['queued', 'running', 'completed', 'failed', 'cancelled', 'started', 'skipped'] as const
 
@@ -38,7 +38,10 @@ const texts = {
     maxLength: 50,
   },
   timezone: { description: 'The IANA time zone whose clocks cron means.', example: 'Europe/Berlin', maxLength: 60 },
-  input: { description: 'What each run is given: any JSON value.', example: { report: 'daily' } },
+  input: {
+    description: 'What each run is given: any JSON value; for a job its arguments, none of which may be a secret.',
+    example: { report: 'daily' },
+  },
   enabled: {
     description: 'False while it is paused. Slots that come during a pause are not made up for.',
     example: true,
@@ -67,7 +70,11 @@ export class FacilFlowScheduleTarget {
   @EnumField(TARGETS, { description: 'What kind of thing it is.', example: 'flow' })
   type: (typeof TARGETS)[number]
 
-  @IdField({ description: 'Its id.', example: 'flow-123' })
+  @StringField({
+    description: 'Its id. A job is known by the path of its folder, such as `backup/daily`.',
+    example: 'flow-123',
+    maxLength: 500,
+  })
   id: string
 }
 
@@ -353,7 +360,7 @@ export function toSchedule(schedule: Schedule): FacilFlowSchedule {
   return {
     id: schedule.id,
     name: schedule.name,
-    target: { type: schedule.targetType, id: schedule.flowId },
+    target: { type: schedule.targetType, id: schedule.jobId ?? schedule.flowId },
     cron: schedule.cron,
     every: schedule.every,
     timezone: schedule.timezone ?? 'UTC',
