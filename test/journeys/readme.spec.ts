@@ -3,17 +3,19 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { probeIsolation } from '../../src/platform/processes/isolation.js'
 import { emptyDatabase } from '../support/database.js'
 import { runFromSource, type SourceProcess } from '../support/process.js'
 
 const root = join(import.meta.dirname, '../..')
+const { secureFault } = await probeIsolation()
 const hasTools = spawnSync('bash', ['-c', 'command -v curl grep']).status === 0
 
-/** The fenced `bash` blocks of the README's walk, in order: what a newcomer types. */
-function walk(): string {
+/** The fenced `bash` blocks of a chapter of the README, in order: what a newcomer types. */
+function blocksOf(title: string): string[] {
   const readme = readFileSync(join(root, 'README.md'), 'utf8')
-  const chapter = /^## A walk of five minutes$(.*?)^## /ms.exec(readme)?.[1] ?? ''
-  return [...chapter.matchAll(/^```bash\n(.*?)^```$/gms)].map(([, block]) => block).join('\n')
+  const chapter = new RegExp(`^## ${title}$(.*?)^## `, 'ms').exec(readme)?.[1] ?? ''
+  return [...chapter.matchAll(/^```bash\n(.*?)^```$/gms)].map(([, block = '']) => block)
 }
 
 describe.runIf(hasTools)("the README's walk", { timeout: 60_000 }, () => {
@@ -34,6 +36,7 @@ describe.runIf(hasTools)("the README's walk", { timeout: 60_000 }, () => {
       DATABASE_URL: database.url,
       ADMIN_EMAIL: 'me@example.com',
       ADMIN_PASSWORD: 'a long walk',
+      JOB_SOURCES: join(folder, 'examples/jobs/sources.yaml'),
     })
     url = JSON.parse(await server.line(/listening on/)).url
   })
@@ -45,9 +48,9 @@ describe.runIf(hasTools)("the README's walk", { timeout: 60_000 }, () => {
     rmSync(folder, { recursive: true })
   })
 
-  it('is true, line by line', () => {
+  function typed(commands: string): string {
     const path = `${join(process.execPath, '..')}:${process.env.PATH}`
-    const { status, stdout, stderr } = spawnSync('bash', ['--norc', '-euo', 'pipefail', '-c', walk()], {
+    const { status, stdout, stderr } = spawnSync('bash', ['--norc', '-euo', 'pipefail', '-c', commands], {
       cwd: folder,
       encoding: 'utf8',
       timeout: 50_000,
@@ -55,6 +58,11 @@ describe.runIf(hasTools)("the README's walk", { timeout: 60_000 }, () => {
       env: { PATH: path, API: url, no_proxy: '127.0.0.1' },
     })
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+    return stdout
+  }
+
+  it('is true, line by line', () => {
+    const stdout = typed(blocksOf('A walk of five minutes').join('\n'))
 
     const lines = stdout.split('\n')
     const messages = lines.filter((line) => line.startsWith('{"type":')).map((line) => JSON.parse(line))
@@ -88,5 +96,14 @@ describe.runIf(hasTools)("the README's walk", { timeout: 60_000 }, () => {
       expect.objectContaining({ detail: "unknown node type 'dealy' in node 'a'", line: 3 }),
     )
     expect(problem.errors.length).toBeGreaterThan(1)
+  })
+
+  it.skipIf(secureFault !== undefined)('has a job that runs', () => {
+    const [login = ''] = blocksOf('A walk of five minutes')
+    const stdout = typed([login, ...blocksOf('A job from a folder')].join('\n'))
+    expect(stdout).toContain('"status":"success"')
+    expect(stdout).toContain('"files_backed_up":3')
+    expect(stdout).toContain('"message":"Collecting 3 files for /mnt/backup"')
+    expect(stdout).toContain('./file-3.txt')
   })
 })
