@@ -67,6 +67,17 @@ describe('objects in files', () => {
     await expect(part(0, 0)).rejects.toThrow(ObjectDamaged)
   })
 
+  it('may come byte by byte, with nothing between', async () => {
+    const content = numbered(5).subarray(0, 3_000)
+    const stored = await store.put(
+      mine,
+      (async function* () {
+        for (const byte of content) yield* [Buffer.alloc(0), Buffer.of(byte)]
+      })(),
+    )
+    expect(await store.read(mine, stored.key)).toEqual(content)
+  })
+
   it('may be empty', async () => {
     const { key } = await store.put(mine, Buffer.alloc(0))
     expect((await store.read(mine, key)).length).toBe(0)

@@ -19,6 +19,10 @@ const MOST_OPEN = 64
 /** Folders that are known to be there, so that they are not asked for with every put. */
 const KNOWN_FOLDERS = 10_000
 const CHUNK_BYTES = 64 * 1024
+/** Of what comes in smaller chunks. */
+const WRITE_BYTES = 1024 * 1024
+/** However small they are: each costs memory of its own. */
+const WRITE_CHUNKS = 256
 
 const INCOMING = '.incoming'
 /** Behind the name of an object that is on its way out. */
@@ -170,7 +174,7 @@ export class EmbeddedObjectStore extends ObjectStore {
     try {
       const handle = await this.create(draft)
       try {
-        for await (const chunk of content) await writeWhole(handle, chunk)
+        await writeAll(handle, content)
         await handle.sync()
       } finally {
         await handle.close()
@@ -272,9 +276,30 @@ async function* checked(handle: FileHandle, sha256: string, key: string): AsyncG
   }
 }
 
-async function writeWhole(handle: FileHandle, chunk: Uint8Array): Promise<void> {
-  for (let written = 0; written < chunk.length; )
-    written += (await handle.write(chunk, written, chunk.length - written)).bytesWritten
+/** Writes many small chunks as one: each write costs a turn of another thread. */
+async function writeAll(handle: FileHandle, content: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
+  let chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of content) {
+    chunks.push(chunk)
+    size += chunk.length
+    if (size < WRITE_BYTES && chunks.length < WRITE_CHUNKS) continue
+    await writeWhole(handle, chunks)
+    chunks = []
+    size = 0
+  }
+  await writeWhole(handle, chunks)
+}
+
+async function writeWhole(handle: FileHandle, chunks: Uint8Array[]): Promise<void> {
+  for (let left = chunks.filter(({ length }) => length > 0); left.length > 0; ) {
+    let written = (await handle.writev(left)).bytesWritten
+    left = left.flatMap((chunk) => {
+      const done = Math.min(written, chunk.length)
+      written -= done
+      return done < chunk.length ? [chunk.subarray(done)] : []
+    })
+  }
 }
 
 async function opened(path: string): Promise<FileHandle | undefined> {
