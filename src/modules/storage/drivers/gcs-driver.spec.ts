@@ -1,8 +1,9 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { describe } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { startGcs } from '../../../../test/support/peers/gcs.js'
 import { closedPort } from '../../../../test/support/peers/silent.js'
 import { GuardedOutbound } from '../../../platform/outbound/guarded-outbound.js'
+import { ObjectKeyInvalid } from '../storage.errors.js'
 import { storageDriverContract } from '../storage-driver.fake.js'
 import { GcsDriver } from './gcs-driver.js'
 
@@ -47,4 +48,24 @@ describe.skipIf(!gcs)('against the storage emulator', () => {
       beyond: (key) => key.length > 100 || /\/\/|\/\.\.?\/|^\.{1,2}(\/|$)|\/\.\.?$|^\//.test(key),
     },
   )
+})
+
+it('signs no URL that names another object', async () => {
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+  const credentials = { projectId: 'p', clientEmail: 'a@b', privateKey: pem }
+  const outbound = new GuardedOutbound()
+  const driver = new GcsDriver(
+    { type: 'gcs', endpoint: new URL('https://storage.googleapis.com'), credentials },
+    outbound,
+  )
+  for (const key of ['../other/key', 'a/./b', 'a/..'])
+    for (const url of [
+      driver.presignGet('bucket', key, { expiresIn: 60 }),
+      driver.presignPut('bucket', key, { expiresIn: 60 }),
+    ])
+      await expect(url).rejects.toThrow(ObjectKeyInvalid)
+  const url = new URL(await driver.presignGet('bucket', 'a//b c', { expiresIn: 60 }))
+  expect([url.host, url.pathname]).toEqual(['storage.googleapis.com', '/bucket/a//b%20c'])
+  await outbound.close()
 })

@@ -189,7 +189,7 @@ export class GcsDriver implements StorageDriver {
   }
 
   async presignGet(bucket: string, key: string, presigning: Presigning): Promise<string> {
-    const [url] = await this.file(bucket, key).getSignedUrl({
+    const [url] = await this.inUrl(bucket, key).getSignedUrl({
       version: 'v4',
       action: 'read',
       expires: Date.now() + presigning.expiresIn * 1_000,
@@ -200,7 +200,7 @@ export class GcsDriver implements StorageDriver {
   }
 
   async presignPut(bucket: string, key: string, { expiresIn }: Presigning): Promise<string> {
-    const [url] = await this.file(bucket, key).getSignedUrl({
+    const [url] = await this.inUrl(bucket, key).getSignedUrl({
       version: 'v4',
       action: 'write',
       expires: Date.now() + expiresIn * 1_000,
@@ -249,6 +249,13 @@ export class GcsDriver implements StorageDriver {
   private file(bucket: string, key: string): File {
     this.requireKey(bucket, key)
     return this.bucket(bucket).file(key)
+  }
+
+  /** A URL cannot name what has `.` or `..` between slashes: the SDK would sign another one. */
+  private inUrl(bucket: string, key: string): File {
+    if (key.split('/').some((segment) => segment === '.' || segment === '..'))
+      throw new ObjectKeyInvalid("No URL of Google's can name an object with '.' or '..' between slashes in its key")
+    return this.file(bucket, key)
   }
 
   private requireKey(bucket: string, key: string): void {
