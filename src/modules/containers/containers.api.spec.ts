@@ -41,9 +41,12 @@ describe.skipIf(!docker)('jobs in containers', () => {
   })
 
   afterAll(async () => {
-    await api.close()
-    await peer.stop()
-    rmSync(folder, { recursive: true, force: true })
+    try {
+      await api?.close()
+    } finally {
+      await peer.stop()
+      rmSync(folder, { recursive: true, force: true })
+    }
   })
 
   const run = async (job: string, args: object = {}, async = false) =>

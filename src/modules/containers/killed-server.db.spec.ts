@@ -35,11 +35,14 @@ describe.skipIf(!docker)('a server that is killed while its steps are in contain
   }, 120_000)
 
   afterAll(async () => {
-    server.child.kill('SIGTERM')
-    await server.ended
-    await database.drop()
-    await peer.stop()
-    rmSync(folder, { recursive: true, force: true })
+    try {
+      server?.child.kill('SIGTERM')
+      await server?.ended
+      await database?.drop()
+    } finally {
+      await peer.stop()
+      rmSync(folder, { recursive: true, force: true })
+    }
   })
 
   it('leaves none of them: what may be repeated is, and what may not is not', async () => {

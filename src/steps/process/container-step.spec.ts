@@ -28,8 +28,7 @@ describe.skipIf(!docker)('a step of a job in a container', () => {
 
   afterAll(async () => {
     const left = await peer.docker.listContainers({ all: true })
-    await job.close()
-    await peer.stop()
+    await Promise.all([job.close(), peer.stop()])
     expect(left).toEqual([])
     expect(errors).toEqual([])
   })
