@@ -49,6 +49,15 @@ export class JobUnderTest {
     return this
   }
 
+  /** As an engine takes it. */
+  type(): StepType {
+    return processStep(this.all())
+  }
+
+  params(params: Partial<JobStepParams>): JsonObject {
+    return { ...DEFAULTS, ...params } as JsonObject
+  }
+
   newRun(): string {
     return `run_${++this.runs}`
   }
