@@ -1,5 +1,13 @@
 import { randomBytes } from 'node:crypto'
+import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+} from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type ApiUnderTest, apiUnderTest } from '../../../test/support/api.js'
 import { FlowRunnerUser } from '../../../test/support/flowrunner-user.js'
@@ -53,7 +61,41 @@ describe('the artifacts of an account', () => {
     const theirs = (await colleague.get('/api/buckets').expect(200)).body.buckets as { name: string }[]
     expect(theirs.map(({ name }) => name)).not.toContain(bucket)
   })
+
+  it('are the same bucket to S3 clients, and by signed URLs', async () => {
+    await keep('/workspace/für S3.txt', 'three', 'text/plain')
+    const [Bucket, Key] = [artifactsBucket(user.accountId), `${run.id}/für S3.txt`]
+    const client = await s3Of(user)
+    const own = await client.send(new GetObjectCommand({ Bucket, Key }))
+    expect([await own.Body?.transformToString(), own.ContentType]).toEqual(['three', 'text/plain'])
+    const { Contents } = await client.send(new ListObjectsV2Command({ Bucket, Prefix: `${run.id}/für` }))
+    expect(Contents?.map((object) => object.Key)).toEqual([Key])
+    await expect(client.send(new PutObjectCommand({ Bucket, Key, Body: 'four' }))).rejects.toMatchObject({
+      name: 'AccessDenied',
+    })
+    await expect(client.send(new DeleteObjectCommand({ Bucket, Key }))).rejects.toMatchObject({ name: 'AccessDenied' })
+    const stranger = await s3Of(await user.colleague('stranger@example.com'))
+    await expect(stranger.send(new GetObjectCommand({ Bucket, Key }))).rejects.toMatchObject({ name: 'NoSuchBucket' })
+    for (const opened of [client, stranger]) opened.destroy()
+
+    const url = `/api/buckets/${Bucket}/objects/${encodeURIComponent(Key)}/url?expiry=60`
+    const { body } = await user.get(url).expect(200)
+    const answer = await fetch(body.url)
+    expect([answer.status, await answer.text()]).toEqual([200, 'three'])
+  })
 })
+
+async function s3Of(of: FlowRunnerUser): Promise<S3Client> {
+  const { accessKey, secretKey } = (await of.post('/api/api-keys', { name: 'S3', scopes: ['s3'] }).expect(201)).body
+  const { port } = api.app.getHttpServer().address() as AddressInfo
+  return new S3Client({
+    endpoint: `http://127.0.0.1:${port}/s3`,
+    region: 'us-east-1',
+    forcePathStyle: true,
+    maxAttempts: 1,
+    credentials: { accessKeyId: accessKey, secretAccessKey: secretKey },
+  })
+}
 
 const { accountName = '', accountKey = '' } = azurite ?? {}
 const { accessKey = '', secretKey = '' } = swift ?? {}
