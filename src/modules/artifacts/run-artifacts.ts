@@ -22,6 +22,8 @@ const LONGEST_UPLOAD_MS = 12 * 3_600_000
 /** How often what an earlier upload left is put out of the way. */
 const ATTEMPTS = 3
 
+const MOST_BUCKETS = 10_000
+
 type Place = Extract<Reservation, { is: 'reserved' }>['row']
 
 /**
@@ -30,6 +32,9 @@ type Place = Extract<Reservation, { is: 'reserved' }>['row']
  */
 @Injectable()
 export class RunArtifacts implements ArtifactSink {
+  /** Those that are known to be there. */
+  private readonly buckets = new Set<string>()
+
   constructor(
     private readonly providers: StorageProviders,
     private readonly states: ArtifactStates,
@@ -96,6 +101,7 @@ export class RunArtifacts implements ArtifactSink {
   /** Resolves with the SHA-256 of what is stored under the key, which nobody else can replace any more. */
   private async put(driver: StorageDriver, place: Place, claim: string, file: LeftFile): Promise<string> {
     const { bucket, key } = place
+    await this.ensureBucket(driver, place)
     const { size } = file
     const signal = AbortSignal.timeout(LONGEST_UPLOAD_MS)
     for (let attempt = 1; ; attempt++) {
@@ -106,6 +112,7 @@ export class RunArtifacts implements ArtifactSink {
         return fingerprint().sha256
       } catch (error) {
         if (attempt === ATTEMPTS) throw error
+        // Somebody has deleted it where it is, past all rules of ours.
         if (error instanceof BucketNotFound) await createBucket(driver, bucket)
         else if (error instanceof ObjectExists) await this.clear(driver, place, claim, file)
         else throw error
@@ -113,6 +120,15 @@ export class RunArtifacts implements ArtifactSink {
         stream.destroy()
       }
     }
+  }
+
+  /** Looked for once in each process: without it, a large file would be sent only to be refused. */
+  private async ensureBucket(driver: StorageDriver, { provider_id, bucket }: Place): Promise<void> {
+    const known = `${provider_id} ${bucket}`
+    if (this.buckets.has(known)) return
+    if (!(await driver.hasBucket(bucket))) await createBucket(driver, bucket)
+    if (this.buckets.size >= MOST_BUCKETS) this.buckets.clear()
+    this.buckets.add(known)
   }
 
   /** Puts out of the way what an upload has left that nobody finished. Where somebody has taken this one over, it may be theirs. */

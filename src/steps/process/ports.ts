@@ -22,6 +22,7 @@ export interface LeftFile {
   mediaType: string
   /** Bytes. */
   size: number
+  /** From its beginning, each time. */
   content(): Readable
 }
 

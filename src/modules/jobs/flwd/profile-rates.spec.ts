@@ -16,12 +16,19 @@ const limitOf = (method: string, path: string, body?: unknown) =>
   limits.of('flwd', { method, path, body } as Request)?.limit
 
 it('counts a request against the profile that it starts a run under, where it may choose that', () => {
-  expect(limitOf('POST', '/api/v1/runs', { profile: 'permissive' })).toBe(30)
-  expect(limitOf('POST', '/api/v1/runs/', { profile: 'permissive' })).toBe(30)
-  for (const body of [undefined, null, 'permissive', { profile: 'disabled' }, { profile: ['permissive'] }, {}])
+  expect(limitOf('POST', '/api/v1/runs', { security_profile: 'permissive' })).toBe(30)
+  expect(limitOf('POST', '/api/v1/runs/', { security_profile: 'permissive' })).toBe(30)
+  for (const body of [
+    undefined,
+    null,
+    'permissive',
+    { security_profile: 'disabled' },
+    { security_profile: ['permissive'] },
+    {},
+  ])
     expect(limitOf('POST', '/api/v1/runs', body)).toBe(5)
-  expect(limitOf('POST', '/api/v1/runs/run_1/cancel', { profile: 'permissive' })).toBe(5)
-  expect(limitOf('GET', '/api/v1/runs', { profile: 'permissive' })).toBe(5)
+  expect(limitOf('POST', '/api/v1/runs/run_1/cancel', { security_profile: 'permissive' })).toBe(5)
+  expect(limitOf('GET', '/api/v1/runs', { security_profile: 'permissive' })).toBe(5)
 })
 
 it('is for flwd alone, and only where a limit is set', () => {

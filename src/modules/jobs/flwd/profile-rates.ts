@@ -28,7 +28,7 @@ export class ProfileRates implements OnModuleInit {
   private profileOf({ method, path, body }: Request): Profile {
     const { profiles } = this.settings
     const startsRun = method === 'POST' && /^\/api\/v1\/runs\/?$/.test(path)
-    const chosen = startsRun ? profiles.requests.find((profile) => profile === body?.profile) : undefined
+    const chosen = startsRun ? profiles.requests.find((profile) => profile === body?.security_profile) : undefined
     return chosen ?? profiles.default
   }
 }
