@@ -75,8 +75,8 @@ function metadataOf({ headers, query }: S3Request): Record<string, string> {
     size += Buffer.byteLength(name) - META.length + Buffer.byteLength(value)
   }
   if (size > LARGEST_METADATA) throw new S3Error('MetadataTooLarge')
-  if (Object.values(metadata).some((value) => value.includes('\0')) || Object.hasOwn(metadata, '__proto__'))
-    throw new S3Error('InvalidArgument', 'Metadata holds a name or a character that it cannot')
+  if (!Object.entries(metadata).every(([name, value]) => isHeader(META + name, value)))
+    throw new S3Error('InvalidArgument', 'Metadata holds a name or a value that cannot be a header')
   return metadata
 }
 
@@ -96,7 +96,8 @@ export function headersOf(info: EmbeddedObjectInfo): Record<string, string> {
     'Accept-Ranges': 'bytes',
     ETag: `"${info.etag}"`,
     'Last-Modified': info.lastModified.toUTCString(),
-    'content-type': asBytes(info.contentType),
+    // Other APIs take types that could not stand in a header.
+    'content-type': isHeader('content-type', info.contentType) ? asBytes(info.contentType) : 'application/octet-stream',
     ...Object.fromEntries(kept),
     ...Object.fromEntries(Object.entries(info.metadata).map(([name, value]) => [META + name, asBytes(value)])),
   }
@@ -125,6 +126,11 @@ function asText(bytes: string): string {
   const buffer = Buffer.from(bytes, 'latin1')
   const text = buffer.toString('utf8')
   return Buffer.from(text, 'utf8').equals(buffer) ? text : bytes
+}
+
+/** Parameters may say what headers cannot. */
+function isHeader(name: string, value: string): boolean {
+  return /^[!#$%&'*+.^_`|~\w-]+$/.test(name) && !/(?!\t)\p{Cc}/u.test(value)
 }
 
 function asBytes(text: string): string {

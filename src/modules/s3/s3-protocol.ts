@@ -177,7 +177,12 @@ async function send(
   { status = 200, headers = {}, xml, content }: S3Answer,
 ): Promise<void> {
   response.statusCode = status
-  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
+  try {
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
+  } catch (error) {
+    content?.destroy()
+    throw error
+  }
   if (xml) return writeXml(request, response, xmlDocument(xml.root, xml.content))
   if (!content) return void response.end()
   await pipeline(content, response)

@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto'
+import { request } from 'node:http'
 import * as S3 from '@aws-sdk/client-s3'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { FlowRunnerUser } from '../../../test/support/flowrunner-user.js'
+import { RateCounter } from '../../platform/rates/rate-counter.js'
 import type { AccessKeyPair } from '../auth/access-keys.js'
 import { artifactsBucket } from '../storage/bucket-access.js'
 import { EmbeddedStores } from '../storage/embedded/embedded-stores.js'
@@ -142,6 +145,44 @@ describe('who may enter', () => {
       (await by.send(new S3.ListBucketsCommand({}))).Buckets?.map(({ Name }) => Name)
     expect(await names(own)).toEqual([bucket, Bucket])
     expect(await names(client)).toEqual([Bucket])
+  })
+})
+
+describe("what is not the caller's", () => {
+  it('does not exist: buckets of other tenants', async () => {
+    const stranger = await admin.colleague('stranger@example.com')
+    const pair = await accessKey(s3.api, stranger.authorization)
+    await sql(`insert into tenant (id, name) values ('elsewhere', 'Elsewhere') on conflict do nothing`)
+    await sql(`update account set tenant_id = 'elsewhere' where id = $1`, [stranger.accountId])
+    const own = s3.client(pair)
+    expect((await own.send(new S3.ListBucketsCommand({}))).Buckets ?? []).toEqual([])
+    expect(await refused(own.send(new S3.ListObjectsV2Command({ Bucket })))).toEqual(['NoSuchBucket', 404])
+    expect(await refused(own.send(new S3.PutObjectCommand({ Bucket, Key: 'x', Body: 'x' })))).toEqual([
+      'NoSuchBucket',
+      404,
+    ])
+    // Names are each tenant's own.
+    await own.send(new S3.CreateBucketCommand({ Bucket }))
+    await own.send(new S3.DeleteBucketCommand({ Bucket }))
+    await client.send(new S3.HeadBucketCommand({ Bucket }))
+  })
+})
+
+describe('too many requests', () => {
+  it('are told to slow down, and counted against the account', async () => {
+    const counter = s3.api.app.get(RateCounter, { strict: false })
+    const allowance = { limit: 1, remaining: -1, resetAt: new Date(), retryAfter: 7 }
+    const hit = vi.spyOn(counter, 'hit').mockResolvedValue(allowance)
+    try {
+      const answer = await raw({ path: '/' })
+      expect(answer).toMatchObject({ status: 503, code: 'SlowDown' })
+      expect(answer.headers['retry-after']).toBe('7')
+      expect(hit.mock.calls.flat()).toEqual([admin.accountId])
+      expect(await raw({ path: '/', unsigned: true })).toMatchObject({ status: 503, code: 'SlowDown' })
+      expect(hit.mock.calls.flat().at(-1)).toMatch(/^address /)
+    } finally {
+      hit.mockRestore()
+    }
   })
 })
 
@@ -344,6 +385,32 @@ describe('an object', () => {
     }
     expect(await refused(read('broken'))).toEqual(['NoSuchKey', 404])
     expect(await sql(`select from bucket_object where key like 'broken%' or key like 'kkk%'`)).toEqual([])
+  })
+
+  it('leaves nothing where its sender hangs up', async () => {
+    const url = new URL(await getSignedUrl(client, new S3.PutObjectCommand({ Bucket, Key: 'cut' })))
+    const sending = request(url, { method: 'PUT', headers: { 'content-length': 10 * 1024 * 1024 } })
+    sending.on('error', () => {})
+    await new Promise<void>((resolve) => sending.write(Buffer.alloc(1024 * 1024), () => resolve()))
+    sending.destroy()
+    await put('whole')
+    expect(await refused(read('cut'))).toEqual(['NoSuchKey', 404])
+    expect(await sql(`select from bucket_object where key = 'cut'`)).toEqual([])
+    const store = s3.api.app.get(EmbeddedStores, { strict: false }).of('default')
+    expect((await store.listObjects(Bucket, { prefix: 'cut', limit: 10 })).objects).toEqual([])
+  })
+
+  it('cannot have metadata that headers could not hold', async () => {
+    const named = (name: string, value: string) =>
+      raw({
+        method: 'PUT',
+        path: `/${Bucket}/named?x-amz-meta-${encodeURIComponent(name)}=${encodeURIComponent(value)}`,
+      })
+    expect(await named('a', 'b\r\nset-cookie: x')).toMatchObject({ status: 400, code: 'InvalidArgument' })
+    expect(await named('a b', 'c')).toMatchObject({ status: 400, code: 'InvalidArgument' })
+    expect(await named('note', 'é \u{1F600}')).toMatchObject({ status: 200 })
+    const { headers } = await raw({ method: 'HEAD', path: `/${Bucket}/named` })
+    expect(Buffer.from(String(headers['x-amz-meta-note']), 'latin1').toString()).toBe('é \u{1F600}')
   })
 
   it.each(['CRC32', 'CRC32C', 'CRC64NVME', 'SHA1', 'SHA256'] as const)(

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import { QueryParameters, type S3Request, SentHeaders } from '../s3-request.js'
 import type { CheckedSignature } from '../signature/check-signature.js'
+import { credentialScope, sign, signingKey } from '../signature/signing.js'
 import { payloadOf } from './payload.js'
 
 const SIGNATURE = {
@@ -22,14 +23,20 @@ function request(headers: Record<string, string>): S3Request {
   }
 }
 
-async function received(headers: Record<string, string>, body: string, payloadHash = SIGNATURE.payloadHash, size = 3) {
+async function received(
+  headers: Record<string, string>,
+  body: string,
+  payloadHash = SIGNATURE.payloadHash,
+  size = 3,
+  signature: Partial<CheckedSignature> = {},
+) {
   const pieces = body.match(new RegExp(`.{1,${size}}`, 'gs')) ?? []
   const source = Readable.from(
     pieces.map((piece) => Buffer.from(piece, 'latin1')),
     { objectMode: false },
   )
   try {
-    const payload = payloadOf(request(headers), source, { ...SIGNATURE, payloadHash })
+    const payload = payloadOf(request(headers), source, { ...SIGNATURE, ...signature, payloadHash })
     const chunks: Buffer[] = []
     for await (const chunk of payload.stream) chunks.push(chunk as Buffer)
     return Buffer.concat(chunks).toString('latin1')
@@ -85,6 +92,37 @@ describe('a body', () => {
   ])('in chunks is refused with %s', async (_, body, code) => {
     const headers = { 'x-amz-decoded-content-length': '4', 'x-amz-trailer': 'x-amz-checksum-crc32' }
     for (const size of [1, 1000]) expect(await received(headers, body, TRAILED, size)).toBe(code)
+  })
+
+  it('may be signed piece by piece', async () => {
+    const scope = { date: '20130524', region: 'us-east-1' }
+    const claimed = { signature: '0'.repeat(64), time: '20130524T000000Z', scope }
+    const key = signingKey('secret', scope)
+    const hash = (text: string) => createHash('sha256').update(text).digest('hex')
+    let previous = claimed.signature
+    const signed = (what: string, ...rest: string[]) => {
+      previous = sign(
+        key,
+        [`AWS4-HMAC-SHA256-${what}`, claimed.time, credentialScope(scope), previous, ...rest].join('\n'),
+      )
+      return previous
+    }
+    const chunk = (text: string) =>
+      `${text.length.toString(16)};chunk-signature=${signed('PAYLOAD', hash(''), hash(text))}\r\n${text}${text && '\r\n'}`
+    const trailer = `x-amz-checksum-sha256:${KNOWN.sha256}`
+    const body = [chunk('1234'), chunk('56789'), chunk(''), `${trailer}\r\n`].join('')
+    const whole = `${body}x-amz-trailer-signature:${signed('TRAILER', hash(`${trailer}\n`))}\r\n\r\n`
+    const headers = { 'x-amz-decoded-content-length': '9', 'x-amz-trailer': 'x-amz-checksum-sha256' }
+    const take = (sent: string) =>
+      received(headers, sent, 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER', 5, { claimed, key } as CheckedSignature)
+    expect(await take(whole)).toBe('123456789')
+    for (const other of [
+      whole.replace('56789', '56780'),
+      whole.replace('-sha256:', '-sha256: A'),
+      body,
+      whole.replace(/;chunk-signature=\w+/, ''),
+    ])
+      expect(await take(other)).toBe('SignatureDoesNotMatch')
   })
 
   it('announces trailers that are known', async () => {

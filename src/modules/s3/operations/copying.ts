@@ -5,7 +5,7 @@ import { attributesOf, said } from '../object-headers.js'
 import { S3Error } from '../s3.errors.js'
 import { auditedObject, objectOf, type S3Answer, type S3Call } from '../s3-call.js'
 import { checkKey } from '../s3-request.js'
-import { asUtf8, decodeUri } from '../uri-encoding.js'
+import { decodeUri } from '../uri-encoding.js'
 import { uploadOf } from './uploads.js'
 
 export async function copyObject(call: S3Call): Promise<S3Answer> {
@@ -50,7 +50,7 @@ function copied(root: string, { etag, lastModified }: { etag: string; lastModifi
 /** `/bucket/key`, with or without the slash, encoded. Throws where the caller cannot know of it. */
 function sourceOf({ request, caller }: S3Call): { bucket: string; key: string } {
   const header = said(request, 'x-amz-copy-source') ?? ''
-  const [path = '', version] = asUtf8(header).split('?')
+  const [path = '', version] = header.split('?')
   const decoded = decodeUri(path).replace(/^\//, '')
   const at = decoded.indexOf('/')
   const [bucket, key] = [decoded.slice(0, at), decoded.slice(at + 1)]
