@@ -106,7 +106,7 @@ function collect(branch: Branch, segments: readonly string[], at: number, found:
 
 function templateOf(path: string): string {
   return `/${segmentsOf(path)
-    .map((segment) => segment.replace(/^:(\w+)$/, '{$1}'))
+    .map((segment) => segment.replace(/^[:*](\w+)$/, '{$1}'))
     .join('/')}`
 }
 
