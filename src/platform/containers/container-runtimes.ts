@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
-import Docker from 'dockerode'
+import type Docker from 'dockerode'
 import { ContainerError } from './container-error.js'
 import { ContainerRuntime, type RuntimeFacts, type RuntimeParts } from './container-runtime.js'
 
@@ -66,7 +66,10 @@ export class ContainerRuntimes {
     if (found?.runtime && found.address === address) {
       if (await found.runtime.answers(abortSignal)) return found.runtime
     }
-    const docker = new Docker(connection(address))
+    if (isPath(address) && !existsSync(pathOf(address))) return undefined
+    // Tens of megabytes, which a host without a runtime is spared.
+    const { default: Client } = await import('dockerode')
+    const docker = new Client(connection(address))
     return new ContainerRuntime(docker, await factsOf(docker, abortSignal), this.parts)
   }
 
@@ -84,10 +87,7 @@ export class ContainerRuntimes {
  */
 function connection(address: string): Docker.DockerOptions & { agent: HttpAgent } {
   const none = { host: undefined, port: undefined, ca: undefined, cert: undefined, key: undefined, timeout: 0 }
-  if (!/^(https?|tcp):/.test(address)) {
-    const socketPath = address.replace(/^unix:\/\//, '')
-    return { ...none, protocol: 'http', socketPath, agent: new HttpAgent() }
-  }
+  if (isPath(address)) return { ...none, protocol: 'http', socketPath: pathOf(address), agent: new HttpAgent() }
   const url = new URL(address.replace(/^tcp:/, 'http:'))
   const isSecure = url.protocol === 'https:'
   return {
@@ -97,6 +97,14 @@ function connection(address: string): Docker.DockerOptions & { agent: HttpAgent 
     port: url.port || (isSecure ? 2376 : 2375),
     agent: isSecure ? new HttpsAgent() : new HttpAgent(),
   }
+}
+
+function isPath(address: string): boolean {
+  return !/^(https?|tcp):/.test(address)
+}
+
+function pathOf(address: string): string {
+  return address.replace(/^unix:\/\//, '')
 }
 
 /** Where podman finds the first process that it gives to containers; it does not tell whether it has. */

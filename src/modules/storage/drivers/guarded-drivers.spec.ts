@@ -11,7 +11,7 @@ import { LocalServer } from '../../../platform/outbound/local-server.fake.js'
 import { PROVIDER_TYPES, type ProviderSettings, type ProviderType } from '../provider-settings.js'
 import { ProviderFailed } from '../storage.errors.js'
 import type { StorageDriver } from '../storage-driver.js'
-import { openDriver } from './open-driver.js'
+import { type DriverMaker, driverMaker } from './open-driver.js'
 
 const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
 const CREDENTIALS = {
@@ -25,6 +25,7 @@ const CREDENTIALS = {
   },
 }
 
+const makers = new Map(await Promise.all(PROVIDER_TYPES.map(async (type) => [type, await driverMaker(type)] as const)))
 const open: { stop(): Promise<void> }[] = []
 /** What nobody may come to. */
 let inside: LocalServer
@@ -47,7 +48,7 @@ async function serve(listener: RequestListener): Promise<LocalServer> {
 function driver(type: ProviderType, endpoint: string, options: GuardedOutboundOptions = {}): StorageDriver {
   const outbound = new GuardedOutbound(options)
   const settings = { type, endpoint: new URL(endpoint), credentials: CREDENTIALS[type] } as ProviderSettings
-  const opened = openDriver(settings, outbound)
+  const opened = (makers.get(type) as DriverMaker)(settings, outbound)
   open.push({
     async stop() {
       await opened.close()

@@ -2,7 +2,7 @@ import { Injectable, type OnApplicationShutdown } from '@nestjs/common'
 import { Sealer } from '../../../platform/crypto/sealer.js'
 import { Sql, type Statement } from '../../../platform/database/sql.js'
 import { GuardedOutbound } from '../../../platform/outbound/guarded-outbound.js'
-import { openDriver } from '../drivers/open-driver.js'
+import { driverMaker } from '../drivers/open-driver.js'
 import { EmbeddedStores } from '../embedded/embedded-stores.js'
 import type { ProviderSettings, ProviderType } from '../provider-settings.js'
 import { ProviderNotFound } from '../storage.errors.js'
@@ -57,7 +57,7 @@ export class KeptProviders extends StorageProviders implements OnApplicationShut
       providerId === undefined
         ? await this.sql.query<Row>(DEFAULT, [tenantId])
         : await this.sql.query<Row>(BY_ID, [tenantId, providerId])
-    if (row) return { id: row.id, driver: this.driverOf(tenantId, row) }
+    if (row) return { id: row.id, driver: await this.driverOf(tenantId, row) }
     if (providerId === undefined) return this.embeddedOf(tenantId)
     this.letGo(`${tenantId}/${providerId}`)
     throw new ProviderNotFound(providerId)
@@ -71,7 +71,9 @@ export class KeptProviders extends StorageProviders implements OnApplicationShut
     return { id: EMBEDDED_PROVIDER, driver: this.embedded.of(tenantId) }
   }
 
-  private driverOf(tenantId: string, row: Row): StorageDriver {
+  private async driverOf(tenantId: string, row: Row): Promise<StorageDriver> {
+    const make = await driverMaker(row.type)
+    // Without a pause from here on: two who ask at once are given the same.
     const key = `${tenantId}/${row.id}`
     const version = row.updatedAt.getTime()
     const known = this.kept.get(key)
@@ -84,7 +86,7 @@ export class KeptProviders extends StorageProviders implements OnApplicationShut
     const credentials = JSON.parse(this.sealer.open(row, placeOfProvider(tenantId, row.id)))
     const { type, region, endpoint } = row
     const settings = { type, endpoint: new URL(endpoint), region: region ?? undefined, credentials } as ProviderSettings
-    const driver = openDriver(settings, this.outbound)
+    const driver = make(settings, this.outbound)
     this.kept.set(key, { version, driver })
     for (const oldest of this.kept.keys()) {
       if (this.kept.size <= MOST_DRIVERS) break
