@@ -39,6 +39,8 @@ if [ "$ARG_TARGET" = /fail ]; then exit 3; fi
 if [ "$ARG_TARGET" = /wait ]; then sleep 300; fi
 echo '{"files_backed_up":1234,"total_size_mb":5678}'
 `,
+  'Twice Here/config.yaml': 'name: twice\ncommand: echo 1\n',
+  'twice-here/config.yaml': 'name: twice\ncommand: echo 2\n',
   'stages/config.yaml': `
 name: stages
 security_profile: permissive
@@ -210,6 +212,11 @@ describe('what is refused', () => {
       title: 'Job Not Found',
       instance: '/api/v1/runs',
     })
+  })
+
+  it('is an id that several jobs have', async () => {
+    const { body } = await create({ job_id: 'twice-here' }).expect(409)
+    expect(body).toMatchObject({ type: 'https://flowd.org/problems/job-id-collision', status: 409 })
   })
 
   it('is what others have', async () => {
