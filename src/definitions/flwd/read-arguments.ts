@@ -66,7 +66,8 @@ function schemaOf(cursor: Cursor, reader: Reader): JsonObject | undefined {
   for (const { pointer, code, detail } of faults)
     reader.complain(cursor.follow(membersOf(pointer)), code, `argspec is no JSON Schema: ${detail}`)
   if (faults.length > 0) return undefined
-  return checkNames(properties.members, reader) && checkValues(schema, properties, reader) ? schema : undefined
+  if (!checkNames(properties.members, reader) || !checkValues(schema, properties, reader)) return undefined
+  return checkSecrets(schema, cursor, reader) ? schema : undefined
 }
 
 const LISTED = [
@@ -126,7 +127,7 @@ function fromEntries(entries: readonly Entry[], reader: Reader): JsonObject | un
     if (place) reader.complain(place.cursor, code, `argument ${quote(place.name)} is not possible: ${detail}`)
   }
   if (faults.length > 0) return undefined
-  for (const { name, cursor } of entries) checkDefault(name, properties[name], cursor.member('default'), reader)
+  for (const { name, cursor } of entries) checkDefault(name, properties[name], cursor, reader)
   return schema
 }
 
@@ -201,20 +202,29 @@ function checkNames(named: readonly (readonly [string, Cursor])[], reader: Reade
 function checkValues(schema: JsonObject, properties: Cursor, reader: Reader): boolean {
   for (const [name, cursor] of properties.members) {
     const own = (schema.properties as JsonObject)[name]
-    checkDefault(name, own, cursor.member('default'), reader)
-    if (cursor.value?.kind === 'mapping' && holdsSecret(own, false))
-      return (
-        reader.complain(cursor, 'secret', `only an argument itself can be a secret, not a part of ${quote(name)}`) ??
-        false
-      )
+    checkDefault(name, own, cursor, reader)
+    // Of what is no text, `format` says nothing: without a type, an object would pass as a secret.
+    if (isJsonObject(own) && own.format === 'secret') own.type ??= 'string'
   }
   return true
 }
 
-function checkDefault(name: string, schema: Json | undefined, cursor: Cursor, reader: Reader): void {
+/** What is secret is known by the names of the arguments, so nothing but an argument itself may be it, in whatever way a schema is put together. */
+function checkSecrets(schema: JsonObject, argspec: Cursor, reader: Reader): boolean {
+  const wrong = strayOf(schema, secretsOf(schema))
+  if (!wrong) return true
+  const [first, name] = wrong
+  const isArgument = first === 'properties' && name !== undefined
+  const place = argspec.follow(isArgument ? wrong.slice(0, 2) : wrong)
+  const where = isArgument ? `not a part of ${quote(name)}` : `under properties, not in ${quote(wrong.join('/'))}`
+  return reader.complain(place, 'secret', `only an argument itself can be a secret, ${where}`) ?? false
+}
+
+function checkDefault(name: string, schema: Json | undefined, argument: Cursor, reader: Reader): void {
   if (!isJsonObject(schema)) return
+  const cursor = argument.member('default')
   if (schema.format === 'secret' && schema.type !== undefined && schema.type !== 'string')
-    reader.complain(cursor, 'secret', `the secret ${quote(name)} must be a text`, 'key')
+    reader.complain(argument.member('type'), 'secret', `the secret ${quote(name)} must be a text`, 'key')
   if (!Object.hasOwn(schema, 'default')) return
   if (schema.format === 'secret') {
     reader.complain(cursor, 'secret', `the secret ${quote(name)} may have no default`, 'key')
@@ -228,9 +238,51 @@ function secretsOf({ properties }: JsonObject): string[] {
   return entries.filter(([, schema]) => isJsonObject(schema) && schema.format === 'secret').map(([name]) => name)
 }
 
-/** Whether a schema below this one makes a secret of something. */
-function holdsSecret(schema: Json | undefined, own: boolean): boolean {
-  if (typeof schema !== 'object' || schema === null) return false
-  if (own && isJsonObject(schema) && schema.format === 'secret') return true
-  return Object.values(schema).some((one) => holdsSecret(one as Json, true))
+/** Keywords that hold schemas by names, and those that hold values, which are no schemas. */
+const NAMED = new Set(['properties', 'patternProperties', '$defs', 'definitions', 'dependentSchemas'])
+const VALUES = new Set(['const', 'default', 'enum', 'examples'])
+
+/** Where a schema makes a secret of something that is no argument, or leads to one that is. */
+function strayOf(schema: Json | undefined, secrets: readonly string[], path: string[] = []): string[] | undefined {
+  if (typeof schema !== 'object' || schema === null) return undefined
+  const isArgument = path.length === 2 && path[0] === 'properties'
+  if (isJsonObject(schema)) {
+    if (schema.format === 'secret' && !isArgument) return path
+    const leads = [schema.$ref, schema.$dynamicRef].some((to) => typeof to === 'string' && leadsTo(secrets, to))
+    if (leads) return path
+  }
+  for (const [key, value] of Object.entries(schema)) {
+    if (VALUES.has(key)) continue
+    const below = NAMED.has(key) && isJsonObject(value) ? Object.entries(value) : undefined
+    const found = below
+      ? firstOf(below, ([name, one]) => strayOf(one as Json, secrets, [...path, key, name]))
+      : strayOf(value as Json, secrets, [...path, key])
+    if (found) return found
+  }
+  return undefined
+}
+
+/** Where there are secrets, only pointers are followed: what an anchor or another document's name means is not known here. */
+function leadsTo(secrets: readonly string[], reference: string): boolean {
+  if (secrets.length === 0) return false
+  if (!reference.startsWith('#/')) return true
+  const [keyword, name] = membersOf(unescaped(reference))
+  return keyword === 'properties' && (name === undefined || secrets.includes(name))
+}
+
+function firstOf<Of, Found>(many: readonly Of[], find: (one: Of) => Found | undefined): Found | undefined {
+  for (const one of many) {
+    const found = find(one)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+/** As in a URL; what is not escaped well stays as it is, and leads nowhere. */
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }

@@ -138,6 +138,12 @@ argspec:
     expect(secretArgs).toEqual(['pin'])
   })
 
+  it('takes text alone for a secret, whether its schema says so or not', () => {
+    const { args, secretArgs } = configOf('argspec: {properties: {pin: {format: secret}}}')
+    expect(args).toMatchObject({ properties: { pin: { type: 'string', format: 'secret' } } })
+    expect(secretArgs).toEqual(['pin'])
+  })
+
   it('has its image in the interpreter or under container', () => {
     expect(configOf('interpreter: container:alpine:3.20').container).toMatchObject({ image: 'alpine:3.20' })
     expect(
@@ -224,9 +230,39 @@ describe('arguments', () => {
       ['4 /argspec/properties/o secret'],
     ],
     [
+      'a secret by reference',
+      'argspec:\n  properties:\n    p: {$ref: "#/$defs/t"}\n  $defs:\n    t: {type: string, format: secret}',
+      ['5 /argspec/$defs/t secret'],
+    ],
+    [
+      'a reference to a secret',
+      'argspec:\n  properties:\n    p: {type: string, format: secret}\n    o: {$ref: "#/properties/p"}',
+      ['4 /argspec/properties/o secret'],
+    ],
+    [
+      'a reference to all arguments, secrets among them',
+      'argspec:\n  properties:\n    p: {type: string, format: secret}\n    o: {$ref: "#"}',
+      ['4 /argspec/properties/o secret'],
+    ],
+    [
+      'a secret of another schema for the same argument',
+      'argspec:\n  properties:\n    p: {type: string}\n  allOf:\n    - properties: {p: {format: secret}}',
+      ['5 /argspec/allOf/0/properties/p secret'],
+    ],
+    [
+      'secrets by any name',
+      'argspec:\n  properties: {}\n  additionalProperties: {type: string, format: secret}',
+      ['3 /argspec/additionalProperties secret'],
+    ],
+    [
+      'secrets by a pattern of names',
+      'argspec:\n  properties: {}\n  patternProperties:\n    ^t: {type: string, format: secret}',
+      ['4 /argspec/patternProperties/^t secret'],
+    ],
+    [
       'a secret that is no text',
       'argspec:\n  properties:\n    p: {type: integer, format: secret}',
-      ['3 /argspec/properties/p/default secret'],
+      ['3 /argspec/properties/p/type secret'],
     ],
     [
       'a wrong default',
