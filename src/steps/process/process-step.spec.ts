@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { PROFILES } from '../../platform/processes/profiles.js'
@@ -112,6 +112,7 @@ describe.each(available)('a step of a job under %s', (profile) => {
       expect(readFileSync(join(folder, name), 'utf8')).not.toContain('sesame')
     expect(JSON.stringify(step.logs)).not.toContain('sesame')
     expect(existsSync(join(folder, 'up'))).toBe(false)
+    expect(readdirSync(join(folder, 'secrets'))).toEqual([])
     job.secrets = {}
   })
 
@@ -184,6 +185,22 @@ describe('steps of one run', () => {
     await job.output({ profile, command: 'cd "$RUN_DIR"; echo 5 > result.json; echo kept > note' }, { run })
     const second = await job.output({ profile, command: 'cat "$RUN_DIR/note"; echo 6' }, { run })
     expect(second.value).toBe(6)
+  })
+
+  it('have the secrets until the last of them has ended', async () => {
+    job.secrets = { token: 'sesame-open-1234' }
+    const run = job.newRun()
+    const params = { profile: available[0] as (typeof available)[number], secretArgs: ['token'] }
+    const long = await job.run(
+      { ...params, command: 'cd "$RUN_DIR"; until [ -e go ]; do sleep 0.05; done; stat -c %s secrets/token' },
+      { run },
+    )
+    await job.output({ ...params, command: 'cat "$FLWD_SECRETS_DIR/token"' }, { run })
+    expect(readdirSync(join(long.folder, 'secrets'))).toEqual(['token'])
+    await job.output({ ...params, command: 'touch "$RUN_DIR/go"' }, { run })
+    expect((await long.result).output).toMatchObject({ value: 16 })
+    expect(readdirSync(join(long.folder, 'secrets'))).toEqual([])
+    job.secrets = {}
   })
 
   it('are refused where an earlier one spoilt the folder', async () => {

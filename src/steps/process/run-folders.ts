@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process'
+import { unlinkSync } from 'node:fs'
 import { type FileHandle, lstat, mkdir, readdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { StepError } from '../../engine/step.js'
 import type { JsonObject } from '../../platform/json.js'
 import { SYSTEM_PATH } from '../../platform/processes/system-path.js'
-import { ensureFolder, type Owner, openFolder, putFile } from './handles.js'
+import { ensureFolder, type Owner, openFolder, putFile, within } from './handles.js'
 
 const run = promisify(execFile)
 
@@ -19,6 +20,9 @@ const REMOVED = '.removed'
  * programs leave there. All steps of a run share it, and it outlives them.
  */
 export class RunFolders {
+  /** How many steps are at work in each. */
+  private readonly users = new Map<string, number>()
+
   constructor(private readonly base: string) {}
 
   pathOf(runId: string): string {
@@ -38,16 +42,27 @@ export class RunFolders {
       },
     )
     const handles: FileHandle[] = []
+    // Counted before anything is awaited: whoever closes meanwhile leaves the secrets to this one.
+    this.users.set(runId, (this.users.get(runId) ?? 0) + 1)
     try {
       const root = await openFolder(path)
       handles.push(root)
       if (owner) await root.chown(owner.uid, owner.gid)
       for (const name of FOLDERS) handles.push(await ensureFolder(root, name, owner))
-      return new RunFolder(path, isNew, handles, owner)
+      return new RunFolder(path, isNew, handles, () => this.left(runId), owner)
     } catch (error) {
+      this.left(runId)
       await Promise.all(handles.map((handle) => handle.close()))
       throw spoilt(error)
     }
+  }
+
+  /** One step less is at work there; true where that was the last. */
+  private left(runId: string): boolean {
+    const others = (this.users.get(runId) ?? 1) - 1
+    if (others > 0) this.users.set(runId, others)
+    else this.users.delete(runId)
+    return others === 0
   }
 
   /** Those of runs that nothing was done in since then, oldest first. */
@@ -77,11 +92,15 @@ export class RunFolders {
 
 /** The folder of one run, while a step works in it. */
 export class RunFolder {
+  private secretFiles: string[] = []
+
   constructor(
     readonly path: string,
     /** False where a step of the run was here before. */
     readonly isNew: boolean,
     private readonly handles: readonly FileHandle[],
+    /** True where no other step is at work in it. */
+    private readonly leave: () => boolean,
     readonly owner?: Owner,
   ) {}
 
@@ -93,6 +112,10 @@ export class RunFolder {
     return this.handles[1] as FileHandle
   }
 
+  private get secrets(): FileHandle {
+    return this.handles[3] as FileHandle
+  }
+
   /** What is known before anything runs, without secrets. */
   async describe(plan: JsonObject, args: JsonObject): Promise<void> {
     const { owner } = this
@@ -100,12 +123,15 @@ export class RunFolder {
     await this.put(this.root, 'args.json', JSON.stringify(args), owner)
   }
 
+  /** They are there while a step of the run is at work, and no longer. */
   async keepSecrets(secrets: Readonly<Record<string, string>>): Promise<void> {
-    for (const [name, value] of Object.entries(secrets))
-      await this.put(this.handles[3] as FileHandle, fileNameOf(name), value, this.owner)
+    this.secretFiles = Object.keys(secrets).map(fileNameOf)
+    for (const [name, value] of Object.entries(secrets)) await this.put(this.secrets, fileNameOf(name), value)
   }
 
   async close(): Promise<void> {
+    // At once: a step that begins now writes them after this.
+    if (this.leave()) for (const name of this.secretFiles) unlinkIfThere(within(this.secrets, name))
     await Promise.all(this.handles.map((handle) => handle.close()))
   }
 
@@ -122,6 +148,13 @@ export class RunFolder {
 export function fileNameOf(name: string): string {
   const safe = name.replace(/[^\w.-]/gu, (letter) => encodeURIComponent(letter.toWellFormed()).replaceAll("'", '%27'))
   return /^\.{0,2}$/.test(safe) ? safe.replaceAll('.', '%2E') || '%00' : safe.slice(0, 200)
+}
+
+/** Where a program put something else in its place, that is its own. */
+function unlinkIfThere(path: string): void {
+  try {
+    unlinkSync(path)
+  } catch {}
 }
 
 function spoilt(error: unknown): unknown {
