@@ -12,7 +12,7 @@ import type {
 import { type ContainerRuntime, RUN_LABEL, STEP_LABEL } from '../../platform/containers/container-runtime.js'
 import { FolderWatch } from '../../platform/processes/folder-watch.js'
 import { Telling } from '../../platform/processes/output.js'
-import type { ProcessEnd } from '../../platform/processes/process-runner.js'
+import type { ProcessEnd } from '../../platform/processes/process-command.js'
 import type { LimitReached } from '../../platform/processes/watchdog.js'
 import type { Binding } from './binding.js'
 import { containerName } from './container-name.js'

@@ -7,7 +7,7 @@ import { isJsonObject, type Json, type JsonObject } from '../../platform/json.js
 import { SecretMasker } from '../../platform/masking/secret-masker.js'
 import { controlPrefix } from '../../platform/processes/orphans.js'
 import type { Channel } from '../../platform/processes/output.js'
-import type { ProcessEnd } from '../../platform/processes/process-runner.js'
+import type { ProcessEnd } from '../../platform/processes/process-command.js'
 import { DEFAULT_LIMITS, type ProcessLimits } from '../../platform/processes/profiles.js'
 import { type Binding, bind } from './binding.js'
 import { commandOf, PRELUDE } from './command.js'

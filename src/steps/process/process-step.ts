@@ -1,6 +1,7 @@
 import { type StepContext, StepError, type StepType } from '../../engine/step.js'
 import { IsolationUnavailable } from '../../platform/processes/isolation.errors.js'
-import type { ProcessEnd, ProcessRunner } from '../../platform/processes/process-runner.js'
+import type { ProcessEnd } from '../../platform/processes/process-command.js'
+import type { ProcessRunner } from '../../platform/processes/process-runner.js'
 import type { Binding } from './binding.js'
 import { type JobStepParams, PROCESS_STEP } from './job-step.js'
 import { jobStepParams } from './job-step.schema.js'

@@ -1,5 +1,5 @@
 import type { StepContext } from '../../engine/step.js'
-import type { ProcessCommand, ProcessEnd } from '../../platform/processes/process-runner.js'
+import type { ProcessCommand, ProcessEnd } from '../../platform/processes/process-command.js'
 import type { Binding } from './binding.js'
 import type { Owner } from './handles.js'
 import type { JobStepParams } from './job-step.js'
