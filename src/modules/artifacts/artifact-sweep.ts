@@ -1,5 +1,6 @@
 import { type BeforeApplicationShutdown, Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
+import { Rounds } from '../../platform/clock/rounds.js'
 import { Chores } from '../../platform/database/chores.js'
 import { Sql } from '../../platform/database/sql.js'
 import { ArtifactRemoval } from './artifact-removal.js'
@@ -11,10 +12,12 @@ const EVERY_MS = 15 * 60_000
 @Injectable()
 export class ArtifactSweep implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly logger = new Logger(ArtifactSweep.name)
-  private readonly stopping = new AbortController()
-  private timer?: NodeJS.Timeout
-  private round = Promise.resolve()
   private readonly chores: Chores
+  private readonly rounds = new Rounds(
+    EVERY_MS,
+    (signal) => this.sweep(signal),
+    (err) => this.logger.error({ err }, 'artifacts that are over could not be removed'),
+  )
 
   constructor(
     sql: Sql,
@@ -26,33 +29,24 @@ export class ArtifactSweep implements OnApplicationBootstrap, BeforeApplicationS
   }
 
   onApplicationBootstrap(): void {
-    void this.look()
-    this.timer = setInterval(() => this.look(), EVERY_MS)
+    this.rounds.begin()
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    clearInterval(this.timer)
-    this.stopping.abort()
-    await this.round
+    await this.rounds.end()
   }
 
-  /** Does what is due. Rounds of a process follow one another. */
+  /** Does what is due. */
   look(): Promise<void> {
-    this.round = this.round.then(() => this.sweep())
-    return this.round
+    return this.rounds.look()
   }
 
-  private async sweep(): Promise<void> {
-    const { signal } = this.stopping
-    try {
-      if (!(await this.chores.begins('artifact sweep', this.clock.now(), EVERY_MS))) return
-      await this.states.retire(this.clock.now(), signal)
-      const { removed, failures } = await this.removal.removeAll(signal)
-      if (removed > 0) this.logger.log(`removed ${removed} artifacts`)
-      if (failures.length > 0)
-        this.logger.error({ err: failures[0] }, `${failures.length} artifacts could not be removed yet`)
-    } catch (error) {
-      this.logger.error({ err: error }, 'artifacts that are over could not be removed')
-    }
+  private async sweep(signal: AbortSignal): Promise<void> {
+    if (!(await this.chores.begins('artifact sweep', this.clock.now(), EVERY_MS))) return
+    await this.states.retire(this.clock.now(), signal)
+    const { removed, failures } = await this.removal.removeAll(signal)
+    if (removed > 0) this.logger.log(`removed ${removed} artifacts`)
+    if (failures.length > 0)
+      this.logger.error({ err: failures[0] }, `${failures.length} artifacts could not be removed yet`)
   }
 }

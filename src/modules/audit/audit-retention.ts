@@ -2,7 +2,9 @@ import { type BeforeApplicationShutdown, Inject, Injectable, Logger, type OnAppl
 import { InjectDataSource } from '@nestjs/typeorm'
 import { DataSource } from 'typeorm'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
+import { Rounds } from '../../platform/clock/rounds.js'
 import { Config } from '../../platform/config/config.js'
+import { Chores } from '../../platform/database/chores.js'
 import { isDatabaseGone } from '../../platform/database/database-is-gone.js'
 import { Sql, type SqlSession, type Statement } from '../../platform/database/sql.js'
 import { CONTENT } from './audit-sealer.js'
@@ -12,7 +14,7 @@ import { AuditTrail } from './audit-trail.js'
 const DAY_MS = 86_400_000
 /** How often a process looks whether there is anything to remove; done by whoever comes first in an hour. */
 const LOOK_MS = 900_000
-const EVERY_SECONDS = 3_600
+const EVERY_MS = 3_600_000
 /** Entries of one transaction. */
 const BATCH = 1_000
 
@@ -24,9 +26,14 @@ const BATCH = 1_000
 @Injectable()
 export class AuditRetention implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly logger = new Logger('Audit')
-  private timer?: NodeJS.Timeout
-  private stopped = false
-  private round = Promise.resolve()
+  private readonly chores: Chores
+  private readonly rounds = new Rounds(
+    LOOK_MS,
+    (signal) => this.look(signal),
+    (err) => {
+      if (!isDatabaseGone(err)) this.logger.error({ err }, 'old entries of the audit trail could not be removed')
+    },
+  )
 
   constructor(
     private readonly sql: Sql,
@@ -35,29 +42,24 @@ export class AuditRetention implements OnApplicationBootstrap, BeforeApplication
     private readonly trail: AuditTrail,
     @Inject(Config) private readonly config: Pick<Config, 'auditRetentionDays'>,
     @Inject(CLOCK) private readonly clock: Clock,
-  ) {}
+  ) {
+    this.chores = new Chores(sql)
+  }
 
   onApplicationBootstrap(): void {
-    if (this.config.auditRetentionDays === 0) return
-    const look = () => {
-      this.round = this.round.then(() => this.look())
-    }
-    look()
-    this.timer = setInterval(look, LOOK_MS)
+    if (this.config.auditRetentionDays > 0) this.rounds.begin()
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    this.stopped = true
-    clearInterval(this.timer)
-    await this.round
+    await this.rounds.end()
   }
 
   /** Removes what was written before. Answers how many entries went. */
-  async removeBefore(before: Date): Promise<number> {
+  async removeBefore(before: Date, signal?: AbortSignal): Promise<number> {
     let removed = 0
     for (const { tenant_id } of await this.sql.query<{ tenant_id: string }>(TENANTS)) {
       let ofTenant = 0
-      for (let cut = BATCH; cut === BATCH && !this.stopped; ofTenant += cut) cut = await this.cut(tenant_id, before)
+      for (let cut = BATCH; cut === BATCH && !signal?.aborted; ofTenant += cut) cut = await this.cut(tenant_id, before)
       removed += ofTenant
       if (ofTenant === 0) continue
       await this.trail.record(this.database.manager, {
@@ -70,17 +72,13 @@ export class AuditRetention implements OnApplicationBootstrap, BeforeApplication
     return removed
   }
 
-  private async look(): Promise<void> {
-    try {
-      if ((await this.sql.query(BEGIN, [this.clock.now(), EVERY_SECONDS])).length === 0) return
-      const before = new Date(this.clock.now().getTime() - this.config.auditRetentionDays * DAY_MS)
-      const removed = await this.removeBefore(before)
-      if (removed > 0)
-        this.logger.log(`removed ${removed} entries of the audit trail from before ${before.toISOString()}`)
-    } catch (error) {
-      if (!isDatabaseGone(error))
-        this.logger.error({ err: error }, 'old entries of the audit trail could not be removed')
-    }
+  private async look(signal: AbortSignal): Promise<void> {
+    const now = this.clock.now()
+    if (!(await this.chores.begins('audit retention', now, EVERY_MS))) return
+    const before = new Date(now.getTime() - this.config.auditRetentionDays * DAY_MS)
+    const removed = await this.removeBefore(before, signal)
+    if (removed > 0)
+      this.logger.log(`removed ${removed} entries of the audit trail from before ${before.toISOString()}`)
   }
 
   private async cut(tenantId: string, before: Date): Promise<number> {
@@ -125,14 +123,6 @@ interface OldRow extends SealedContent {
   position: string
   hash: Buffer
   is_old: boolean
-}
-
-const BEGIN: Statement = {
-  name: 'audit_retention_begin',
-  text: `insert into chore as c (name, begun_at) values ('audit retention', $1)
-    on conflict (name) do update set begun_at = excluded.begun_at
-      where c.begun_at <= excluded.begun_at - make_interval(secs => $2)
-    returning name`,
 }
 
 const TENANTS: Statement = { name: 'audit_tenants', text: 'select tenant_id from audit_head order by tenant_id' }

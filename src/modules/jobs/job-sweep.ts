@@ -1,5 +1,6 @@
 import { type BeforeApplicationShutdown, Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
+import { Rounds } from '../../platform/clock/rounds.js'
 import { Sql, type Statement } from '../../platform/database/sql.js'
 import { BundleStore } from './bundle-store.js'
 
@@ -11,8 +12,11 @@ const DAY_MS = 24 * HOUR_MS
 @Injectable()
 export class JobSweep implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly logger = new Logger(JobSweep.name)
-  private timer?: NodeJS.Timeout
-  private sweeping = Promise.resolve()
+  private readonly rounds = new Rounds(
+    HOUR_MS,
+    () => this.look(),
+    (err) => this.logger.error({ err }, 'states of jobs that nobody needs could not be removed'),
+  )
 
   constructor(
     private readonly sql: Sql,
@@ -21,13 +25,11 @@ export class JobSweep implements OnApplicationBootstrap, BeforeApplicationShutdo
   ) {}
 
   onApplicationBootstrap(): void {
-    this.timer = setInterval(() => this.look(), HOUR_MS)
-    this.look()
+    this.rounds.begin()
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    clearInterval(this.timer)
-    await this.sweeping
+    await this.rounds.end()
   }
 
   async sweep(): Promise<{ revisions: number; bundles: number }> {
@@ -40,15 +42,9 @@ export class JobSweep implements OnApplicationBootstrap, BeforeApplicationShutdo
     return { revisions: removed?.count ?? 0, bundles }
   }
 
-  private look(): void {
-    this.sweeping = this.sweeping.then(async () => {
-      try {
-        const removed = await this.sweep()
-        if (removed.bundles > 0) this.logger.log(removed, 'states of jobs that nobody needs were removed')
-      } catch (error) {
-        this.logger.error({ err: error }, 'states of jobs that nobody needs could not be removed')
-      }
-    })
+  private async look(): Promise<void> {
+    const removed = await this.sweep()
+    if (removed.bundles > 0) this.logger.log(removed, 'states of jobs that nobody needs were removed')
   }
 }
 

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common'
 import type { StepType } from '../../engine/step.js'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
+import { Rounds } from '../../platform/clock/rounds.js'
 import { Config } from '../../platform/config/config.js'
 import { ContainerRuntimes } from '../../platform/containers/container-runtimes.js'
 import { Sql } from '../../platform/database/sql.js'
@@ -28,8 +29,11 @@ export class JobProcesses implements OnApplicationBootstrap, OnApplicationShutdo
   readonly runner: ProcessRunner
   private readonly logger = new Logger(JobProcesses.name)
   private readonly control: string
-  private timer?: NodeJS.Timeout
-  private sweeping = Promise.resolve()
+  private readonly rounds = new Rounds(
+    HOUR_MS,
+    () => this.removeUnused(),
+    (err) => this.logger.error({ err }, 'folders of runs could not be removed'),
+  )
 
   constructor(
     @Inject(Config) private readonly config: Pick<Config, 'dataDir' | 'jobGraceMs' | 'jobFolderHours' | 'surroundings'>,
@@ -66,14 +70,12 @@ export class JobProcesses implements OnApplicationBootstrap, OnApplicationShutdo
 
   onApplicationBootstrap(): void {
     void this.killOrphans()
-    this.timer = setInterval(() => this.sweep(), HOUR_MS)
-    void this.sweep()
+    this.rounds.begin()
   }
 
   /** After the runs have been handed back: whoever is still there has had its time. */
   async onApplicationShutdown(): Promise<void> {
-    clearInterval(this.timer)
-    await Promise.all([this.runner.close(), this.sweeping])
+    await Promise.all([this.runner.close(), this.rounds.end()])
   }
 
   /** Never throws: whoever asks has other things to do. */
@@ -89,15 +91,10 @@ export class JobProcesses implements OnApplicationBootstrap, OnApplicationShutdo
 
   /** Removes folders of runs that have ended and were not used for long. */
   sweep(): Promise<void> {
-    this.sweeping = this.sweeping
-      .then(() => this.sweepOnce())
-      .catch((error) => {
-        this.logger.error({ err: error }, 'folders of runs could not be removed')
-      })
-    return this.sweeping
+    return this.rounds.look()
   }
 
-  private async sweepOnce(): Promise<void> {
+  private async removeUnused(): Promise<void> {
     await removeControlFolders(this.control)
     const since = new Date(this.clock.now().getTime() - this.config.jobFolderHours * HOUR_MS)
     const names = (await this.folders.unused(since)).slice(0, BATCH)

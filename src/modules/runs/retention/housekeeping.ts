@@ -7,6 +7,7 @@ import {
   Optional,
 } from '@nestjs/common'
 import { CLOCK, type Clock } from '../../../platform/clock/clock.js'
+import { Rounds } from '../../../platform/clock/rounds.js'
 import { Config } from '../../../platform/config/config.js'
 import { LOCKS } from '../../../platform/database/advisory-locks.js'
 import { Chores } from '../../../platform/database/chores.js'
@@ -29,13 +30,15 @@ const LOOK_MS = HOUR_MS / 4
 @Injectable()
 export class Housekeeping implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly logger = new Logger(Housekeeping.name)
-  private readonly stopping = new AbortController()
   private readonly chores: Chores
   private readonly partitions: Partitions
   private readonly retention: Retention
   private readonly values: ValueSweep
-  private timer?: NodeJS.Timeout
-  private round = Promise.resolve()
+  private readonly rounds = new Rounds(
+    LOOK_MS,
+    (signal) => this.doAll(signal),
+    (err) => this.logger.error({ err }, 'the disk could not be looked after'),
+  )
 
   constructor(
     sql: Sql,
@@ -52,29 +55,25 @@ export class Housekeeping implements OnApplicationBootstrap, BeforeApplicationSh
 
   /** No run waits for partitions: what belongs to a week that has none goes into the default ones. */
   onApplicationBootstrap(): void {
-    void this.look()
-    this.timer = setInterval(() => this.look(), LOOK_MS)
+    this.rounds.begin()
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    clearInterval(this.timer)
-    this.stopping.abort()
-    await this.round
+    await this.rounds.end()
   }
 
-  /** Does what is due. Rounds of a process follow one another. */
+  /** Does what is due. */
   look(): Promise<void> {
-    this.round = this.round.then(() => this.doAll())
-    return this.round
+    return this.rounds.look()
   }
 
-  private async doAll(): Promise<void> {
+  private async doAll(signal: AbortSignal): Promise<void> {
     await this.attempt('partitions for the coming weeks could not be made', () => this.keepPartitions())
-    if (this.stopping.signal.aborted) return
-    await this.attempt('old runs could not be removed', () => this.removeOldRuns())
-    if (this.stopping.signal.aborted) return
-    await this.attempt('values that nobody refers to could not be removed', () => this.sweepValues())
-    if (this.stopping.signal.aborted) return
+    if (signal.aborted) return
+    await this.attempt('old runs could not be removed', () => this.removeOldRuns(signal))
+    if (signal.aborted) return
+    await this.attempt('values that nobody refers to could not be removed', () => this.sweepValues(signal))
+    if (signal.aborted) return
     await this.attempt('secrets of runs that were never accepted could not be removed', async () => {
       await this.secrets?.sweep()
     })
@@ -88,14 +87,12 @@ export class Housekeeping implements OnApplicationBootstrap, BeforeApplicationSh
       )
   }
 
-  private async removeOldRuns(): Promise<void> {
+  private async removeOldRuns(signal: AbortSignal): Promise<void> {
     const { retentionDays } = this.config
     const now = this.clock.now()
     if (retentionDays === 0 || !(await this.chores.begins('retention', now, HOUR_MS))) return
     const before = new Date(now.getTime() - retentionDays * DAY_MS)
-    const removed = await this.chores.alone(LOCKS.retention, () =>
-      this.retention.removeBefore(before, this.stopping.signal),
-    )
+    const removed = await this.chores.alone(LOCKS.retention, () => this.retention.removeBefore(before, signal))
     if (!removed) return
     const { runs, weeks, rows, failures } = removed
     if (runs + weeks.length + rows > 0)
@@ -103,10 +100,10 @@ export class Housekeeping implements OnApplicationBootstrap, BeforeApplicationSh
     if (failures.length > 0) throw failures[0]
   }
 
-  private async sweepValues(): Promise<void> {
+  private async sweepValues(signal: AbortSignal): Promise<void> {
     const now = this.clock.now()
     if (!(await this.chores.begins('value sweep', now, DAY_MS))) return
-    const removed = await this.chores.alone(LOCKS.retention, () => this.values.sweep(now, this.stopping.signal))
+    const removed = await this.chores.alone(LOCKS.retention, () => this.values.sweep(now, signal))
     if (removed) this.logger.log(`removed ${removed} values that no run refers to`)
   }
 

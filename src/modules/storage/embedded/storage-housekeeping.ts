@@ -1,5 +1,6 @@
 import { type BeforeApplicationShutdown, Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common'
 import { CLOCK, type Clock } from '../../../platform/clock/clock.js'
+import { Rounds } from '../../../platform/clock/rounds.js'
 import { LOCKS } from '../../../platform/database/advisory-locks.js'
 import { Chores } from '../../../platform/database/chores.js'
 import { Sql } from '../../../platform/database/sql.js'
@@ -14,11 +15,13 @@ const DAY_MS = 24 * 3_600_000
 @Injectable()
 export class StorageHousekeeping implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly logger = new Logger(StorageHousekeeping.name)
-  private readonly stopping = new AbortController()
   private readonly chores: Chores
   private readonly sweep: BlobSweep
-  private timer?: NodeJS.Timeout
-  private round = Promise.resolve()
+  private readonly rounds = new Rounds(
+    LOOK_MS,
+    (signal) => this.doAll(signal),
+    (err) => this.logger.error({ err }, 'contents that nothing names could not be removed'),
+  )
 
   constructor(
     sql: Sql,
@@ -30,30 +33,21 @@ export class StorageHousekeeping implements OnApplicationBootstrap, BeforeApplic
   }
 
   onApplicationBootstrap(): void {
-    void this.look()
-    this.timer = setInterval(() => this.look(), LOOK_MS)
+    this.rounds.begin()
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    clearInterval(this.timer)
-    this.stopping.abort()
-    await this.round
+    await this.rounds.end()
   }
 
-  /** Does what is due. Rounds of a process follow one another. */
+  /** Does what is due. */
   look(): Promise<void> {
-    this.round = this.round
-      .then(() => this.doAll())
-      .catch((error) => {
-        this.logger.error({ err: error }, 'contents that nothing names could not be removed')
-      })
-    return this.round
+    return this.rounds.look()
   }
 
-  private async doAll(): Promise<void> {
+  private async doAll(signal: AbortSignal): Promise<void> {
     const now = this.clock.now()
-    const { signal } = this.stopping
-    if (signal.aborted || !(await this.chores.begins('bucket sweep', now, LOOK_MS))) return
+    if (!(await this.chores.begins('bucket sweep', now, LOOK_MS))) return
     await this.chores.alone(LOCKS.buckets, async () => {
       const ended = await this.sweep.endStaleUploads(now)
       if (ended > 0) this.logger.log(`gave up ${ended} uploads that had rested`)
