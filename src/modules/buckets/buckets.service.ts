@@ -2,14 +2,13 @@ import { Injectable } from '@nestjs/common'
 import type { Request } from 'express'
 import { DataSource } from 'typeorm'
 import type { Principal } from '../../platform/auth/principal.js'
-import { ValidationFailed } from '../../platform/http/faults.js'
 import { BodyTooLarge } from '../../platform/http/refusals.js'
 import type { SendableContent } from '../../platform/http/send-content.js'
 import { AuditTrail } from '../audit/audit-trail.js'
 import { isManaged, isVisible } from '../storage/bucket-access.js'
 import { bucketNameFault } from '../storage/bucket-name.js'
 import { EmbeddedStores } from '../storage/embedded/embedded-stores.js'
-import { BucketNotFound } from '../storage/storage.errors.js'
+import { BucketNameInvalid, BucketNotFound } from '../storage/storage.errors.js'
 import type { Bucket, ObjectInfo, ObjectPage, ObjectQuery } from '../storage/storage-driver.js'
 import { type OpenedProvider, StorageProviders } from '../storage/storage-providers.js'
 import { BucketManaged, KeyMissing, ObjectReplaced } from './buckets.errors.js'
@@ -46,7 +45,7 @@ export class BucketsService {
 
   async create(caller: Principal, { bucket, provider }: BucketPlace): Promise<Bucket> {
     const fault = isManaged(bucket) ? 'must not begin with artifacts-' : bucketNameFault(bucket)
-    if (fault) throw new ValidationFailed([{ pointer: '#/name', detail: `The name ${fault}`, code: 'bucket_name' }])
+    if (fault) throw new BucketNameInvalid(fault)
     const { changes, id, driver } = await this.opened(caller, provider)
     await changes.createBucket(bucket, this.noting(caller, 'bucket.create', ['bucket', bucket], id))
     const made = (await driver.listBuckets()).find(({ name }) => name === bucket)

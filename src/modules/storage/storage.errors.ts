@@ -1,10 +1,19 @@
 import { DomainError } from '../../platform/errors/domain-error.js'
+import { ValidationFailed } from '../../platform/http/faults.js'
 
 export class BucketNotFound extends DomainError {
   constructor(name: string) {
     super('not_found', 'bucket-not-found', 'Bucket not found', `There is no bucket '${shortened(name)}'`, {
       resource: 'bucket',
     })
+  }
+}
+
+/** By our own rules or a service's. */
+export class BucketNameInvalid extends ValidationFailed {
+  /** `rule` goes on from "The name". */
+  constructor(rule: string) {
+    super([{ pointer: '#/name', detail: `The name ${rule}`, code: 'bucket_name' }])
   }
 }
 

@@ -7,13 +7,14 @@ import {
   type ContainerClient,
   isRestError,
 } from '@azure/storage-blob'
-import { InvalidRequest, ValidationFailed } from '../../../platform/http/faults.js'
+import { InvalidRequest } from '../../../platform/http/faults.js'
 import type { GuardedAgents } from '../../../platform/outbound/guarded-agents.js'
 import type { GuardedOutbound } from '../../../platform/outbound/guarded-outbound.js'
 import { hostOf } from '../../../platform/outbound/host.js'
 import type { SettingsOf } from '../provider-settings.js'
 import {
   BucketExists,
+  BucketNameInvalid,
   BucketNotEmpty,
   BucketNotFound,
   ObjectExists,
@@ -33,6 +34,7 @@ import type {
   StorageDriver,
 } from '../storage-driver.js'
 import { azureClient } from './azure-client.js'
+import { unquoted } from './etags.js'
 import { providerFailed } from './failures.js'
 import { incoming } from './incoming.js'
 import { type Metadata, readMetadata, writeMetadata } from './metadata.js'
@@ -76,13 +78,7 @@ export class AzureBlobDriver implements StorageDriver {
 
   async createBucket(name: string): Promise<void> {
     const invalid = () =>
-      new ValidationFailed([
-        {
-          pointer: '#/name',
-          detail: 'Name must be 3 to 63 lower-case letters, digits and single hyphens, as Azure has it',
-          code: 'bucket_name',
-        },
-      ])
+      new BucketNameInvalid('must be 3 to 63 lower-case letters, digits and single hyphens, as Azure has it')
     if (!ADDRESSABLE.test(name)) throw invalid()
     await this.ask(() => this.service.createContainer(name), {
       ContainerAlreadyExists: () => new BucketExists(name),
@@ -291,8 +287,4 @@ function infoOf(
     contentType: found.contentType,
     metadata: readMetadata(found.metadata),
   }
-}
-
-function unquoted(etag = ''): string {
-  return etag.replace(/^(?:W\/)?"|"$/g, '')
 }

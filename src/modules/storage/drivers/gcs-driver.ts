@@ -1,12 +1,13 @@
 import type { Readable } from 'node:stream'
 import type { File, FileMetadata, Bucket as GcsBucket } from '@google-cloud/storage'
-import { InvalidRequest, ValidationFailed } from '../../../platform/http/faults.js'
+import { InvalidRequest } from '../../../platform/http/faults.js'
 import type { GuardedAgents } from '../../../platform/outbound/guarded-agents.js'
 import type { GuardedOutbound } from '../../../platform/outbound/guarded-outbound.js'
 import { hostOf } from '../../../platform/outbound/host.js'
 import type { SettingsOf } from '../provider-settings.js'
 import {
   BucketExists,
+  BucketNameInvalid,
   BucketNotEmpty,
   BucketNotFound,
   ObjectExists,
@@ -25,11 +26,13 @@ import type {
   PutOptions,
   StorageDriver,
 } from '../storage-driver.js'
+import { unquoted } from './etags.js'
 import { providerFailed } from './failures.js'
 import { type GcsClient, gcsClient } from './gcs-client.js'
 import { uploadInChunks } from './gcs-upload.js'
 import { inParallel } from './in-parallel.js'
 import { incoming } from './incoming.js'
+import { hasObject, keysOf } from './objects.js'
 import { Outgoing } from './outgoing.js'
 
 const DELETES_AT_ONCE = 16
@@ -73,13 +76,9 @@ export class GcsDriver implements StorageDriver {
 
   async createBucket(name: string): Promise<void> {
     const invalid = () =>
-      new ValidationFailed([
-        {
-          pointer: '#/name',
-          detail: 'Name must be 3 to 63 lower-case letters, digits, dots, hyphens and underscores, as Google has it',
-          code: 'bucket_name',
-        },
-      ])
+      new BucketNameInvalid(
+        'must be 3 to 63 lower-case letters, digits, dots, hyphens and underscores, as Google has it',
+      )
     if (!ADDRESSABLE.test(name)) throw invalid()
     await this.ask(() => this.client.storage.createBucket(name, this.region ? { location: this.region } : {}), {
       400: invalid,
@@ -89,7 +88,7 @@ export class GcsDriver implements StorageDriver {
 
   async deleteBucket(name: string, { force }: { force: boolean }): Promise<void> {
     const bucket = this.bucket(name)
-    if (force) await inParallel(this.keysOf(name), DELETES_AT_ONCE, (key) => this.deleteObject(name, key))
+    if (force) await inParallel(keysOf(this, name), DELETES_AT_ONCE, (key) => this.deleteObject(name, key))
     await this.ask(() => bucket.delete(), {
       404: () => new BucketNotFound(name),
       409: () => new BucketNotEmpty(name),
@@ -167,7 +166,7 @@ export class GcsDriver implements StorageDriver {
     const contentType = options.contentType ?? 'application/octet-stream'
     try {
       this.requireKey(bucket, key)
-      if (options.onlyNew && (await this.has(bucket, key))) throw new ObjectExists(key)
+      if (options.onlyNew && (await hasObject(this, bucket, key))) throw new ObjectExists(key)
       const { metadata, onlyNew, signal } = options
       const made = await uploadInChunks(this.client, { bucket, key, contentType, metadata, onlyNew, signal }, body)
       return { ...infoOf(key, made), size: body.bytes, contentType, metadata: options.metadata ?? {} }
@@ -219,25 +218,6 @@ export class GcsDriver implements StorageDriver {
       return metadata
     } catch (error) {
       throw await this.missing(error, bucket, key)
-    }
-  }
-
-  private async *keysOf(bucket: string): AsyncGenerator<string> {
-    let next: string | undefined
-    do {
-      const page = await this.listObjects(bucket, { continuation: next, limit: 1_000 })
-      for (const { key } of page.objects) yield key
-      next = page.next
-    } while (next !== undefined)
-  }
-
-  private async has(bucket: string, key: string): Promise<boolean> {
-    try {
-      await this.metadataOf(bucket, key)
-      return true
-    } catch (error) {
-      if (error instanceof ObjectNotFound) return false
-      throw error
     }
   }
 
@@ -310,11 +290,11 @@ function reasonOf(error: unknown): string | undefined {
 }
 
 function infoOf(key: string, metadata: FileMetadata): ObjectInfo {
-  const { size, etag = '', updated, contentType, metadata: own } = metadata
+  const { size, etag, updated, contentType, metadata: own } = metadata
   return {
     key,
     size: Number(size ?? 0),
-    etag: etag.replace(/^(?:W\/)?"|"$/g, ''),
+    etag: unquoted(etag),
     lastModified: new Date(updated ?? 0),
     contentType,
     metadata: Object.fromEntries(Object.entries(own ?? {}).map(([name, value]) => [name, String(value)])),

@@ -14,7 +14,7 @@ export interface S3Connections {
 
 const DEFAULT_REGION = 'us-east-1'
 
-export function isAmazon(endpoint: URL): boolean {
+function isAmazon(endpoint: URL): boolean {
   return /(^|\.)amazonaws\.com(\.cn)?$/.test(hostOf(endpoint))
 }
 

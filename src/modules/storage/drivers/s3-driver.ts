@@ -40,10 +40,12 @@ import type {
   PutOptions,
   StorageDriver,
 } from '../storage-driver.js'
+import { unquoted } from './etags.js'
 import { providerFailed } from './failures.js'
 import { inParallel } from './in-parallel.js'
 import { incoming } from './incoming.js'
 import { type Metadata, readMetadata, writeMetadata } from './metadata.js'
+import { hasObject, keysOf } from './objects.js'
 import { Outgoing } from './outgoing.js'
 import { type S3Connections, s3Connections } from './s3-client.js'
 
@@ -98,7 +100,7 @@ export class S3Driver implements StorageDriver {
 
   async deleteBucket(name: string, { force }: { force: boolean }): Promise<void> {
     this.requireAddressable(name)
-    if (force) await inParallel(this.keysOf(name), DELETES_AT_ONCE, (key) => this.deleteObject(name, key))
+    if (force) await inParallel(keysOf(this, name), DELETES_AT_ONCE, (key) => this.deleteObject(name, key))
     await this.ask(() => this.client.send(new DeleteBucketCommand({ Bucket: name })), {
       NoSuchBucket: () => new BucketNotFound(name),
       BucketNotEmpty: () => new BucketNotEmpty(name),
@@ -175,7 +177,7 @@ export class S3Driver implements StorageDriver {
     try {
       this.requireAddressable(bucket)
       const metadata = writeMetadata(options.metadata)
-      if (options.onlyNew && (await this.has(bucket, key))) throw new ObjectExists(key)
+      if (options.onlyNew && (await hasObject(this, bucket, key))) throw new ObjectExists(key)
       const contentType = options.contentType ?? 'application/octet-stream'
       upload = new Upload({
         client: this.client,
@@ -249,25 +251,6 @@ export class S3Driver implements StorageDriver {
     await Promise.race([removed, delay(PARTS_WAIT_MS, undefined, { ref: false })])
   }
 
-  private async *keysOf(bucket: string): AsyncGenerator<string> {
-    let next: string | undefined
-    do {
-      const page = await this.listObjects(bucket, { continuation: next, limit: 1_000 })
-      for (const { key } of page.objects) yield key
-      next = page.next
-    } while (next !== undefined)
-  }
-
-  private async has(bucket: string, key: string): Promise<boolean> {
-    try {
-      await this.headObject(bucket, key)
-      return true
-    } catch (error) {
-      if (error instanceof ObjectNotFound) return false
-      throw error
-    }
-  }
-
   private requireAddressable(bucket: string): void {
     if (!ADDRESSABLE.test(bucket)) throw new BucketNotFound(bucket)
   }
@@ -310,10 +293,6 @@ function infoOf(key: string, found: HeadObjectCommandOutput | GetObjectCommandOu
     contentType: found.ContentType,
     metadata: readMetadata(found.Metadata as Metadata | undefined),
   }
-}
-
-function unquoted(etag = ''): string {
-  return etag.replace(/^(?:W\/)?"|"$/g, '')
 }
 
 /** As forms are encoded: a space may be a plus. */
