@@ -11,7 +11,7 @@ import { EmbeddedObjectStore } from '../../platform/objects/embedded-object-stor
 import type { LeftFile } from '../../steps/process/ports.js'
 import { AuditTrail } from '../audit/audit-trail.js'
 import { EmbeddedStores } from '../storage/embedded/embedded-stores.js'
-import { NoPresigner } from '../storage/presigner.js'
+import { NoPresigner } from '../storage/presigner.fake.js'
 import type { StorageDriver } from '../storage/storage-driver.js'
 import { type OpenedProvider, StorageProviders } from '../storage/storage-providers.js'
 import { ArtifactRemoval } from './artifact-removal.js'

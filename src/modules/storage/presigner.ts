@@ -1,4 +1,3 @@
-import { DomainError } from '../../platform/errors/domain-error.js'
 import type { Presigning } from './storage-driver.js'
 
 /** An object of the embedded store, and what is to be done with it. */
@@ -12,16 +11,4 @@ export interface PresignedRequest extends Presigning {
 /** Makes URLs at which the embedded store answers without other credentials. */
 export abstract class Presigner {
   abstract presign(request: PresignedRequest): Promise<string>
-}
-
-/** Where nothing answers such URLs. */
-export class NoPresigner extends Presigner {
-  override async presign(): Promise<string> {
-    throw new DomainError(
-      'not_supported',
-      'not-supported',
-      'Not offered here',
-      'The embedded store has no address of its own for URLs',
-    )
-  }
 }

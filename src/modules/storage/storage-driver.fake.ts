@@ -50,7 +50,7 @@ export interface Limits {
 }
 
 /** Keys that are easily taken for something else. */
-export const HOSTILE_KEYS = [
+const HOSTILE_KEYS = [
   'plain.txt',
   'folder/',
   'folder/file.csv',

@@ -7,7 +7,7 @@ import type { ContainerMount } from './container-order.js'
  * What a job may have back of the capabilities that all are taken from it: those that end at its own files, users, processes and ports. None
  * that loads modules, mounts, traces, or sees of the host's network or devices.
  */
-export const ALLOWED_CAPABILITIES: readonly string[] = [
+const ALLOWED_CAPABILITIES: readonly string[] = [
   'CHOWN',
   'DAC_OVERRIDE',
   'FOWNER',

@@ -11,7 +11,7 @@ import type { ProcessEnd } from '../../platform/processes/process-command.js'
 import { DEFAULT_LIMITS, type ProcessLimits } from '../../platform/processes/profiles.js'
 import { type Binding, bind } from './binding.js'
 import { commandOf, PRELUDE } from './command.js'
-import type { JobStepParams } from './job-step.js'
+import type { JobStepOutput, JobStepParams } from './job-step.js'
 import { leftFiles } from './left-files.js'
 import { LogFile } from './log-file.js'
 import type { ArtifactSink, JobBundles, JobLimits, RunSecrets } from './ports.js'
@@ -126,7 +126,8 @@ export class JobStepRun {
     const failure = this.failureOf(end, artifacts)
     if (failure) throw failure
     const value = this.masked(await resultOf(folder, before, this.last.stdout))
-    return { output: { value, exitCode: end.exitCode, artifacts } }
+    const output: JobStepOutput = { value, exitCode: end.exitCode, artifacts }
+    return { output }
   }
 
   /** The job's author may ask for less time than the profile gives, never for more. */

@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import type { RunIdentity, StepResult, StepType } from '../../engine/step.js'
-import type { Json, JsonObject } from '../../platform/json.js'
+import type { JsonObject } from '../../platform/json.js'
 import { SMALL_LIMITS } from '../../platform/processes/process.fake.js'
 import { ProcessRunner } from '../../platform/processes/process-runner.js'
 import { SYSTEM_PATH } from '../../platform/processes/system-path.js'
 import { FakeStepContext, type FakeStepOptions, runStep } from '../step-context.fake.js'
-import type { JobStepParams } from './job-step.js'
+import type { JobStepOutput, JobStepParams } from './job-step.js'
 import type { LeftFile } from './ports.js'
 import { type ProcessStepParts, processStep } from './process-step.js'
 import { RunFolders } from './run-folders.js'
@@ -87,9 +87,9 @@ export class JobUnderTest {
   async output(
     params: Partial<JobStepParams>,
     options: Parameters<JobUnderTest['run']>[1] = {},
-  ): Promise<{ value: Json; exitCode: number; artifacts: string[] }> {
+  ): Promise<JobStepOutput> {
     const { result } = await this.run(params, options)
-    return (await result).output as { value: Json; exitCode: number; artifacts: string[] }
+    return (await result).output as JobStepOutput
   }
 
   async close(): Promise<void> {

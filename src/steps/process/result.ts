@@ -6,7 +6,7 @@ import type { RunFolder } from './run-folders.js'
 
 const FILE = 'result.json'
 /** Larger results belong into artifacts. */
-export const LARGEST_RESULT = 1024 * 1024
+const LARGEST_RESULT = 1024 * 1024
 
 /** What tells a result from that of an earlier step. */
 export type ResultBefore = string | undefined

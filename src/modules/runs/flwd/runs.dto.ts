@@ -214,7 +214,7 @@ export interface NamedRun<Of> {
   jobId: string
 }
 
-export function toRunSummary({
+function toRunSummary({
   run,
   jobId,
 }: NamedRun<Pick<RunSummary, 'id' | 'state' | 'createdAt'> & Partial<RunSummary>>): FlwdRunSummary {

@@ -21,7 +21,7 @@ const SIGNATURE = /^[0-9a-f]{64}$/
 const TIME = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/
 
 /** A week. */
-export const LONGEST_EXPIRY_S = 604_800
+const LONGEST_EXPIRY_S = 604_800
 
 /** Throws where there is none, or none that could be right: requests of nobody are refused here. */
 export function claimedSignature(request: S3Request): ClaimedSignature {

@@ -5,7 +5,7 @@ import { DataSource } from 'typeorm'
 import { connectionSettings, dataSourceOptions } from '../../../platform/database/data-source.js'
 import { Sql } from '../../../platform/database/sql.js'
 import { EmbeddedObjectStore } from '../../../platform/objects/embedded-object-store.js'
-import { NoPresigner } from '../presigner.js'
+import { NoPresigner } from '../presigner.fake.js'
 import { partsOf } from './changing-content.fake.js'
 import { EmbeddedStores } from './embedded-stores.js'
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { testDatabase } from '../../../../test/support/database.js'
 import { EmbeddedObjectStore } from '../../../platform/objects/embedded-object-store.js'
-import { NoPresigner } from '../presigner.js'
+import { NoPresigner } from '../presigner.fake.js'
 import { storageDriverContract } from '../storage-driver.fake.js'
 import { EmbeddedStores } from './embedded-stores.js'
 

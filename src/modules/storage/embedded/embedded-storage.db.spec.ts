@@ -8,7 +8,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type TestDatabase, testDatabase } from '../../../../test/support/database.js'
 import { EmbeddedObjectStore } from '../../../platform/objects/embedded-object-store.js'
 import { ObjectDamaged } from '../../../platform/objects/objects.errors.js'
-import { NoPresigner } from '../presigner.js'
+import { NoPresigner } from '../presigner.fake.js'
 import {
   BucketExists,
   BucketNotEmpty,
