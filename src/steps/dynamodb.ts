@@ -1,11 +1,9 @@
-import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
-import { DynamoDBDocumentClient } from '@aws-sdk/lib-dynamodb'
 import type { StepContext, StepType } from '../engine/step.js'
 import { isJsonObject, type Json, type JsonObject, type JsonSchema } from '../platform/json.js'
 import { converse, type Explanation, timeLimit, timeoutParam } from './conversation.js'
 import { AwsHttpHandler } from './dynamodb/http-handler.js'
-import { DynamoTable, MAX_ITEMS } from './dynamodb/table.js'
-import { DynamoNumber } from './dynamodb/values.js'
+import type { DynamoTable as Table } from './dynamodb/table.js'
+import { DynamoNumber, MAX_ITEMS } from './dynamodb/values.js'
 import { invalidParams } from './invalid-params.js'
 import type { Outbound } from './ports.js'
 
@@ -44,6 +42,12 @@ async function operate(outbound: Outbound, params: JsonObject, step: StepContext
   }
   const work = operation(params)
   return await converse(service, step, async (signal) => {
+    // Loaded by the first that asks: the library takes tens of megabytes.
+    const [{ DynamoDBClient }, { DynamoDBDocumentClient }, { DynamoTable }] = await Promise.all([
+      import('@aws-sdk/client-dynamodb'),
+      import('@aws-sdk/lib-dynamodb'),
+      import('./dynamodb/table.js'),
+    ])
     const client = new DynamoDBClient({
       region,
       endpoint,
@@ -66,7 +70,7 @@ async function operate(outbound: Outbound, params: JsonObject, step: StepContext
   })
 }
 
-type Work = (table: DynamoTable) => Promise<Json>
+type Work = (table: Table) => Promise<Json>
 
 function operation(params: JsonObject): Work {
   switch (params.operation) {

@@ -1,5 +1,5 @@
-import { type FetchMessageObject, ImapFlow, type SearchObject } from 'imapflow'
-import PostalMime, { type Address, type Email } from 'postal-mime'
+import type { FetchMessageObject, ImapFlow, SearchObject } from 'imapflow'
+import type { Address, Email } from 'postal-mime'
 import type { StepContext, StepType } from '../engine/step.js'
 import { StepError } from '../engine/step.js'
 import type { Json, JsonObject, JsonSchema } from '../platform/json.js'
@@ -51,6 +51,7 @@ async function receive(outbound: Outbound, params: Params, step: StepContext): P
   return await converse(service, step, async (signal) => {
     const target = await tcpTarget(outbound, host, port)
     const secure = typeof params.secure === 'boolean' ? params.secure : port === 993
+    const { ImapFlow } = await import('imapflow')
     const client = new ImapFlow({
       host: target.address,
       port,
@@ -125,6 +126,7 @@ function within(message: FetchMessageObject, { since, before }: Period): boolean
 }
 
 async function read(client: ImapFlow, uids: readonly number[], params: Params): Promise<Json[]> {
+  const { default: PostalMime } = await import('postal-mime')
   if (uids.length === 0) return []
   const wantsBody = params.with_body === true || params.body_preview !== undefined
   const emails = new Map<number, JsonObject>()

@@ -13,10 +13,8 @@ import {
 import { StepError } from '../../engine/step.js'
 import { isJsonObject, type Json, type JsonObject } from '../../platform/json.js'
 import { invalidParams } from '../invalid-params.js'
-import { itemJson } from './values.js'
+import { itemJson, MAX_ITEMS } from './values.js'
 
-/** What one query or scan may gather. */
-export const MAX_ITEMS = 10_000
 /** DynamoDB takes so many items in one batch. */
 const BATCH = 25
 const BATCH_ATTEMPTS = 6

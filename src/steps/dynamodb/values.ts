@@ -1,5 +1,8 @@
 import type { Json, JsonObject } from '../../platform/json.js'
 
+/** What one query or scan may gather. */
+export const MAX_ITEMS = 10_000
+
 /** A number of DynamoDB: 38 digits, as text. */
 export class DynamoNumber {
   constructor(readonly digits: string) {}

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import nodemailer from 'nodemailer'
 import type { StepContext } from '../../engine/step.js'
 import type { Json, JsonObject } from '../../platform/json.js'
 import { behind, converse, type Explanation } from '../conversation.js'
@@ -71,7 +70,8 @@ export async function deliver(
     const target = await tcpTarget(outbound, host, port)
     const secure = typeof server.secure === 'boolean' ? server.secure : port === 465
     const starttls = startTls(server.starttls, target)
-    const transport = nodemailer.createTransport({
+    const { createTransport } = await import('nodemailer')
+    const transport = createTransport({
       host: target.address,
       port,
       secure,

@@ -2,13 +2,15 @@ import type { JsonObject, JsonSchema } from '../../platform/json.js'
 import { timeoutParam } from '../conversation.js'
 import { invalidParams } from '../invalid-params.js'
 import type { Outbound } from '../ports.js'
-import { askAnthropic } from './anthropic.js'
 import type { ChatAnswer, ChatRequest } from './chat-messages.js'
-import { askOpenAi } from './openai.js'
 
 export async function chat(outbound: Outbound, request: ChatRequest, signal: AbortSignal): Promise<ChatAnswer> {
-  if (request.provider === 'anthropic') return await askAnthropic(outbound, request, signal)
-  return await askOpenAi(outbound, request, signal)
+  // Loaded by the first that asks: each library takes tens of megabytes.
+  const ask =
+    request.provider === 'anthropic'
+      ? (await import('./anthropic.js')).askAnthropic
+      : (await import('./openai.js')).askOpenAi
+  return await ask(outbound, request, signal)
 }
 
 /** What `llm` and `agent` need to know of the model. */
