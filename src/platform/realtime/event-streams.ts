@@ -54,7 +54,8 @@ export class EventStreams implements BeforeApplicationShutdown {
     const stream = new EventStream(request, response)
     this.open.add(stream)
     this.beating ??= setInterval(() => this.beat(), KEEP_ALIVE_MS)
-    if (this.isStopping) stream.end()
+    // To HEAD there is nothing to be told: it would wait for the end of a stream that has none.
+    if (this.isStopping || request.method === 'HEAD') stream.end()
     try {
       for await (const events of source(stream.gone)) {
         await this.check(stream)

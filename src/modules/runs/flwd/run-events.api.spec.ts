@@ -206,6 +206,11 @@ describe('a stream that is open', () => {
     })
   })
 
+  it('is over at once where only its headers are asked for', async () => {
+    const { headers } = await api.ask('head', PATH).set('Authorization', user.authorization).expect(200)
+    expect(headers['content-type']).toBe('text/event-stream')
+  })
+
   it('has a comment now and then, and is let go when its client leaves', async () => {
     const streams = api.app.get(EventStreams)
     const feed = api.app.get(RunFeed)
