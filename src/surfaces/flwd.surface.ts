@@ -14,10 +14,11 @@ import { FlwdRunEventsController } from '../modules/runs/flwd/run-events.control
 import { FlwdRunStreams } from '../modules/runs/flwd/run-streams.js'
 import { FlwdRunsController } from '../modules/runs/flwd/runs.controller.js'
 import { RunsModule } from '../modules/runs/runs.module.js'
+import { SecretsModule } from '../modules/secrets/secrets.module.js'
 
 /** flwd: jobs, runs and their events, artifacts of runs, and its health check. */
 @Module({
-  imports: [ArtifactsModule, HealthModule, JobIndexModule, JobsModule, RunsModule],
+  imports: [ArtifactsModule, HealthModule, JobIndexModule, JobsModule, RunsModule, SecretsModule],
   controllers: [
     FlwdArtifactsController,
     FlwdHealthController,

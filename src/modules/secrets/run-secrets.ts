@@ -53,6 +53,13 @@ export class SealedRunSecrets implements RunSecrets {
     return Object.fromEntries(rows.map((row) => [row.name, this.sealer.open(row, placeOfRunSecret(id, row.name))]))
   }
 
+  /** What tells whether two requests have the same secrets, and may be kept where they may not. */
+  marksOf(secrets: Readonly<Record<string, string>>): Record<string, string> {
+    return Object.fromEntries(
+      Object.entries(secrets).map(([name, value]) => [name, this.sealer.markOf(value, ['run_secret', name])]),
+    )
+  }
+
   /** Of a run that was not accepted. */
   async forget(runId: string): Promise<void> {
     await this.sql.query(FORGET, [runId])

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto'
 import { Inject, Injectable } from '@nestjs/common'
 import { Config } from '../config/config.js'
 
@@ -53,6 +53,16 @@ export class Sealer {
     } catch (cause) {
       throw new CannotOpen(`what key '${keyId}' sealed for ${place.join('/')} cannot be opened`, { cause })
     }
+  }
+
+  /**
+   * The same for the same text and place, and telling nothing of the text to whoever has no key. After a rotation of keys it is another.
+   */
+  markOf(text: string, place: readonly string[]): string {
+    const key = createHmac('sha256', this.key(this.currentKeyId)).update('mark').digest()
+    return createHmac('sha256', key)
+      .update(JSON.stringify([...place, text]))
+      .digest('base64url')
   }
 
   private key(id: string): Buffer {

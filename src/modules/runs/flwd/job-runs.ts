@@ -1,8 +1,8 @@
 import { type BeforeApplicationShutdown, Injectable } from '@nestjs/common'
 import type { Principal } from '../../../platform/auth/principal.js'
 import { ValidationFailed } from '../../../platform/http/faults.js'
-import type { JsonObject } from '../../../platform/json.js'
-import { JobsService, type PreparedRun, SECRET } from '../../jobs/jobs.service.js'
+import { JobsService, type PreparedRun } from '../../jobs/jobs.service.js'
+import { SealedRunSecrets } from '../../secrets/run-secrets.js'
 import { type Page, type Run, type RunSummary } from '../runs.queries.js'
 import { type AcceptedRun, RunsService } from '../runs.service.js'
 import { JobNames } from './job-names.js'
@@ -23,6 +23,7 @@ export class JobRuns implements BeforeApplicationShutdown {
     private readonly jobs: JobsService,
     private readonly names: JobNames,
     private readonly runs: RunsService,
+    private readonly secrets: SealedRunSecrets,
   ) {}
 
   /** Durable when it resolves; not before its end where that is to be waited for. */
@@ -35,7 +36,12 @@ export class JobRuns implements BeforeApplicationShutdown {
     const { job_id: jobId, args = {}, tenant, security_profile: profile } = asked
     const prepared = await this.jobs.prepare(caller, jobId, args, { tenant, profile })
     refuseShort(prepared)
-    const sameRequest = { jobId, args: hidden(args, prepared), profile: profile ?? null }
+    // Without what is secret, in whose place are marks: what tells whether two requests are the same is kept in plain.
+    const sameRequest = {
+      jobId,
+      args: { ...args, ...this.secrets.marksOf(prepared.secrets) },
+      profile: profile ?? null,
+    }
     const accepted = await this.runs.acceptJob(caller, prepared, { idempotencyKey, sameRequest })
     const { isRepeated = false } = accepted
     if (asked.async ?? true) return { ...(await this.named(accepted)), isRepeated }
@@ -64,13 +70,6 @@ export class JobRuns implements BeforeApplicationShutdown {
     const names = await this.names.of([run.flowId])
     return { run, jobId: names.get(run.flowId) ?? run.flowId }
   }
-}
-
-/** The arguments as they were given, without what is secret: what tells whether two requests are the same is kept in plain. */
-function hidden(args: JsonObject, { secrets }: PreparedRun): JsonObject {
-  return Object.fromEntries(
-    Object.entries(args).map(([name, value]) => [name, Object.hasOwn(secrets, name) ? SECRET : value]),
-  )
 }
 
 function refuseShort({ secrets }: PreparedRun): void {

@@ -320,6 +320,8 @@ describe('secrets among the arguments', () => {
     const first = await create({ job_id: 'backup/daily', args, async: false }, key).expect(201)
     const again = await create({ job_id: 'backup/daily', args }, key).expect(201)
     expect(again.body.run_id).toBe(first.body.run_id)
+    const other = await create({ job_id: 'backup/daily', args: { target: '/x', password: `${password}!` } }, key)
+    expect([other.status, other.body.type]).toEqual([422, '/problems/idempotency-key-reused'])
     expect((await database.query('select from run_secret')).rows).toEqual([])
     const secrets = api.app.get(SealedRunSecrets)
     await secrets.keep({ id: 'run_never', tenantId: 'default' }, { password })
