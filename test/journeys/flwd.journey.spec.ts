@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { cp, writeFile } from 'node:fs/promises'
+import { cp, mkdir, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -32,7 +32,7 @@ interface Told {
   status?: string
 }
 
-describe.skipIf(secureFault !== undefined)('a job with three steps and an artifact', () => {
+describe.skipIf(secureFault !== undefined)('a job', () => {
   let database: Awaited<ReturnType<typeof testDatabase>>
   let folder: string
   let environment: Record<string, string>
@@ -49,6 +49,16 @@ describe.skipIf(secureFault !== undefined)('a job with three steps and an artifa
         'set -euo pipefail',
         'for line in $(seq 1 20); do echo "packing $line"; sleep 0.1; done',
         'tar -czf "$FLWD_ARTIFACTS_DIR/backup.tar.gz" -C "$RUN_DIR/collected" .',
+      ].join('\n'),
+    )
+    await mkdir(join(folder, 'jobs/backup/patient'))
+    await writeFile(
+      join(folder, 'jobs/backup/patient/config.yaml'),
+      [
+        'name: patient',
+        'description: May be begun again',
+        `command: 'for line in $(seq 1 20); do echo "line $line"; sleep 0.1; done; echo "{\\"lines\\": 20}"'`,
+        'error_handling: { policy: retry, retries: 1, retry_backoff: 0 }',
       ].join('\n'),
     )
     environment = {
@@ -70,7 +80,7 @@ describe.skipIf(secureFault !== undefined)('a job with three steps and an artifa
     if (folder) rmSync(folder, { recursive: true, force: true })
   })
 
-  it('is found, run, followed through a restart of the server, and what it left is had in three ways', async () => {
+  it('of three steps that leaves an artifact is found, run, followed through a restart of the server, and what it left is had in three ways', async () => {
     const baseUrl = `http://127.0.0.1:${environment.PORT}`
     const login = await sdk(baseUrl).flowRunner.auth.login({ body: CREDENTIALS, throwOnError })
     const { token } = login.data
@@ -79,7 +89,7 @@ describe.skipIf(secureFault !== undefined)('a job with three steps and an artifa
     // Discovered.
     const jobs = await vi.waitFor(async () => {
       const { data } = await flwd.jobs.list({ throwOnError })
-      expect(data.jobs).toHaveLength(1)
+      expect(data.jobs).toHaveLength(2)
       return data.jobs
     })
     expect(jobs[0]).toMatchObject({ id: 'backup/daily', name: 'daily', namespace: 'backup', source: 'examples' })
@@ -87,19 +97,7 @@ describe.skipIf(secureFault !== undefined)('a job with three steps and an artifa
     expect(job.args).toMatchObject({ type: 'object', required: ['target'] })
 
     // Followed by the SDK's own client of server-sent events, which comes back by itself with the id that it heard last.
-    const told: Told[] = []
-    const hangUp = new AbortController()
-    const { stream } = await flwd.events.runs({
-      signal: hangUp.signal,
-      sseDefaultRetryDelay: 100,
-      sseMaxRetryDelay: 500,
-      onSseEvent: ({ id, event, data }) => {
-        if (event) told.push({ id: Number(id), event, ...(data as Omit<Told, 'id' | 'event'>) })
-      },
-    })
-    const reading = (async () => {
-      for await (const _ of stream);
-    })()
+    const { told, hangUp } = await follow(baseUrl, token)
 
     const run = (
       await flwd.runs.create({ body: { job_id: 'backup/daily', args: { target: '/mnt/backup' } }, throwOnError })
@@ -112,13 +110,9 @@ describe.skipIf(secureFault !== undefined)('a job with three steps and an artifa
     expect((await server.ended).code).toBe(0)
     server = await started(environment)
     await vi.waitFor(() => expect(told.at(-1)?.event).toBe('run.finished'), 30_000)
-    hangUp.abort()
-    await reading
+    await hangUp()
 
-    // Nothing was lost and nothing repeated: a follower from the beginning is told the same.
-    const ids = told.map(({ id }) => id)
-    expect(ids).toEqual([...new Set(ids)].sort((one, other) => one - other))
-    expect(told).toEqual(await toldFromTheStart(baseUrl, token, run.run_id))
+    await expectWhole(baseUrl, token, run.run_id, told)
     expect(told.every(({ run_id }) => run_id === run.run_id)).toBe(true)
     const steps = (event: string) => told.filter((one) => one.event === event).map(({ step_id }) => step_id)
     expect(steps('step.started')).toEqual(['collect', 'pack', 'report'])
@@ -171,6 +165,31 @@ describe.skipIf(secureFault !== undefined)('a job with three steps and an artifa
     expect(sha256(Buffer.from((await object.Body?.transformToByteArray()) ?? []))).toBe(sha256(content))
     s3.destroy()
   }, 120_000)
+
+  it('begins its step anew where a server is killed in the middle of it, and its followers are told so once', async () => {
+    const baseUrl = `http://127.0.0.1:${environment.PORT}`
+    const { token } = (await sdk(baseUrl).flowRunner.auth.login({ body: CREDENTIALS, throwOnError })).data
+    const { flwd } = sdk(baseUrl, token)
+    const { told, hangUp } = await follow(baseUrl, token)
+    const run = (await flwd.runs.create({ body: { job_id: 'backup/patient' }, throwOnError })).data
+    await vi.waitFor(() => expect(told.some(({ message }) => message === 'line 3')).toBe(true), 20_000)
+
+    server.child.kill('SIGKILL')
+    await server.ended
+    server = await started(environment)
+    await vi.waitFor(() => expect(told.at(-1)?.event).toBe('run.finished'), 60_000)
+    await hangUp()
+
+    await expectWhole(baseUrl, token, run.run_id, told)
+    const lines = told.flatMap(({ message }) => (message?.startsWith('line ') ? [message] : []))
+    const whole = Array.from({ length: 20 }, (_, line) => `line ${line + 1}`)
+    expect(lines.slice(0, 3)).toEqual(whole.slice(0, 3))
+    expect(lines.slice(-20)).toEqual(whole)
+    expect(lines.length).toBeGreaterThanOrEqual(23)
+    expect(told.filter(({ event }) => event === 'step.finished')).toHaveLength(1)
+    const ended = (await flwd.runs.get({ path: { run_id: run.run_id }, throwOnError })).data
+    expect(ended).toMatchObject({ status: 'success', result: { value: { lines: 20 } } })
+  }, 120_000)
 })
 
 function sdk(baseUrl: string, token?: string): Millrace {
@@ -190,6 +209,37 @@ async function freePort(): Promise<number> {
   const { port } = probe.address() as AddressInfo
   probe.close()
   return port
+}
+
+/** Everything from now on, through whatever happens to the server. */
+async function follow(baseUrl: string, token: string): Promise<{ told: Told[]; hangUp(): Promise<void> }> {
+  const told: Told[] = []
+  const stop = new AbortController()
+  const { stream } = await sdk(baseUrl, token).flwd.events.runs({
+    signal: stop.signal,
+    sseDefaultRetryDelay: 100,
+    sseMaxRetryDelay: 500,
+    onSseEvent: ({ id, event, data }) => {
+      if (event) told.push({ id: Number(id), event, ...(data as Omit<Told, 'id' | 'event'>) })
+    },
+  })
+  const reading = (async () => {
+    for await (const _ of stream);
+  })()
+  return {
+    told,
+    async hangUp() {
+      stop.abort()
+      await reading
+    },
+  }
+}
+
+/** Nothing was lost and nothing repeated: whoever follows from the beginning is told the same. */
+async function expectWhole(baseUrl: string, token: string, runId: string, told: readonly Told[]): Promise<void> {
+  const ids = told.map(({ id }) => id)
+  expect(ids).toEqual([...new Set(ids)].sort((one, other) => one - other))
+  expect(told).toEqual(await toldFromTheStart(baseUrl, token, runId))
 }
 
 async function toldFromTheStart(baseUrl: string, token: string, runId: string): Promise<Told[]> {
