@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { inspect } from 'node:util'
@@ -95,6 +95,13 @@ it('wants the keys given in production, and variables together that need each ot
     'FIREBASE_PROJECT_ID is required with FIREBASE_JWKS',
   ])
   expect(faultsOf({ NODE_ENV: 'production', JWT_SECRET, ENCRYPTION_KEY: KEY })).toEqual([])
+})
+
+it('has DATA_DIR by its own name, whatever links lead to it', () => {
+  symlinkSync(dataDir, join(dataDir, 'link'))
+  expect(readConfig({ DATA_DIR: join(dataDir, 'link') }).dataDir).toBe(realpathSync(dataDir))
+  const given = { DATA_DIR: join(dataDir, 'link', 'new', 'data'), JWT_SECRET, ENCRYPTION_KEY: KEY }
+  expect(readConfig(given).dataDir).toBe(join(realpathSync(dataDir), 'new', 'data'))
 })
 
 it('says that the keys cannot be kept where DATA_DIR is no folder', () => {

@@ -1,4 +1,5 @@
-import { resolve } from 'node:path'
+import { realpathSync } from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
 import { z } from 'zod'
 import { ROLES } from '../auth/principal.js'
 import { CRASH_POINTS, type CrashPoint } from '../crash-point/crash-point.js'
@@ -17,7 +18,7 @@ export const variables = z.object({
   DATA_DIR: z
     .string()
     .default('./.data')
-    .transform((path) => resolve(path)),
+    .transform((path) => withoutLinks(resolve(path))),
   DATABASE_URL: address('postgres', 'postgresql').optional(),
   DATABASE_POOL_SIZE: whole(2, 500).default(10).describe('connections of each of the two pools of a process'),
   REDIS_URL: address('redis', 'rediss').optional(),
@@ -148,4 +149,14 @@ function address(...schemes: string[]) {
       (text) => URL.canParse(text) && schemes.includes(new URL(text).protocol.slice(0, -1)),
       `must be an address that starts with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`,
     )
+}
+
+/** Where links lead, as far as there is anything: sandboxes hide a folder by its own name, and mount nothing over a link. */
+function withoutLinks(path: string): string {
+  try {
+    return realpathSync(path)
+  } catch {
+    const above = dirname(path)
+    return above === path ? path : join(withoutLinks(above), basename(path))
+  }
 }
