@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, utimesSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type TestDatabase, testDatabase } from '../../../test/support/database.js'
@@ -90,12 +90,28 @@ describe('folders of runs', () => {
     const { engine } = await server()
     const live = await acceptRun(engine, 'flow_waiting')
     const [gone, fresh] = [newId('run'), newId('run')]
+    const secretOf = (run: string) => join(processes.folders.pathOf(run), 'secrets', 'token')
     for (const run of [live, gone, fresh]) {
-      mkdirSync(processes.folders.pathOf(run), { recursive: true })
+      mkdirSync(join(processes.folders.pathOf(run), 'secrets'), { recursive: true })
+      writeFileSync(secretOf(run), 'left by a server that was killed')
       writeFileSync(join(processes.folders.pathOf(run), 'stdout'), 'said')
       if (run !== fresh) utimesSync(processes.folders.pathOf(run), new Date(0), new Date(0))
     }
     await processes.sweep()
     expect([live, gone, fresh].map((run) => existsSync(processes.folders.pathOf(run)))).toEqual([true, false, true])
+    expect([live, fresh].map((run) => existsSync(secretOf(run)))).toEqual([true, false])
+  })
+
+  it('keep nothing of secrets, and nothing outside is touched where a program put a link in their place', async () => {
+    const { folders } = job
+    const [outside, run, none] = [join(job.folder, 'outside'), newId('run'), newId('run')]
+    mkdirSync(outside)
+    writeFileSync(join(outside, 'kept'), 'kept')
+    mkdirSync(folders.pathOf(run), { recursive: true })
+    symlinkSync(outside, join(folders.pathOf(run), 'secrets'))
+    symlinkSync(outside, folders.pathOf(none))
+    expect(await folders.withSecrets()).not.toContain(run)
+    for (const name of [run, none]) await folders.removeSecrets(name)
+    expect(existsSync(join(outside, 'kept'))).toBe(true)
   })
 })

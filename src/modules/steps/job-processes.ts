@@ -97,13 +97,20 @@ export class JobProcesses implements OnApplicationBootstrap, OnApplicationShutdo
   private async removeUnused(): Promise<void> {
     await removeControlFolders(this.control)
     const since = new Date(this.clock.now().getTime() - this.config.jobFolderHours * HOUR_MS)
-    const names = (await this.folders.unused(since)).slice(0, BATCH)
-    if (names.length === 0) return
+    for (const name of await this.ended((await this.folders.unused(since)).slice(0, BATCH)))
+      await this.folders.remove(name)
+    // A step removes them itself, unless its server was killed.
+    for (const name of await this.ended(await this.folders.withSecrets())) await this.folders.removeSecrets(name)
+  }
+
+  /** Those of them that are folders of no run that goes on. */
+  private async ended(names: readonly string[]): Promise<string[]> {
+    if (names.length === 0) return []
     const live = await this.sql.query<{ id: string }>(
       { name: 'job_folders_live', text: 'select id from run where id = any ($1) and finished_at is null' },
       [names],
     )
     const kept = new Set(live.map(({ id }) => id))
-    for (const name of names) if (!kept.has(name)) await this.folders.remove(name)
+    return names.filter((name) => !kept.has(name))
   }
 }

@@ -10,7 +10,8 @@ import { ensureFolder, type Owner, openFolder, putFile, within } from './handles
 
 const run = promisify(execFile)
 
-const FOLDERS = ['artifacts', 'data', 'secrets'] as const
+const SECRETS = 'secrets'
+const FOLDERS = ['artifacts', 'data', SECRETS] as const
 
 /** Behind the name of a folder that is being removed. */
 const REMOVED = '.removed'
@@ -75,6 +76,38 @@ export class RunFolders {
       .filter(({ stat }) => stat && stat.mtime < since)
       .sort((one, other) => Number(one.stat?.mtime) - Number(other.stat?.mtime))
       .map(({ name }) => name)
+  }
+
+  /** Those where secrets lie: a step is at work, or whoever worked at it was killed. */
+  async withSecrets(): Promise<string[]> {
+    const found: string[] = []
+    for (const name of await readdir(this.base).catch(() => []))
+      await this.inSecrets(name, async (names) => names.length > 0 && found.push(name))
+    return found
+  }
+
+  async removeSecrets(name: string): Promise<void> {
+    await this.inSecrets(name, async (names, folder) => {
+      for (const one of names) unlinkIfThere(within(folder, one))
+    })
+  }
+
+  /** Where there is no such folder any more, there is nothing to be done. */
+  private async inSecrets(
+    name: string,
+    then: (names: string[], folder: FileHandle) => Promise<unknown>,
+  ): Promise<void> {
+    const handles: FileHandle[] = []
+    try {
+      handles.push(await openFolder(join(this.base, name)))
+      const folder = await openFolder(within(handles[0] as FileHandle, SECRETS))
+      handles.push(folder)
+      await then(await readdir(within(folder, '.')), folder)
+    } catch (error) {
+      if (!['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+    } finally {
+      await Promise.all(handles.map((handle) => handle.close()))
+    }
   }
 
   /** Removes the folder with all that is in it, however deep, closed or strange. None of its programs may run any more. */
