@@ -1,14 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common'
 import { Config } from '../../platform/config/config.js'
 import { ContainerRuntimes } from '../../platform/containers/container-runtimes.js'
-import { DomainError } from '../../platform/errors/domain-error.js'
-
-export class ContainerRuntimeUnavailable extends DomainError {
-  constructor() {
-    const message = 'The job runs in a container, and no container runtime answers: neither podman nor Docker'
-    super('unprocessable', 'container-runtime-unavailable', 'Container runtime unavailable', message)
-  }
-}
+import { ContainerRuntimeUnavailable } from './containers.errors.js'
 
 /** Whether what needs a container can be worked on. */
 @Injectable()

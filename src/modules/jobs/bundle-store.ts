@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { access, mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
+import { mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { StepError } from '../../engine/step.js'
 import { newId } from '../../platform/ids.js'
 import type { JobBundles } from '../../steps/process/ports.js'
+import { isThere } from './on-disk.js'
 import type { SourceFile, SourceTree } from './source-tree.js'
 
 export interface BundleLimits {
@@ -157,11 +158,4 @@ interface Budget {
 
 function lineOf({ path, executable }: SourceFile, sha256: string): string {
   return `${sha256} ${executable ? 'x' : '-'} ${path}\0`
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return await access(path).then(
-    () => true,
-    () => false,
-  )
 }

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
-import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { newId } from '../../platform/ids.js'
 import { type GitLimits, GitProgram } from './git-program.js'
 import type { GitSource } from './job-settings.js'
 import { removeOldStates, stillThere } from './old-states.js'
+import { isThere } from './on-disk.js'
 import { UnreadableSource } from './source-tree.js'
 
 const LIMITS: GitLimits & { files: number; bytes: number } = {
@@ -116,11 +117,4 @@ export class GitCheckouts {
       },
     })
   }
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return await access(path).then(
-    () => true,
-    () => false,
-  )
 }

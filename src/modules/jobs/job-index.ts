@@ -7,6 +7,7 @@ import { DEFAULT_TENANT } from '../../platform/auth/principal.js'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
 import { LOCKS } from '../../platform/database/advisory-locks.js'
 import { newId } from '../../platform/ids.js'
+import { inParallel } from '../../platform/in-parallel.js'
 import { BundleStore } from './bundle-store.js'
 import { type JobFolder, jobFoldersOf, MOST_JOBS } from './job-folders.js'
 import { idOf, LONGEST_ID, namesOf } from './job-ids.js'
@@ -14,7 +15,8 @@ import { JobSettings, type JobSource } from './job-settings.js'
 import { type JobError, type ReadJob, readJob } from './read-job.js'
 import { SourceTree, UnreadableSource } from './source-tree.js'
 
-const LANES = 16
+/** Each waits for the disk most of its time. */
+const READ_AT_ONCE = 16
 
 /** A folder as it was read last. */
 interface Remembered {
@@ -69,7 +71,10 @@ export class JobIndex {
       const rows = new Map((await rowsOf(tx, source.name)).map((row) => [row.folder, row]))
       const remembered = new Map<string, Remembered>()
       const summary: IndexSummary = { files: listing.files.length, jobs: folders.length, broken: 0, changed: 0 }
-      const reads = await inParallel(folders, (folder) => this.read(source, tree, folder))
+      const reads: ReadJob[] = []
+      await inParallel(folders.entries(), READ_AT_ONCE, async ([at, folder]) => {
+        reads[at] = await this.read(source, tree, folder)
+      })
       for (const [at, folder] of folders.entries()) {
         const read = reads[at] as ReadJob
         if (isLasting(read)) remembered.set(folder.folder, { mark: folder.mark, read })
@@ -199,17 +204,6 @@ export async function addRevision(
   const text = 'insert into job_revision (flow_id, number, content, bundle) values ($1, $2, $3, $4)'
   await tx.query(text, [flowId, made.number, content, bundle])
   return made.number
-}
-
-/** In their order; some at the same time, since each waits for the disk most of its time. */
-async function inParallel<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = []
-  let next = 0
-  const lane = async () => {
-    for (let at = next++; at < items.length; at = next++) results[at] = await work(items[at] as T)
-  }
-  await Promise.all(Array.from({ length: LANES }, lane))
-  return results
 }
 
 async function rowsOf(tx: EntityManager, source: string): Promise<JobRow[]> {

@@ -1,4 +1,4 @@
-import { cp, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { normalPath } from '../../definitions/flwd/index.js'
 import type { Cursor } from '../../definitions/yaml/cursor.js'
@@ -8,6 +8,7 @@ import { toJson } from '../../definitions/yaml/located.js'
 import { readYaml } from '../../definitions/yaml/read-yaml.js'
 import { Reader } from '../../definitions/yaml/reader.js'
 import type { JsonObject } from '../../platform/json.js'
+import { isFolder, isThere } from './on-disk.js'
 import { UnreadableSource } from './source-tree.js'
 
 const LIMITS: Limits = { ...defaultLimits, noun: 'a manifest of jobs', values: 50_000, faults: 20 }
@@ -102,18 +103,4 @@ async function writeJob(addOn: string, target: string, { id, path, config }: Lis
 
 function shellQuoted(word: string): string {
   return `'${word.replaceAll("'", `'\\''`)}'`
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  return await stat(path).then(
-    (known) => known.isDirectory(),
-    () => false,
-  )
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return await stat(path).then(
-    () => true,
-    () => false,
-  )
 }
