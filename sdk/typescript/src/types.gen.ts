@@ -256,7 +256,7 @@ export type FacilFlowNewApiKey = {
      */
     name: string;
     /**
-     * What it is for: `standard` opens all that the account may do, `mcp` the channels of the kind `mcp`, `s3` the S3 protocol at `/s3`.
+     * What it is for: `standard` opens all that the account may do, `mcp` the channels of the kind `mcp`, `s3` the S3 protocol at `/s3`. A key without `standard` opens nothing else.
      */
     scopes?: Array<'standard' | 'mcp' | 's3'>;
     /**

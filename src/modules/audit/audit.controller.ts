@@ -24,7 +24,12 @@ const LINE =
 const RECORDS =
   'id,createdAt,userId,userEmail,action,resourceType,resourceId,outcome,ip,requestId,before,after\r\naudit-123,2026-01-31T12:00:00.000Z,account-123,user@example.com,flow.update,flow,flow-123,success,192.0.2.7,req-123,"{""name"":""One""}","{""name"":""Two""}"\r\n'
 
-@SurfaceController({ surface: 'facilflow', path: 'api/audit', resource: 'Audit' })
+@SurfaceController({
+  surface: 'facilflow',
+  path: 'api/audit',
+  resource: 'Audit',
+  about: 'Who did what and when, in a trail that cannot be altered unnoticed.',
+})
 @PathParam('id', "The user's id.", 'account-123')
 export class FacilFlowAuditController {
   constructor(private readonly log: AuditLog) {}

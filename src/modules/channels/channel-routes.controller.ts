@@ -14,7 +14,12 @@ import {
 } from './channels.dto.js'
 import { ChannelsService } from './channels.service.js'
 
-@SurfaceController({ surface: 'flow8', path: 'api/channels/:id/routes', resource: 'Channel routes' })
+@SurfaceController({
+  surface: 'flow8',
+  path: 'api/channels/:id/routes',
+  resource: 'Channel routes',
+  about: 'Which flows a message to a channel starts.',
+})
 @PathParam('id', "The channel's id.", '65abc126')
 @PathParam('routeId', "The route's id.", 'route_01HX3YB1V7Q8G4Z9T5W2K6M0NP')
 export class Flow8ChannelRoutesController {

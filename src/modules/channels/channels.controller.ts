@@ -8,7 +8,12 @@ import { Answers, PathParam, Problems, Summary, SurfaceController } from '../../
 import { Flow8Channel, Flow8ChannelChange, Flow8ChannelPage, Flow8NewChannel, toChannel } from './channels.dto.js'
 import { ChannelsService } from './channels.service.js'
 
-@SurfaceController({ surface: 'flow8', path: 'api/channels', resource: 'Channels' })
+@SurfaceController({
+  surface: 'flow8',
+  path: 'api/channels',
+  resource: 'Channels',
+  about: 'Ways for others to call flows: HTTP, WebSocket, MCP.',
+})
 @PathParam('id', "The channel's id.", '65abc126')
 export class Flow8ChannelsController {
   constructor(private readonly channels: ChannelsService) {}

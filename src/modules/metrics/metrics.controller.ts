@@ -5,7 +5,7 @@ import { Roles } from '../../platform/auth/roles.js'
 import { AnswersText, Summary, SurfaceController } from '../../platform/openapi/operations.js'
 import { Metrics } from '../../platform/telemetry/metrics.js'
 
-@SurfaceController({ surface: 'operations', path: 'metrics', resource: 'Metrics' })
+@SurfaceController({ surface: 'operations', path: 'metrics', resource: 'Metrics', about: 'Figures for Prometheus.' })
 export class MetricsController {
   constructor(private readonly metrics: Metrics) {}
 

@@ -49,7 +49,7 @@ class Flow8Thing {
 
 class Flow8NewThing extends Flow8Thing {}
 
-@SurfaceController({ surface: 'flow8', path: 'api/big things', resource: 'Big things' })
+@SurfaceController({ surface: 'flow8', path: 'api/big things', resource: 'Big things', about: 'Things of size.' })
 @PathParam('id', 'Which.', 'thing-1')
 class Flow8ThingsController {
   @Get(':id')
@@ -115,6 +115,14 @@ it('derives all from surface, resource, handler and shape', async () => {
   const turn = paths['/api/big things/{id}/turn']?.post
   expect(Object.keys(turn?.responses ?? {})).toEqual(['204', '400', '401', '403', '404', '412', '429', '500', '503'])
   expect(paths['/api/v1/health']?.get?.security).toEqual([])
+})
+
+it('says under each tag what its controllers say of it', async () => {
+  const { tags } = await document(Flow8ThingsController, FlwdHealthController)
+  expect(tags).toEqual([
+    { name: 'flow8: Big things', description: 'Things of size.' },
+    { name: 'flwd: Health', description: "flwd's Health." },
+  ])
 })
 
 it('writes JSON Schema as OpenAPI 3.1 has it, and closes what is sent only', async () => {

@@ -17,6 +17,7 @@ import {
   problemsOf,
   type SurfaceControllerOptions,
   surfaceOf,
+  tagOf,
 } from './operations.js'
 import { exampleOf, modern, walk } from './schemas.js'
 import { resourceWord, type SurfaceName, surfaceNames, surfaces } from './surface.js'
@@ -74,7 +75,7 @@ export function masterDocument(app: INestApplication, dialects: Dialects): Docum
         'x-internal': false,
       },
     ],
-    tags: [],
+    tags: tagsOf(handlers),
     paths: inOrder(raw.paths),
     components,
   }
@@ -101,6 +102,12 @@ export function surfaceDocuments(master: Document): { file: string; document: Do
     const document = surfaceDocument(master, surface)
     return document ? [{ file: surfaces[surface].document, document }] : []
   })
+}
+
+function tagsOf(handlers: ReadonlyMap<string, Handler>): Document['tags'] {
+  return [...handlers.values()].flatMap(({ surface }) =>
+    surface.about ? [{ name: tagOf(surface), description: surface.about }] : [],
+  )
 }
 
 function handlersOf(app: INestApplication, dialects: Dialects): Map<string, Handler> {
@@ -278,9 +285,10 @@ function pruned(document: Document): Document {
     return [kind, Object.fromEntries(kept)] as const
   })
   const tags = [...new Set(operations.flatMap((operation) => operation.tags))].sort()
+  const described = new Map(document.tags.map(({ name, description }) => [name, description]))
   return {
     ...document,
-    tags: tags.map((name) => ({ name, description: `${name.replace(': ', "'s ")}.` })),
+    tags: tags.map((name) => ({ name, description: described.get(name) ?? `${name.replace(': ', "'s ")}.` })),
     components: Object.fromEntries(components.filter(([, kept]) => Object.keys(kept).length > 0)) as never,
   }
 }

@@ -19,15 +19,19 @@ export interface SurfaceControllerOptions {
   path: string
   /** The noun in the plural as the tag shows it, such as `Flows`. */
   resource: string
+  /** What the noun is, in a sentence that stands under the tag. One controller of the tag says it. */
+  about?: string
 }
 
 /** A controller that speaks one documented API: its path, its tag, its operationIds and its way of spelling errors follow. */
 export function SurfaceController(options: SurfaceControllerOptions): ClassDecorator {
-  return applyDecorators(
-    Controller(options.path),
-    ApiTags(`${surfaces[options.surface].title}: ${options.resource}`),
-    (target: object) => Reflect.defineMetadata(SURFACE, options, target),
+  return applyDecorators(Controller(options.path), ApiTags(tagOf(options)), (target: object) =>
+    Reflect.defineMetadata(SURFACE, options, target),
   )
+}
+
+export function tagOf({ surface, resource }: SurfaceControllerOptions): string {
+  return `${surfaces[surface].title}: ${resource}`
 }
 
 export function surfaceOf(controller: object): SurfaceControllerOptions | undefined {

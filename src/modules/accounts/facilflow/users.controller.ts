@@ -5,7 +5,12 @@ import { Answers, Summary, SurfaceController } from '../../../platform/openapi/o
 import { AccountsService } from '../accounts.service.js'
 import { FacilFlowUserList, FacilFlowUsersQuery, toUserList } from './users.dto.js'
 
-@SurfaceController({ surface: 'facilflow', path: 'api/users', resource: 'Users' })
+@SurfaceController({
+  surface: 'facilflow',
+  path: 'api/users',
+  resource: 'Users',
+  about: 'The accounts of a tenant.',
+})
 export class FacilFlowUsersController {
   constructor(private readonly accounts: AccountsService) {}
 

@@ -16,7 +16,12 @@ import {
 } from './accounts.dto.js'
 import * as examples from './accounts.examples.js'
 
-@SurfaceController({ surface: 'flowRunner', path: 'api/v1/accounts', resource: 'Accounts' })
+@SurfaceController({
+  surface: 'flowRunner',
+  path: 'api/v1/accounts',
+  resource: 'Accounts',
+  about: 'Who may use this server.',
+})
 @PathParam('id', "The account's id.", 'account-123')
 export class FlowRunnerAccountsController {
   constructor(private readonly accounts: AccountsService) {}

@@ -23,7 +23,12 @@ import {
 } from './artifacts.dto.js'
 import * as examples from './artifacts.examples.js'
 
-@SurfaceController({ surface: 'flwd', path: 'api/v1/artifacts', resource: 'Artifacts' })
+@SurfaceController({
+  surface: 'flwd',
+  path: 'api/v1/artifacts',
+  resource: 'Artifacts',
+  about: 'Files that runs have left, kept in object storage until they are over.',
+})
 @PathParam('artifact_id', "The artifact's id.", 'artifact_01HX...')
 export class FlwdArtifactsController {
   constructor(private readonly artifacts: ArtifactsService) {}

@@ -14,7 +14,13 @@ import {
   toIssuedApiKey,
 } from './api-keys.dto.js'
 
-@SurfaceController({ surface: 'facilflow', path: 'api/api-keys', resource: 'API keys' })
+@SurfaceController({
+  surface: 'facilflow',
+  path: 'api/api-keys',
+  resource: 'API keys',
+  about:
+    'Credentials for programs: for all that the account may do, for channels of the kind `mcp`, or for the S3 protocol at `/s3`.',
+})
 @PathParam('id', "The API key's id.", 'key-123')
 export class FacilFlowApiKeysController {
   constructor(private readonly keys: ApiKeysService) {}

@@ -1,4 +1,4 @@
-import { SCOPES, type Scope } from '../../../platform/auth/scopes.js'
+import type { Scope } from '../../../platform/auth/scopes.js'
 import {
   ArrayField,
   DateField,
@@ -9,6 +9,15 @@ import {
   StringField,
 } from '../../../platform/openapi/fields.js'
 import type { ApiKey } from '../api-key.entity.js'
+import {
+  AccessKeyField,
+  ExpiryField,
+  LastUseField,
+  NewExpiryField,
+  NewScopesField,
+  ScopesField,
+  SecretKeyField,
+} from '../api-keys.fields.js'
 import type { ApiKeyPage, IssuedApiKey } from '../api-keys.service.js'
 
 /** An API key to be made. */
@@ -16,24 +25,10 @@ export class FacilFlowNewApiKey {
   @StringField({ description: 'What to call it.', example: 'Historian export', maxLength: 200 })
   name: string
 
-  @ArrayField({
-    of: 'string',
-    itemEnum: SCOPES,
-    description:
-      'What it is for: `standard` opens all that the account may do, `mcp` the channels of the kind `mcp`, `s3` the S3 protocol at `/s3`.',
-    example: ['standard'],
-    default: ['standard'],
-    optional: true,
-    minItems: 1,
-    maxItems: 10,
-  })
+  @NewScopesField()
   scopes: Scope[] = ['standard']
 
-  @DateField({
-    description: 'When it ends by itself. Without this it counts until it is revoked.',
-    example: '2099-12-31T23:59:59Z',
-    optional: true,
-  })
+  @NewExpiryField()
   expiresAt?: string
 }
 
@@ -54,20 +49,16 @@ export class FacilFlowApiKey {
   @StringField({ description: 'What it is called.', example: 'Historian export', maxLength: 200 })
   name: string
 
-  @ArrayField({ of: 'string', itemEnum: SCOPES, description: 'What it is for.', example: ['standard'], maxItems: 10 })
+  @ScopesField()
   scopes: Scope[]
 
   @DateField({ description: 'When it was made.', example: '2024-01-15T12:00:00Z' })
   createdAt: string
 
-  @DateField({ description: 'When it ends by itself; null: never.', example: '2099-12-31T23:59:59Z', nullable: true })
+  @ExpiryField()
   expiresAt: string | null
 
-  @DateField({
-    description: 'When it was last used, give or take a minute; null: never.',
-    example: '2024-01-16T08:30:00Z',
-    nullable: true,
-  })
+  @LastUseField()
   lastUsedAt: string | null
 }
 
@@ -80,20 +71,10 @@ export class FacilFlowIssuedApiKey extends FacilFlowApiKey {
   })
   key: string
 
-  @StringField({
-    description: 'Of a key with the scope `s3`: what S3 clients call the access key.',
-    example: 'MRJX5L2QH7WD3TPAKB4C',
-    maxLength: 200,
-    optional: true,
-  })
+  @AccessKeyField()
   accessKey?: string
 
-  @StringField({
-    description: 'Of a key with the scope `s3`: what S3 clients call the secret key. It is not shown again.',
-    example: '3hQ9vR1tYc0_ZkP7mWn5bXeD8uJf2LsAoGi6TqNy',
-    maxLength: 200,
-    optional: true,
-  })
+  @SecretKeyField()
   secretKey?: string
 }
 

@@ -14,7 +14,12 @@ import {
   toIssuedApiKey,
 } from './api-keys.dto.js'
 
-@SurfaceController({ surface: 'flow8', path: 'api/auth/api-keys', resource: 'API keys' })
+@SurfaceController({
+  surface: 'flow8',
+  path: 'api/auth/api-keys',
+  resource: 'API keys',
+  about: 'Credentials for programs, that act with the role of the account that made them.',
+})
 @PathParam('id', "The API key's id.", '65abc901')
 export class Flow8ApiKeysController {
   constructor(private readonly keys: ApiKeysService) {}

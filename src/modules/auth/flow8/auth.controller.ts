@@ -13,7 +13,7 @@ import {
 import { AuthService } from '../auth.service.js'
 import { Flow8CurrentUser, Flow8Login, Flow8LogoutMessage, Flow8User, toCurrentUser, toUser } from './auth.dto.js'
 
-@SurfaceController({ surface: 'flow8', path: 'api/auth', resource: 'Auth' })
+@SurfaceController({ surface: 'flow8', path: 'api/auth', resource: 'Auth', about: 'Logins, sessions and tokens.' })
 export class Flow8AuthController {
   constructor(private readonly auth: AuthService) {}
 

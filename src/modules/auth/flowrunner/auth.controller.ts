@@ -6,7 +6,7 @@ import { AuthService } from '../auth.service.js'
 import { FlowRunnerLogin, FlowRunnerLogoutMessage, FlowRunnerSession, toSession } from './auth.dto.js'
 import * as examples from './auth.examples.js'
 
-@SurfaceController({ surface: 'flowRunner', path: 'api/v1/auth', resource: 'Auth' })
+@SurfaceController({ surface: 'flowRunner', path: 'api/v1/auth', resource: 'Auth', about: 'Logins and tokens.' })
 export class FlowRunnerAuthController {
   constructor(private readonly auth: AuthService) {}
 

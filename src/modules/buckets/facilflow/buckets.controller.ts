@@ -15,7 +15,13 @@ import {
   toPlace,
 } from './buckets.dto.js'
 
-@SurfaceController({ surface: 'facilflow', path: 'api/buckets', resource: 'Buckets' })
+@SurfaceController({
+  surface: 'facilflow',
+  path: 'api/buckets',
+  resource: 'Buckets',
+  about:
+    "Places for objects, at whichever storage provider the tenant has chosen. Those at the embedded store can be reached by S3's clients at `/s3`, too.",
+})
 @PathParam('name', "The bucket's name.", 'my-bucket')
 @Problems('not_found', 'bad_gateway')
 export class FacilFlowBucketsController {

@@ -31,7 +31,12 @@ import {
   toQuery,
 } from './buckets.dto.js'
 
-@SurfaceController({ surface: 'facilflow', path: 'api/buckets/:name/objects', resource: 'Objects' })
+@SurfaceController({
+  surface: 'facilflow',
+  path: 'api/buckets/:name/objects',
+  resource: 'Objects',
+  about: 'Files of any size in a bucket, by their keys.',
+})
 @PathParam('name', "The bucket's name.", 'my-bucket')
 @PathParam('key', "The object's key. Its slashes may come as they are, or percent-encoded.", 'folder/file.csv', {
   holdsSlashes: true,

@@ -10,7 +10,12 @@ import { ChannelRequests } from './channel-requests.js'
  * Everything below `/channels/{id}`: paths of the channels' own making, which no document describes. Public here, because channels ask for
  * tokens of their own.
  */
-@SurfaceController({ surface: 'flow8', path: 'channels', resource: 'Channel requests' })
+@SurfaceController({
+  surface: 'flow8',
+  path: 'channels',
+  resource: 'Channel requests',
+  about: "What others call; the token is the channel's.",
+})
 @ApiExcludeController()
 @Public()
 @CountsItself()

@@ -16,7 +16,12 @@ import {
   toFlowList,
 } from './flows.dto.js'
 
-@SurfaceController({ surface: 'flow8', path: 'api/flows', resource: 'Flows' })
+@SurfaceController({
+  surface: 'flow8',
+  path: 'api/flows',
+  resource: 'Flows',
+  about: 'What is run: layers in their order.',
+})
 @PathParam('id', "The flow's id.", 'flow-123')
 export class Flow8FlowsController {
   constructor(private readonly flows: LayeredFlows) {}

@@ -9,7 +9,12 @@ import { Answers, PathParam, Problems, Summary, SurfaceController } from '../../
 import { LayeredFlows } from '../layered-flows.service.js'
 import { Flow8Layer, Flow8LayerChange, Flow8LayerList, Flow8NewLayer, toLayer, toLayerList } from './layers.dto.js'
 
-@SurfaceController({ surface: 'flow8', path: 'api/flows/:id/layers', resource: 'Layers' })
+@SurfaceController({
+  surface: 'flow8',
+  path: 'api/flows/:id/layers',
+  resource: 'Layers',
+  about: 'The steps of a flow, in their order.',
+})
 @PathParam('id', "The flow's id.", 'flow-123')
 export class Flow8LayersController {
   constructor(private readonly flows: LayeredFlows) {}

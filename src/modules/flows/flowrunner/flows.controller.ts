@@ -19,7 +19,12 @@ import {
 } from './flows.dto.js'
 import * as examples from './flows.examples.js'
 
-@SurfaceController({ surface: 'flowRunner', path: 'api/v1/flows', resource: 'Flows' })
+@SurfaceController({
+  surface: 'flowRunner',
+  path: 'api/v1/flows',
+  resource: 'Flows',
+  about: 'What is run: nodes and the edges between them, in YAML.',
+})
 @PathParam('id', "The flow's id.", 'flow-123')
 export class FlowRunnerFlowsController {
   constructor(private readonly flows: FlowsService) {}

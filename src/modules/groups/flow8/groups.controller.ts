@@ -8,7 +8,12 @@ import { Answers, PathParam, Problems, Summary, SurfaceController } from '../../
 import { GroupsService } from '../groups.service.js'
 import { Flow8Group, Flow8GroupChange, Flow8GroupList, Flow8NewGroup, toGroup, toGroupList } from './groups.dto.js'
 
-@SurfaceController({ surface: 'flow8', path: 'api/groups', resource: 'Groups' })
+@SurfaceController({
+  surface: 'flow8',
+  path: 'api/groups',
+  resource: 'Groups',
+  about: 'Flows that belong together, and who may work with them.',
+})
 @PathParam('id', "The group's id.", 'group-123')
 export class Flow8GroupsController {
   constructor(private readonly groups: GroupsService) {}

@@ -3,7 +3,12 @@ import { Answers, Public, Summary, SurfaceController } from '../../../platform/o
 import { HealthService } from '../health.service.js'
 import { FacilFlowHealth, toHealth } from './health.dto.js'
 
-@SurfaceController({ surface: 'facilflow', path: 'api/health', resource: 'Health' })
+@SurfaceController({
+  surface: 'facilflow',
+  path: 'api/health',
+  resource: 'Health',
+  about: 'Whether the server can do its work.',
+})
 @Public()
 export class FacilFlowHealthController {
   constructor(private readonly health: HealthService) {}

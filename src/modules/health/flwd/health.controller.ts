@@ -3,7 +3,12 @@ import { Answers, Public, Summary, SurfaceController } from '../../../platform/o
 import { HealthService } from '../health.service.js'
 import { FlwdHealth, toHealth } from './health.dto.js'
 
-@SurfaceController({ surface: 'flwd', path: 'api/v1/health', resource: 'Health' })
+@SurfaceController({
+  surface: 'flwd',
+  path: 'api/v1/health',
+  resource: 'Health',
+  about: 'Whether the server can do its work.',
+})
 @Public()
 export class FlwdHealthController {
   constructor(private readonly health: HealthService) {}

@@ -7,7 +7,12 @@ import { JobsService } from '../jobs.service.js'
 import { FlwdJob, FlwdJobList, FlwdJobsQuery, toJob, toJobSummary } from './jobs.dto.js'
 import * as examples from './jobs.examples.js'
 
-@SurfaceController({ surface: 'flwd', path: 'api/v1/jobs', resource: 'Jobs' })
+@SurfaceController({
+  surface: 'flwd',
+  path: 'api/v1/jobs',
+  resource: 'Jobs',
+  about: 'Folders with a `config.yaml`, found in the sources of this server.',
+})
 @PathParam(
   'job_id',
   "The job's id. Its slashes may come as they are, or percent-encoded; dots in their place are taken too.",

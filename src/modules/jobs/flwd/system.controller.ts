@@ -5,7 +5,12 @@ import { Answers, Summary, SurfaceController } from '../../../platform/openapi/o
 import { SystemInfo } from '../system-info.js'
 import { FlwdSystemInfo, toSystemInfo } from './system.dto.js'
 
-@SurfaceController({ surface: 'flwd', path: 'api/v1/system', resource: 'System' })
+@SurfaceController({
+  surface: 'flwd',
+  path: 'api/v1/system',
+  resource: 'System',
+  about: 'What this server is made of.',
+})
 export class FlwdSystemController {
   constructor(private readonly system: SystemInfo) {}
 

@@ -17,7 +17,12 @@ import {
   toKvEntryList,
 } from './kv.dto.js'
 
-@SurfaceController({ surface: 'flow8', path: 'api/kv', resource: 'KV' })
+@SurfaceController({
+  surface: 'flow8',
+  path: 'api/kv',
+  resource: 'KV',
+  about: 'Entries that outlive the plays that write them.',
+})
 @PathParam('id', "The entry's id.", 'kv-123')
 export class Flow8KvController {
   constructor(private readonly kv: KvService) {}

@@ -19,7 +19,12 @@ import {
 } from './plays.dto.js'
 import * as examples from './plays.examples.js'
 
-@SurfaceController({ surface: 'flow8', path: 'api/plays', resource: 'Plays' })
+@SurfaceController({
+  surface: 'flow8',
+  path: 'api/plays',
+  resource: 'Plays',
+  about: 'Single executions of a flow, with the state of each layer.',
+})
 @PathParam('id', "The play's id.", 'run-123')
 export class Flow8PlaysController {
   constructor(

@@ -19,7 +19,12 @@ import {
 } from './executions.dto.js'
 import * as examples from './executions.examples.js'
 
-@SurfaceController({ surface: 'flowRunner', path: 'api/v1/executions', resource: 'Executions' })
+@SurfaceController({
+  surface: 'flowRunner',
+  path: 'api/v1/executions',
+  resource: 'Executions',
+  about: 'Single executions of a flow, with their logs.',
+})
 @PathParam('id', "The execution's id.", 'exec-123')
 export class FlowRunnerExecutionsController {
   constructor(private readonly runs: RunsService) {}

@@ -7,7 +7,12 @@ import { RunsService } from '../runs.service.js'
 import { FlowRunnerSignal, FlowRunnerSignalDelivery, toDelivery } from './signals.dto.js'
 
 /** How the event that a `wait` node with a key waits for comes in. The reference names the node and leaves the way open. */
-@SurfaceController({ surface: 'flowRunner', path: 'api/v1/signals', resource: 'Signals' })
+@SurfaceController({
+  surface: 'flowRunner',
+  path: 'api/v1/signals',
+  resource: 'Signals',
+  about: 'Events from outside for executions that wait.',
+})
 @PathParam('key', 'The key that `wait` nodes name.', 'order-123', { anyValue: true })
 export class FlowRunnerSignalsController {
   constructor(private readonly runs: RunsService) {}

@@ -8,7 +8,12 @@ import { FlwdRunEvent, FlwdRunEventsQuery } from './run-events.dto.js'
 import * as examples from './run-events.examples.js'
 import { FlwdRunStreams } from './run-streams.js'
 
-@SurfaceController({ surface: 'flwd', path: 'api/v1/events', resource: 'Events' })
+@SurfaceController({
+  surface: 'flwd',
+  path: 'api/v1/events',
+  resource: 'Events',
+  about: 'What happens to runs, as server-sent events.',
+})
 export class FlwdRunEventsController {
   constructor(private readonly streams: FlwdRunStreams) {}
 

@@ -25,7 +25,12 @@ import {
 } from './runs.dto.js'
 import * as examples from './runs.examples.js'
 
-@SurfaceController({ surface: 'flwd', path: 'api/v1/runs', resource: 'Runs' })
+@SurfaceController({
+  surface: 'flwd',
+  path: 'api/v1/runs',
+  resource: 'Runs',
+  about: 'Single executions of jobs and of all other flows.',
+})
 @PathParam('run_id', "The run's id.", 'run_01HX...')
 export class FlwdRunsController {
   constructor(

@@ -23,7 +23,12 @@ import {
   toScheduleList,
 } from './schedules.dto.js'
 
-@SurfaceController({ surface: 'facilflow', path: 'api/scheduler/schedules', resource: 'Scheduler' })
+@SurfaceController({
+  surface: 'facilflow',
+  path: 'api/scheduler/schedules',
+  resource: 'Scheduler',
+  about: 'Schedules that start flows and jobs, and the slots that they had and will have.',
+})
 @PathParam('id', "The schedule's id.", 'schedule-123')
 export class FacilFlowSchedulesController {
   constructor(private readonly schedules: SchedulesService) {}

@@ -17,7 +17,12 @@ import {
   toScheduleList,
 } from './schedules.dto.js'
 
-@SurfaceController({ surface: 'flow8', path: 'api/schedules', resource: 'Schedules' })
+@SurfaceController({
+  surface: 'flow8',
+  path: 'api/schedules',
+  resource: 'Schedules',
+  about: 'What starts a flow at the times of a cron expression.',
+})
 @PathParam('id', "The schedule's id.", 'schedule-123')
 export class Flow8SchedulesController {
   constructor(private readonly schedules: SchedulesService) {}

@@ -14,7 +14,12 @@ import {
 } from './secrets.dto.js'
 import * as examples from './secrets.examples.js'
 
-@SurfaceController({ surface: 'flowRunner', path: 'api/v1/accounts/:account_id/secrets', resource: 'Secrets' })
+@SurfaceController({
+  surface: 'flowRunner',
+  path: 'api/v1/accounts/:account_id/secrets',
+  resource: 'Secrets',
+  about: 'Values that flows can use and nobody can read.',
+})
 @PathParam('account_id', "The account's id. Those who are no admin may only name their own.", 'account-123')
 @PathParam('key', "The secret's key.", 'NEW_API_KEY')
 export class FlowRunnerSecretsController {

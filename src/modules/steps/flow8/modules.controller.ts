@@ -4,7 +4,12 @@ import { Answers, PathParam, Summary, SurfaceController } from '../../../platfor
 import { StepCatalogue } from '../step-catalogue.js'
 import { Flow8Module, Flow8ModuleList, Flow8ModulesQuery, toModule, toModuleList } from './modules.dto.js'
 
-@SurfaceController({ surface: 'flow8', path: 'api/modules', resource: 'Modules' })
+@SurfaceController({
+  surface: 'flow8',
+  path: 'api/modules',
+  resource: 'Modules',
+  about: 'What a layer can do, and the parameters of each.',
+})
 @PathParam('id', "The module's id: the `appId` of a layer.", 'enumeration')
 export class Flow8ModulesController {
   constructor(private readonly catalogue: StepCatalogue) {}

@@ -34,7 +34,13 @@ const examples = {
   },
 }
 
-@SurfaceController({ surface: 'facilflow', path: 'api/storage/providers', resource: 'Storage' })
+@SurfaceController({
+  surface: 'facilflow',
+  path: 'api/storage/providers',
+  resource: 'Storage',
+  about:
+    'Where buckets are: the embedded store of this server, and services that speak S3, Azure Blob Storage or Google Cloud Storage.',
+})
 @PathParam('id', "The provider's id.", 'default-minio')
 export class FacilFlowStorageController {
   constructor(
