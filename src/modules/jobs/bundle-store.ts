@@ -75,7 +75,9 @@ export class BundleStore implements JobBundles {
 
   private async write(tree: SourceTree, files: readonly SourceFile[]): Promise<string> {
     const unfinished = join(this.folder, `${UNFINISHED}${newId('job')}`)
-    await mkdir(unfinished, { recursive: true })
+    // Snapshots may be read by everybody, since programs of jobs are nobody; what they are in is this server's alone.
+    await mkdir(this.folder, { recursive: true, mode: 0o700 })
+    await mkdir(unfinished)
     try {
       const listed = createHash('sha256')
       const budget = this.budget()

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -88,6 +88,12 @@ describe('an index', () => {
     await rm(join(source.path, 'a/data.txt'))
     await read()
     expect(await jobs.prepare(caller, 'a')).toMatchObject({ revision: first.revision })
+  })
+
+  it('keeps scripts where no other user of the host reads them', async () => {
+    await write('a/config.yaml', config())
+    await read()
+    expect((await stat(join(folder, 'bundles'))).mode & 0o777).toBe(0o700)
   })
 
   it('does not double what several processes find at the same time', async () => {
