@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { byName, foldersDownTo, joinPaths } from '../../definitions/flwd/index.js'
+import { byName, foldersDownTo } from '../../definitions/flwd/index.js'
 import type { Odd, SourceFile, SourceListing } from './source-tree.js'
 
 /** A folder that is a job, with all that belongs to it. */
@@ -64,7 +64,7 @@ export function jobFoldersOf({ files, odds }: SourceListing): JobFolder[] {
 
 /** The names of a job's files in its own folder. */
 export function ownNames({ folder, files }: JobFolder): Set<string> {
-  const prefix = joinPaths(folder, '') === '' ? '' : `${folder}/`
+  const prefix = folder === '' ? '' : `${folder}/`
   return new Set(files.flatMap(({ path }) => (path.startsWith(prefix) ? [path.slice(prefix.length)] : [])))
 }
 

@@ -8,6 +8,7 @@ import { CLOCK, type Clock } from '../../platform/clock/clock.js'
 import { Sql, type Statement } from '../../platform/database/sql.js'
 import type { JsonObject } from '../../platform/json.js'
 import { PROFILES } from '../../platform/processes/profiles.js'
+import { HIDDEN_ARGUMENT } from '../../steps/process/job-step.js'
 import { ContainersAtHand } from '../containers/containers-at-hand.js'
 import { idMeantBy, LONGEST_ID, namesOf } from './job-ids.js'
 import { addRevision } from './job-index.js'
@@ -21,9 +22,6 @@ import {
   TenantMismatch,
 } from './jobs.errors.js'
 import type { JobError } from './read-job.js'
-
-/** What stands in a run's input where a secret was given. */
-export const SECRET = '[secret]'
 
 /** A job as its callers know it. */
 export interface Job {
@@ -185,7 +183,7 @@ function withoutSecrets(args: JsonObject, names: readonly string[]): Pick<Prepar
     const value = args[name]
     if (typeof value !== 'string') continue
     secrets[name] = value
-    shown[name] = SECRET
+    shown[name] = HIDDEN_ARGUMENT
   }
   return { args: shown, secrets }
 }

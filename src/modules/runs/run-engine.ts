@@ -278,7 +278,7 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
   private tookOver({ queued, dead, cancelled }: TakenOver): void {
     this.telemetry.tookOver({ queued, dead: dead.length })
     // What its steps ran on this host may have outlived it.
-    void this.processes?.killOrphans()
+    void this.processes?.endLeftovers()
     if (queued > 0) {
       this.logger.log(`took over ${queued} runs from a process that is gone`)
       this.due()

@@ -112,7 +112,7 @@ export class S3Protocol {
     if (error.status >= 500 && error.code !== 'NotImplemented' && error.code !== 'SlowDown')
       this.logger.error({ err: cause instanceof DomainError ? (cause.cause ?? cause) : cause }, error.message)
     if (response.headersSent) return void response.destroy()
-    await this.tell(error, asked, operation)
+    await this.note(error, asked, operation)
     if (cause instanceof RangeNotSatisfiable) response.setHeader('Content-Range', `bytes */${cause.size}`)
     if (cause instanceof DomainError && cause.retryAfter !== undefined)
       response.setHeader('Retry-After', cause.retryAfter)
@@ -142,7 +142,8 @@ export class S3Protocol {
     }
   }
 
-  private async tell(error: S3Error, asked: S3Request | undefined, operation: S3Operation | undefined): Promise<void> {
+  /** For the audit trail, which has what somebody known was refused to change. */
+  private async note(error: S3Error, asked: S3Request | undefined, operation: S3Operation | undefined): Promise<void> {
     const { principal: caller } = requestContext() ?? {}
     const action = operation?.action
     if (!caller || action === undefined || error.code === 'SlowDown' || error.code === 'ServiceUnavailable') return

@@ -63,13 +63,13 @@ export class JobProcesses implements OnApplicationBootstrap, OnApplicationShutdo
       graceMs,
     }
     return [
-      processStep({ ...parts, runner: this.runner, environment, killOrphans: () => this.killOrphans() }),
+      processStep({ ...parts, runner: this.runner, environment, endLeftovers: () => this.endLeftovers() }),
       containerStep({ ...parts, runtimes: this.containers }),
     ]
   }
 
   onApplicationBootstrap(): void {
-    void this.killOrphans()
+    void this.endLeftovers()
     this.rounds.begin()
   }
 
@@ -78,8 +78,8 @@ export class JobProcesses implements OnApplicationBootstrap, OnApplicationShutdo
     await Promise.all([this.runner.close(), this.rounds.end()])
   }
 
-  /** Never throws: whoever asks has other things to do. */
-  async killOrphans(): Promise<void> {
+  /** Ends what servers that are gone left at work here: processes now, containers soon. Never throws: whoever asks has other things to do. */
+  async endLeftovers(): Promise<void> {
     this.leftovers.look()
     try {
       const killed = await killOrphans(findCgroups())

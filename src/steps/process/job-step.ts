@@ -5,6 +5,9 @@ import type { Profile } from '../../platform/processes/profiles.js'
 export const PROCESS_STEP = 'process'
 export const CONTAINER_STEP = 'container'
 
+/** What stands in a run's input, and wherever arguments are shown, in the place of one that is a secret. */
+export const HIDDEN_ARGUMENT = '[secret]'
+
 /** What a step of a job does, as `definitions/flwd` compiles it. Literal: nothing in it is an expression. */
 export interface JobStepParams extends JsonObject {
   job: { id: string; name: string; version: string }

@@ -109,7 +109,7 @@ export class JobUnderTest {
       limits: () => SMALL_LIMITS,
       graceMs: 2_000,
       environment: { PATH: SYSTEM_PATH, HOME: '/root', COLOUR: 'blue' },
-      killOrphans: async () => {},
+      endLeftovers: async () => {},
       ...this.parts,
     }
   }

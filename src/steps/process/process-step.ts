@@ -16,7 +16,7 @@ export interface ProcessStepParts extends JobStepParts {
   /** The server's environment, without what configures the server itself. */
   environment: Readonly<Record<string, string | undefined>>
   /** Ends what servers that are gone left running. */
-  killOrphans(): Promise<unknown>
+  endLeftovers(): Promise<unknown>
 }
 
 /**
@@ -58,7 +58,7 @@ class HostPrograms implements PreparedPrograms {
   }
 
   async endEarlier(): Promise<void> {
-    await this.parts.killOrphans()
+    await this.parts.endLeftovers()
   }
 
   async run(command: ProgramCommand, host: Places, seen: Places): Promise<ProcessEnd> {

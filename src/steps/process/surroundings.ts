@@ -4,7 +4,7 @@ import { type Folder, NOBODY } from '../../platform/processes/sandbox.js'
 import { SYSTEM_PATH } from '../../platform/processes/system-path.js'
 import type { Binding } from './binding.js'
 import type { Owner } from './handles.js'
-import type { JobStepParams } from './job-step.js'
+import { HIDDEN_ARGUMENT, type JobStepParams } from './job-step.js'
 import { WORKSPACE } from './left-files.js'
 
 /** Where programs find what they work with: at names of its own in a sandbox, elsewhere where the host has it. */
@@ -87,6 +87,6 @@ function named(env: Readonly<Record<string, string | undefined>>): Record<string
 /** `[secret]` in the place of each secret. */
 export function withoutSecrets(args: JsonObject, secretArgs: readonly string[]): JsonObject {
   return Object.fromEntries(
-    Object.entries(args).map(([name, value]) => [name, secretArgs.includes(name) ? '[secret]' : value]),
+    Object.entries(args).map(([name, value]) => [name, secretArgs.includes(name) ? HIDDEN_ARGUMENT : value]),
   )
 }
