@@ -57,7 +57,9 @@ async function startDockerd(): Promise<RuntimePeer> {
   const noNetwork = ['--iptables=false', '--ip6tables=false', '--bridge=none']
   const socket = join(dir, 'docker.sock')
   const args = [...roots, ...noNetwork, '-H', `unix://${socket}`, '--storage-driver', 'overlay2']
-  return await RealRuntime.start('docker', dir, socket, (log) => spawn(binary, args, { stdio: ['ignore', log, log] }))
+  return await RealRuntime.start('docker', dir, socket, (log) =>
+    spawn(binary, args, { cwd: dir, stdio: ['ignore', log, log] }),
+  )
 }
 
 async function startPodman(): Promise<RuntimePeer> {
@@ -83,7 +85,7 @@ async function startPodman(): Promise<RuntimePeer> {
   const socket = join(dir, 'podman.sock')
   const args = ['system', 'service', '--time=0', `unix://${socket}`]
   return await RealRuntime.start('podman', dir, socket, (log) =>
-    spawn(binary, args, { env, stdio: ['ignore', log, log] }),
+    spawn(binary, args, { cwd: dir, env, stdio: ['ignore', log, log] }),
   )
 }
 
