@@ -197,6 +197,7 @@ it('updates what is named, but never the type', async () => {
   const typed = await user.put(`${PATH}/${id}`, { type: 'minio' }).expect(422)
   expect(typed.body.errors).toMatchObject([{ pointer: '#/type', code: 'immutable' }])
   await user.put(`${PATH}/${id}`, { name: 'Late' }).set('If-Match', `"${updatedAt}"`).expect(412)
+  await user.delete(`${PATH}/${id}`).set('If-Match', `"${updatedAt}"`).expect(412)
   const fresh = { accessKey: 'AKIAI', secretKey: 'another', sessionToken: 'token' }
   const changed = await user.put(`${PATH}/${id}`, { credentials: fresh }).expect(200)
   expect(changed.body.credentialsSet).toEqual(['accessKey', 'secretKey', 'sessionToken'])
