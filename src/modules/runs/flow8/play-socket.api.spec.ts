@@ -194,6 +194,7 @@ describe('a watcher', () => {
     const id = await started(await flow(ASK))
     const watcher = await watch({ playIds: [id], after: { [id]: 0 } }, { by: stranger })
     const own = await watch()
+    await vi.waitUntil(async () => (await user.get(`/api/plays/${id}`)).body.state === 'WAIT', { timeout: 15_000 })
     await approve(id)
     await heard(own, id, END)
     const mine = (await stranger.post('/api/flows', { name: 'Mine', layers: [set('a', 0)] }).expect(201)).body.id
