@@ -61,7 +61,11 @@ async function watch(
   const watcher = new Watcher({ app }, `/api/ws${query}`, { authorization: by.authorization }, '/api/ws')
   watchers.push(watcher)
   await once(watcher.socket, 'open')
-  if (subscription) say(watcher, subscription)
+  if (!subscription) return watcher
+  say(watcher, subscription)
+  // Nothing tells that it holds; but what is answered to a ping was read after it.
+  watcher.socket.ping()
+  await once(watcher.socket, 'pong')
   return watcher
 }
 
