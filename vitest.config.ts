@@ -14,7 +14,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 20_000,
     hookTimeout: 60_000,
-    // Continuous integration shares its machine. What needed the second try is named at the end.
+    // Continuous integration shares its machine. What needed the second try is named at the end, and may be two tests at most.
     retry: process.env.CI ? 1 : 0,
     reporters: ['default', new SecondTries()],
   },
