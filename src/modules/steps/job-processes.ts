@@ -10,10 +10,10 @@ import { findCgroups } from '../../platform/processes/cgroups.js'
 import { killOrphans, removeControlFolders } from '../../platform/processes/orphans.js'
 import { ProcessRunner } from '../../platform/processes/process-runner.js'
 import { containerStep } from '../../steps/process/container-step.js'
+import type { JobStepPorts } from '../../steps/process/ports.js'
 import { processStep } from '../../steps/process/process-step.js'
 import { RunFolders } from '../../steps/process/run-folders.js'
 import { LeftoverContainers } from '../containers/leftover-containers.worker.js'
-import { JobPorts } from './job-ports.js'
 
 const HOUR_MS = 3_600_000
 /** Folders of one look. */
@@ -39,7 +39,6 @@ export class JobProcesses implements OnApplicationBootstrap, OnApplicationShutdo
     @Inject(Config) private readonly config: Pick<Config, 'dataDir' | 'jobGraceMs' | 'jobFolderHours' | 'surroundings'>,
     @Inject(CLOCK) private readonly clock: Clock,
     private readonly sql: Sql,
-    private readonly ports: JobPorts,
     private readonly containers: ContainerRuntimes,
     private readonly leftovers: LeftoverContainers,
   ) {
@@ -50,18 +49,9 @@ export class JobProcesses implements OnApplicationBootstrap, OnApplicationShutdo
   }
 
   /** The step types by which jobs reach it: programs of this host, and containers. */
-  steps(): StepType[] {
-    const { ports } = this
+  steps(ports: JobStepPorts): StepType[] {
     const { jobGraceMs: graceMs, surroundings: environment } = this.config
-    const parts = {
-      folders: this.folders,
-      folder: this.control,
-      bundles: ports,
-      secrets: ports,
-      artifacts: ports,
-      limits: ports.limitsOf,
-      graceMs,
-    }
+    const parts = { ...ports, folders: this.folders, folder: this.control, graceMs }
     return [
       processStep({ ...parts, runner: this.runner, environment, endLeftovers: () => this.endLeftovers() }),
       containerStep({ ...parts, runtimes: this.containers }),

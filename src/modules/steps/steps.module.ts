@@ -1,5 +1,5 @@
 import { isIPv6 } from 'node:net'
-import { Module, type OnModuleInit } from '@nestjs/common'
+import { Module } from '@nestjs/common'
 import { StepRegistry } from '../../engine/step.js'
 import { Config } from '../../platform/config/config.js'
 import { GuardedOutbound } from '../../platform/outbound/guarded-outbound.js'
@@ -22,7 +22,6 @@ import { SchedulesOfFlows } from '../schedules/flow-schedules.js'
 import { SchedulesModule } from '../schedules/schedules.module.js'
 import { SealedRunSecrets } from '../secrets/run-secrets.js'
 import { SecretsModule } from '../secrets/secrets.module.js'
-import { JobPorts } from './job-ports.js'
 import { JobProcesses } from './job-processes.js'
 import { StepCatalogue } from './step-catalogue.js'
 
@@ -48,11 +47,21 @@ function mailRelayOf({ mail }: Config): MailRelay | undefined {
   ],
   providers: [
     StepCatalogue,
-    JobPorts,
     JobProcesses,
     {
       provide: StepRegistry,
-      inject: [Config, GuardedOutbound, KvStore, FlowKv, SchedulesOfFlows, JobProcesses],
+      inject: [
+        Config,
+        GuardedOutbound,
+        KvStore,
+        FlowKv,
+        SchedulesOfFlows,
+        JobProcesses,
+        BundleStore,
+        JobSettings,
+        SealedRunSecrets,
+        RunArtifacts,
+      ],
       useFactory: (
         config: Config,
         outbound: GuardedOutbound,
@@ -60,30 +69,19 @@ function mailRelayOf({ mail }: Config): MailRelay | undefined {
         flowKeyValues: FlowKv,
         schedules: SchedulesOfFlows,
         jobs: JobProcesses,
+        bundles: BundleStore,
+        settings: JobSettings,
+        secrets: SealedRunSecrets,
+        artifacts: RunArtifacts,
       ) =>
         new StepRegistry([
           ...coreSteps({ outbound, keyValues, schedules }),
           ...externalSteps({ outbound, mcpCommands: config.mcpCommands }),
           ...flow8Steps({ outbound, flowKeyValues, mailRelay: mailRelayOf(config) }),
-          ...jobs.steps(),
+          ...jobs.steps({ bundles, secrets, artifacts, limits: (profile) => settings.limits[profile] }),
         ]),
     },
   ],
-  exports: [JobPorts, JobProcesses, StepCatalogue, StepRegistry, OutboundModule, SchedulesModule],
+  exports: [JobProcesses, StepCatalogue, StepRegistry, OutboundModule, SchedulesModule],
 })
-export class StepsModule implements OnModuleInit {
-  constructor(
-    private readonly ports: JobPorts,
-    private readonly bundles: BundleStore,
-    private readonly settings: JobSettings,
-    private readonly secrets: SealedRunSecrets,
-    private readonly artifacts: RunArtifacts,
-  ) {}
-
-  onModuleInit(): void {
-    this.ports.bundles = this.bundles
-    this.ports.secrets = this.secrets
-    this.ports.artifacts = this.artifacts
-    this.ports.limits = (profile) => this.settings.limits[profile]
-  }
-}
+export class StepsModule {}

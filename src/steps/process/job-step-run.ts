@@ -8,13 +8,13 @@ import { SecretMasker } from '../../platform/masking/secret-masker.js'
 import { controlPrefix } from '../../platform/processes/orphans.js'
 import type { Channel } from '../../platform/processes/output.js'
 import type { ProcessEnd } from '../../platform/processes/process-command.js'
-import { DEFAULT_LIMITS, type ProcessLimits } from '../../platform/processes/profiles.js'
+import type { ProcessLimits } from '../../platform/processes/profiles.js'
 import { type Binding, bind } from './binding.js'
 import { commandOf, PRELUDE } from './command.js'
 import type { JobStepOutput, JobStepParams } from './job-step.js'
 import { leftFiles } from './left-files.js'
 import { LogFile } from './log-file.js'
-import type { ArtifactSink, JobBundles, JobLimits, RunSecrets } from './ports.js'
+import type { JobStepPorts } from './ports.js'
 import type { PreparedPrograms, SecretFile, StepPrograms } from './programs.js'
 import { resultBefore, resultOf } from './result.js'
 import { fileNameOf, type RunFolder, type RunFolders } from './run-folders.js'
@@ -28,14 +28,10 @@ const MOST_LINES = 10_000
 const LONGEST_COMPLAINT = 1_000
 
 /** What steps of jobs stand on, whatever their programs run in. */
-export interface JobStepParts {
+export interface JobStepParts extends JobStepPorts {
   folders: RunFolders
   /** Where it keeps what a step needs meanwhile. */
   folder: string
-  bundles: JobBundles
-  secrets?: RunSecrets
-  artifacts?: ArtifactSink
-  limits?: JobLimits
 }
 
 /**
@@ -59,7 +55,7 @@ export class JobStepRun {
     // An image is fetched before anything waits for it.
     const programs = await this.programs.prepare(params, step)
     const bundle = await this.readable(await parts.bundles.open(params.bundle), programs)
-    const secrets = params.secretArgs.length > 0 ? ((await parts.secrets?.of(step.run)) ?? {}) : {}
+    const secrets = params.secretArgs.length > 0 ? await parts.secrets.of(step.run) : {}
     this.masker = new SecretMasker(Object.values(secrets))
     this.secretFiles = Object.entries(secrets).map(([name, value]) => ({ name: fileNameOf(name), value }))
     const args = withoutSecrets(isJsonObject(step.runInput) ? step.runInput : {}, params.secretArgs)
@@ -133,7 +129,7 @@ export class JobStepRun {
   /** The job's author may ask for less time than the profile gives, never for more. */
   private get limits(): ProcessLimits {
     const { profile, timeoutMs } = this.params
-    const limits = this.parts.limits?.(profile) ?? DEFAULT_LIMITS[profile]
+    const limits = this.parts.limits(profile)
     return { ...limits, wallMs: Math.min(timeoutMs ?? limits.wallMs, limits.wallMs) }
   }
 
@@ -146,9 +142,7 @@ export class JobStepRun {
   }
 
   private async artifacts(folder: RunFolder, since: Date, end: ProcessEnd): Promise<string[]> {
-    const { artifacts: sink } = this.parts
     const ids = new Set<string>()
-    if (!sink) return []
     try {
       await leftFiles(
         folder,
@@ -157,7 +151,7 @@ export class JobStepRun {
           keep: async (file) => {
             const path = this.masked(file.path) as string
             const name = this.masked(file.name) as string
-            ids.add(await sink.keep(this.step.run, { ...file, path, name }))
+            ids.add(await this.parts.artifacts.keep(this.step.run, { ...file, path, name }))
           },
           warn: (message) => this.warn(message),
         },

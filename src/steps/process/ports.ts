@@ -33,3 +33,11 @@ export interface ArtifactSink {
 
 /** What the programs of a profile may use, where the operator says so. */
 export type JobLimits = (profile: Profile) => ProcessLimits
+
+/** What steps of jobs reach beyond themselves. */
+export interface JobStepPorts {
+  bundles: JobBundles
+  secrets: RunSecrets
+  artifacts: ArtifactSink
+  limits: JobLimits
+}
