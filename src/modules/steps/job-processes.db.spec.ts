@@ -56,7 +56,8 @@ describe.each(available)('a step of a job under %s, on a server that stops', (pr
         guarantee: 'at_most_once',
         params: job.params({
           profile,
-          command: `trap 'echo told > "$RUN_DIR/told"; exit 0' TERM; echo x >> "$RUN_DIR/begun"; bash -c 'exec -a ${token} sleep 600' & wait`,
+          // It has begun once the sleeper is there: a shell that is told to end just before would wait for one that never heard of it.
+          command: `trap 'echo told > "$RUN_DIR/told"; exit 0' TERM; bash -c 'exec -a ${token} sleep 600' & echo x >> "$RUN_DIR/begun"; wait`,
         }),
       },
     } as Record<string, FakeNode>)
