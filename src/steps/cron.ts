@@ -97,7 +97,7 @@ function describe(one: FlowSchedule): Record<string, Json> {
     job_id: one.id,
     schedule: one.cron,
     timezone: one.timezone ?? null,
-    flow_id: one.flowId,
+    flow_id: one.flowId ?? null,
     node_id: one.node ?? null,
     payload: one.payload ?? null,
     next_run_time: one.nextRunAt?.toISOString() ?? null,

@@ -74,7 +74,9 @@ export interface FlowScheduleInput {
   payload?: Json
 }
 
-export interface FlowSchedule extends FlowScheduleInput {
+export interface FlowSchedule extends Omit<FlowScheduleInput, 'flowId'> {
   id: string
+  /** Absent where it starts something else. */
+  flowId?: string
   nextRunAt?: Date
 }

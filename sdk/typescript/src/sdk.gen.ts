@@ -1496,10 +1496,10 @@ export class Schedules extends HeyApiClient {
     /**
      * Create a schedule
      *
-     * It starts a play of the flow for each of its slots, once, however many processes there are. Either cron or every says when.
+     * It starts a play of the flow, or a run of the job, for each of its slots, once, however many processes there are. Either flowId or jobId says what, either cron or every says when.
      */
-    public create<ThrowOnError extends boolean = false>(options: Options<Flow8SchedulesCreateData, ThrowOnError>): RequestResult<Flow8SchedulesCreateResponses, Flow8SchedulesCreateErrors, ThrowOnError> {
-        return (options.client ?? this.client).post<Flow8SchedulesCreateResponses, Flow8SchedulesCreateErrors, ThrowOnError>({
+    public create<ThrowOnError extends boolean = false>(options?: Options<Flow8SchedulesCreateData, ThrowOnError>): RequestResult<Flow8SchedulesCreateResponses, Flow8SchedulesCreateErrors, ThrowOnError> {
+        return (options?.client ?? this.client).post<Flow8SchedulesCreateResponses, Flow8SchedulesCreateErrors, ThrowOnError>({
             security: [{
                     in: 'cookie',
                     name: 'sid',
@@ -1509,7 +1509,7 @@ export class Schedules extends HeyApiClient {
             ...options,
             headers: {
                 'Content-Type': 'application/json',
-                ...options.headers
+                ...options?.headers
             }
         });
     }

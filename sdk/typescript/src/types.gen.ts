@@ -2120,9 +2120,13 @@ export type Flow8NewSchedule = {
      */
     name?: string;
     /**
-     * The flow that it starts.
+     * The flow that it starts. Either this or jobId is required.
      */
-    flowId: string;
+    flowId?: string | null;
+    /**
+     * The job that it starts, by the path of its folder, such as `backup/daily`.
+     */
+    jobId?: string | null;
     /**
      * When it comes: 5 fields, or 6 with seconds first; names, ranges that wrap (`FRI-MON`, `22-2`), steps, `L`, `W`, `#`, or a nickname such as `@daily`. Where the day of the month and of the week are both given, either is enough; with `+` before the day of the week, both must fit. What clocks leave out comes once, right after; what they show twice comes once, unless it comes in every hour. Either this or every is required.
      */
@@ -2136,7 +2140,7 @@ export type Flow8NewSchedule = {
      */
     timezone?: string;
     /**
-     * The arguments that each play is started with.
+     * The arguments that each play is started with; those of a job must fit it, and none may be a secret.
      */
     args?: {
         [key: string]: unknown;
@@ -2461,9 +2465,13 @@ export type Flow8Schedule = {
      */
     name: string;
     /**
-     * The flow that it starts.
+     * The flow that it starts; null where it starts a job.
      */
-    flowId: string;
+    flowId: string | null;
+    /**
+     * The job that it starts, by the path of its folder; null where it starts a flow.
+     */
+    jobId: string | null;
     /**
      * The cron expression; null where it comes at an interval.
      */
@@ -2477,7 +2485,7 @@ export type Flow8Schedule = {
      */
     timezone: string;
     /**
-     * The arguments that each play is started with. What a flow has given that is no object stands below `input`.
+     * The arguments that each play is started with; those of a job must fit it, and none may be a secret. What a flow has given that is no object stands below `input`.
      */
     args: {
         [key: string]: unknown;
@@ -2522,9 +2530,13 @@ export type Flow8ScheduleChange = {
      */
     name?: string;
     /**
-     * The flow that it starts.
+     * The flow that it starts. It takes the place of a job.
      */
-    flowId?: string;
+    flowId?: string | null;
+    /**
+     * The job that it starts, by the path of its folder, such as `backup/daily`. It takes the place of a flow.
+     */
+    jobId?: string | null;
     /**
      * When it comes: 5 fields, or 6 with seconds first; names, ranges that wrap (`FRI-MON`, `22-2`), steps, `L`, `W`, `#`, or a nickname such as `@daily`. Where the day of the month and of the week are both given, either is enough; with `+` before the day of the week, both must fit. What clocks leave out comes once, right after; what they show twice comes once, unless it comes in every hour. It takes the place of an interval.
      */
@@ -2538,7 +2550,7 @@ export type Flow8ScheduleChange = {
      */
     timezone?: string;
     /**
-     * The arguments that each play is started with.
+     * The arguments that each play is started with; those of a job must fit it, and none may be a secret.
      */
     args?: {
         [key: string]: unknown;
@@ -8335,7 +8347,7 @@ export type Flow8SchedulesListResponses = {
 export type Flow8SchedulesListResponse = Flow8SchedulesListResponses[keyof Flow8SchedulesListResponses];
 
 export type Flow8SchedulesCreateData = {
-    body: Flow8NewSchedule;
+    body?: Flow8NewSchedule;
     headers?: {
         /**
          * Any text of 1 to 255 visible ASCII characters, new for each thing to be made. Sent again with the same body, the first answer is given and nothing is made twice; with another body the request is refused.

@@ -13,7 +13,7 @@ const SHOWN_RUNS = 10
 
 interface ScheduleRow {
   id: string
-  flow_id: string
+  flow_id: string | null
   node: string | null
   cron: string | null
   every: string | null
@@ -22,7 +22,9 @@ interface ScheduleRow {
   next_run_at: Date | null
 }
 
-const COLUMNS = 'id, flow_id, node, cron, every, timezone, payload, next_run_at'
+/** The flow that a job is has no name here. */
+const COLUMNS = `id, case when schedule.target_type = 'flow' then schedule.flow_id end as flow_id, node, cron, every, timezone,
+  payload, next_run_at`
 
 /** A node's schedule lets its runs overlap. One that somebody has paused stays so, whatever its node plans. */
 const SAVE: Statement = {
@@ -31,8 +33,8 @@ const SAVE: Statement = {
         updated_at)
     select $1, $2, $3, $4, $5, $6, $7, $8::json, $9::timestamptz, $9::timestamptz, $1, $10::timestamptz, $10::timestamptz from flow
       where id = $4 and account_id = $2 and deleted_at is null
-    on conflict (account_id, id) do update set flow_id = excluded.flow_id, node = excluded.node, cron = excluded.cron, every = null,
-      every_ms = null, timezone = excluded.timezone, payload = excluded.payload,
+    on conflict (account_id, id) do update set target_type = 'flow', job_id = null, flow_id = excluded.flow_id,
+      node = excluded.node, cron = excluded.cron, every = null, every_ms = null, timezone = excluded.timezone, payload = excluded.payload,
       next_run_at = case when schedule.enabled then excluded.next_run_at end,
       due_at = case when schedule.enabled then excluded.due_at end,
       updated_at = greatest(excluded.updated_at, schedule.updated_at + interval '1 millisecond')
@@ -132,7 +134,7 @@ function toSchedule(row: ScheduleRow): FlowSchedule {
     id: row.id,
     cron: row.cron ?? `@every ${row.every}`,
     timezone: row.timezone ?? undefined,
-    flowId: row.flow_id,
+    flowId: row.flow_id ?? undefined,
     node: row.node ?? undefined,
     payload: row.payload,
     nextRunAt: row.next_run_at ?? undefined,

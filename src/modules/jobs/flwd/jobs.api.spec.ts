@@ -10,6 +10,8 @@ let folder: string
 let api: ApiUnderTest
 let user: FlowRunnerUser
 
+const ECHO = { start: { type: 'transform', params: { script: 'return input' } } }
+
 const DAILY = `
 version: 1.0.0
 description: Daily backup job
@@ -177,6 +179,66 @@ describe('a schedule of a job', () => {
     const secret = await asked({ target: { type: 'job', id: 'hidden' }, input: { token: 'hunter22' } }).expect(422)
     expect(secret.body.errors).toEqual([expect.objectContaining({ pointer: '#/input/token', code: 'secret' })])
     expect(JSON.stringify(secret.body)).not.toContain('hunter22')
+  })
+})
+
+describe("a schedule of a job, in flow8's words", () => {
+  const path = '/api/schedules'
+  const args = { target: '/mnt' }
+
+  it('names the job, and is the same as in those of the scheduler', async () => {
+    const made = await user.post(path, { jobId: 'backup/daily', cron: '@daily', args }).expect(201)
+    expect(made.body).toMatchObject({ flowId: null, jobId: 'backup/daily', args })
+    const { id } = made.body
+    expect((await user.get(path).expect(200)).body.data).toEqual([made.body])
+    const { body } = await user.get(`/api/scheduler/schedules/${id}`).expect(200)
+    expect(body).toMatchObject({ target: { type: 'job', id: 'backup/daily' }, input: args })
+    const other = { target: '/srv' }
+    const changed = await user.put(`${path}/${id}`, { flowId: null, jobId: 'backup/daily', args: other }).expect(200)
+    expect(changed.body).toMatchObject({ jobId: 'backup/daily', args: other })
+    const flowId = await user.flow(ECHO)
+    const moved = await user.put(`${path}/${id}`, { flowId }).expect(200)
+    expect(moved.body).toMatchObject({ flowId, jobId: null })
+    const back = await user.put(`${path}/${id}`, { jobId: 'backup/daily' }).expect(200)
+    expect(back.body).toMatchObject({ flowId: null, jobId: 'backup/daily', args: other })
+    await user.delete(`${path}/${id}`).expect(204)
+  })
+
+  it.each([
+    [{ jobId: 'backup/daily', flowId: 'flow-123' }, '#/jobId', 'excluded'],
+    [{ jobId: null }, '#/flowId', 'required'],
+    [{}, '#/flowId', 'required'],
+    [{ jobId: 'backup/daily', args: {} }, '#/args/target', 'required'],
+    [{ jobId: 'backup/daily', args: { target: 5 } }, '#/args/target', 'type'],
+    [{ jobId: 'hidden', args: { token: 'hunter22' } }, '#/args/token', 'secret'],
+    [{ jobId: 'twice' }, '#/jobId', 'unusable_job'],
+    [{ jobId: 'broken' }, '#/jobId', 'unusable_job'],
+  ])('is refused at the member: %j', async (body, pointer, code) => {
+    const answer = await user.post(path, { cron: '@daily', args, ...body }).expect(422)
+    expect(answer.body).toMatchObject({ error: 'VALIDATION_ERROR', errors: [{ pointer, code }] })
+    expect(JSON.stringify(answer.body)).not.toContain('hunter22')
+  })
+
+  it('is that of a job which the caller sees', async () => {
+    for (const jobId of ['nowhere', 'secret']) {
+      const answer = await user.post(path, { jobId, cron: '@daily' }).expect(404)
+      expect(answer.body).toMatchObject({ error: 'JOB_NOT_FOUND', statusCode: 404 })
+    }
+  })
+
+  it('is listed by a flow without a flow, and becomes that of a flow which takes its id', async () => {
+    const { body: made } = await user.post(path, { jobId: 'backup/daily', cron: '@daily', args }).expect(201)
+    const lister = await user.flow({ start: { type: 'cron', params: { operation: 'list' } } })
+    const listed = await user.ended(await user.start(lister))
+    expect(listed.result).toMatchObject({ jobs: [{ id: made.id, flow_id: null, schedule: '@daily' }] })
+    const taker = await user.flow({
+      start: { type: 'cron', params: { schedule: '@yearly', id: made.id }, next: { default: 'end' } },
+      end: ECHO.start,
+    })
+    await user.ended(await user.start(taker))
+    const { body } = await user.get(`${path}/${made.id}`).expect(200)
+    expect(body).toMatchObject({ flowId: taker, jobId: null, cron: '@yearly' })
+    await user.delete(`${path}/${made.id}`).expect(204)
   })
 })
 

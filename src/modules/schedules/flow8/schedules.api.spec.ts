@@ -26,6 +26,7 @@ describe('schedules', () => {
     const answer = await user.post('/api/schedules', body).expect(201)
     expect(answer.body).toEqual({
       ...body,
+      jobId: null,
       id: expect.stringMatching(/^schedule_/),
       every: null,
       enabled: true,

@@ -11,6 +11,7 @@ import {
   Flow8Schedule,
   Flow8ScheduleChange,
   Flow8ScheduleList,
+  inFlow8Words,
   toNewSchedule,
   toSchedule,
   toScheduleChange,
@@ -21,7 +22,7 @@ import {
   surface: 'flow8',
   path: 'api/schedules',
   resource: 'Schedules',
-  about: 'What starts a flow at the times of a cron expression.',
+  about: 'What starts a flow or a job at the times of a cron expression.',
 })
 @PathParam('id', "The schedule's id.", 'schedule-123')
 export class Flow8SchedulesController {
@@ -45,7 +46,7 @@ export class Flow8SchedulesController {
   @Roles(...WRITERS)
   @Summary(
     'Create a schedule',
-    'It starts a play of the flow for each of its slots, once, however many processes there are. Either cron or every says when.',
+    'It starts a play of the flow, or a run of the job, for each of its slots, once, however many processes there are. Either flowId or jobId says what, either cron or every says when.',
   )
   @Answers(Flow8Schedule, {
     status: 201,
@@ -59,7 +60,7 @@ export class Flow8SchedulesController {
     @Body() body: Flow8NewSchedule,
     @IdempotencyKey() key?: string,
   ): Promise<Flow8Schedule> {
-    return toSchedule(await this.schedules.create(caller, toNewSchedule(body), key))
+    return toSchedule(await inFlow8Words(() => this.schedules.create(caller, toNewSchedule(body), key)))
   }
 
   @Put(':id')
@@ -75,7 +76,7 @@ export class Flow8SchedulesController {
     @Body() body: Flow8ScheduleChange,
     @IfMatch() expected: Expected,
   ): Promise<Flow8Schedule> {
-    return toSchedule(await this.schedules.update(caller, id, toScheduleChange(body), expected))
+    return toSchedule(await inFlow8Words(() => this.schedules.update(caller, id, toScheduleChange(body), expected)))
   }
 
   @Delete(':id')

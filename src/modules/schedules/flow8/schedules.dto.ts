@@ -1,4 +1,5 @@
 import { Flow8Page, type Flow8PageQuery, pageOf } from '../../../dialects/flow8.paging.js'
+import { ValidationFailed } from '../../../platform/http/faults.js'
 import type { Json, JsonObject } from '../../../platform/json.js'
 import {
   ArrayField,
@@ -12,11 +13,16 @@ import {
 } from '../../../platform/openapi/fields.js'
 import { MISSED, type Missed, OVERLAPS, type Overlap } from '../due-slots.js'
 import type { Schedule } from '../schedule.entity.js'
-import type { NewSchedule, ScheduleChange, SchedulePage } from '../schedules.service.js'
+import type { NewSchedule, ScheduleChange, SchedulePage, ScheduleTarget } from '../schedules.service.js'
 
 const texts = {
   name: { description: 'The name people know it by.', example: 'Nightly report', maxLength: 200 },
   flowId: { description: 'The flow that it starts.', example: 'flow-123' },
+  jobId: {
+    description: 'The job that it starts, by the path of its folder, such as `backup/daily`.',
+    example: null,
+    maxLength: 500,
+  },
   cron: {
     description:
       'When it comes: 5 fields, or 6 with seconds first; names, ranges that wrap (`FRI-MON`, `22-2`), steps, `L`, `W`, `#`, or a nickname such as `@daily`. Where the day of the month and of the week are both given, either is enough; with `+` before the day of the week, both must fit. What clocks leave out comes once, right after; what they show twice comes once, unless it comes in every hour.',
@@ -29,7 +35,10 @@ const texts = {
     maxLength: 50,
   },
   timezone: { description: 'The IANA time zone whose clocks cron means.', example: 'Europe/Berlin', maxLength: 60 },
-  args: { description: 'The arguments that each play is started with.', example: { report: 'daily' } },
+  args: {
+    description: 'The arguments that each play is started with; those of a job must fit it, and none may be a secret.',
+    example: { report: 'daily' },
+  },
   enabled: {
     description: 'False while it is paused. Slots that come during a pause are not made up for.',
     example: true,
@@ -63,8 +72,17 @@ export class Flow8NewSchedule {
   })
   name?: string
 
-  @IdField(texts.flowId)
-  flowId: string
+  @IdField({
+    ...texts.flowId,
+    description: `${texts.flowId.description} Either this or jobId is required.`,
+    optional: true,
+    nullable: true,
+    minLength: 1,
+  })
+  flowId?: string | null
+
+  @StringField({ ...texts.jobId, optional: true, nullable: true, minLength: 1 })
+  jobId?: string | null
 
   @StringField({
     ...texts.cron,
@@ -101,8 +119,23 @@ export class Flow8ScheduleChange {
   @StringField({ ...texts.name, optional: true, minLength: 1 })
   name?: string
 
-  @IdField({ ...texts.flowId, optional: true, minLength: 1 })
-  flowId?: string
+  @IdField({
+    ...texts.flowId,
+    description: `${texts.flowId.description} It takes the place of a job.`,
+    optional: true,
+    nullable: true,
+    minLength: 1,
+  })
+  flowId?: string | null
+
+  @StringField({
+    ...texts.jobId,
+    description: `${texts.jobId.description} It takes the place of a flow.`,
+    optional: true,
+    nullable: true,
+    minLength: 1,
+  })
+  jobId?: string | null
 
   @StringField({
     ...texts.cron,
@@ -139,7 +172,7 @@ export class Flow8ScheduleChange {
   jitterSeconds?: number
 }
 
-/** What starts plays of a flow again and again, and when. */
+/** What starts plays of a flow, or runs of a job, again and again, and when. */
 export class Flow8Schedule {
   @StringField({
     description: "The schedule's id. A flow that makes one gives it an id of its own choosing.",
@@ -151,8 +184,15 @@ export class Flow8Schedule {
   @StringField({ ...texts.name, maxLength: 255, minLength: 0 })
   name: string
 
-  @IdField(texts.flowId)
-  flowId: string
+  @IdField({ ...texts.flowId, description: 'The flow that it starts; null where it starts a job.', nullable: true })
+  flowId: string | null
+
+  @StringField({
+    ...texts.jobId,
+    description: 'The job that it starts, by the path of its folder; null where it starts a flow.',
+    nullable: true,
+  })
+  jobId: string | null
 
   @StringField({
     ...texts.cron,
@@ -209,19 +249,45 @@ export class Flow8ScheduleList extends Flow8Page {
   data: Flow8Schedule[]
 }
 
-export function toNewSchedule({ flowId, args, ...rest }: Flow8NewSchedule): NewSchedule {
-  return { ...rest, target: { type: 'flow', id: flowId }, payload: args ?? {} }
+export function toNewSchedule({ flowId, jobId, args, ...rest }: Flow8NewSchedule): NewSchedule {
+  return { ...rest, target: targetOf(flowId, jobId), payload: args ?? {} }
 }
 
-export function toScheduleChange({ flowId, args, ...rest }: Flow8ScheduleChange): ScheduleChange {
-  return { ...rest, payload: args, target: flowId === undefined ? undefined : { type: 'flow', id: flowId } }
+export function toScheduleChange({ flowId, jobId, args, ...rest }: Flow8ScheduleChange): ScheduleChange {
+  const stays = flowId === undefined && jobId === undefined
+  return { ...rest, payload: args, target: stays ? undefined : targetOf(flowId, jobId) }
+}
+
+function targetOf(flowId: string | null = null, jobId: string | null = null): ScheduleTarget {
+  if (flowId === null && jobId === null)
+    throw new ValidationFailed([{ pointer: '#/flowId', detail: 'Flow id or job id is required', code: 'required' }])
+  if (jobId === null) return { type: 'flow', id: flowId as string }
+  if (flowId === null) return { type: 'job', id: jobId }
+  const detail = 'Job id cannot stand beside flow id: give one of them'
+  throw new ValidationFailed([{ pointer: '#/jobId', detail, code: 'excluded' }])
+}
+
+/** Faults of a schedule, at the members that they have here. */
+export async function inFlow8Words<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!(error instanceof ValidationFailed)) throw error
+    throw new ValidationFailed(
+      error.faults.map((fault) => ({
+        ...fault,
+        pointer: fault.pointer.replace(/^#\/input(?=\/|$)/, '#/args').replace(/^#\/target\/id$/, '#/jobId'),
+      })),
+    )
+  }
 }
 
 export function toSchedule(schedule: Schedule): Flow8Schedule {
   return {
     id: schedule.id,
     name: schedule.name,
-    flowId: schedule.flowId,
+    flowId: schedule.targetType === 'flow' ? schedule.flowId : null,
+    jobId: schedule.jobId,
     cron: schedule.cron,
     every: schedule.every,
     timezone: schedule.timezone ?? 'UTC',
