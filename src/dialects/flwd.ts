@@ -15,7 +15,14 @@ const types: Partial<Record<ErrorKind, { slug: string; title: string }>> = {
 }
 
 /** Types of its own, under the slugs that ours have. */
-const OWN = new Set(['job-not-found', 'run-not-found', 'artifact-not-found', 'job-id-collision', 'stale-cursor'])
+const OWN = new Set([
+  'job-not-found',
+  'run-not-found',
+  'run-finished',
+  'artifact-not-found',
+  'job-id-collision',
+  'stale-cursor',
+])
 
 /** The last parts of its types' URIs. Each is explained under `/problems` here. */
 export const flwdTypes: readonly string[] = [...new Set([...Object.values(types).map(({ slug }) => slug), ...OWN])]

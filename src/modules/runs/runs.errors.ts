@@ -1,4 +1,5 @@
 import { DomainError } from '../../platform/errors/domain-error.js'
+import type { RunState } from './run-state.js'
 
 export class RunNotFound extends DomainError {
   constructor(id: string) {
@@ -7,8 +8,12 @@ export class RunNotFound extends DomainError {
 }
 
 export class RunAlreadyFinished extends DomainError {
-  constructor(id: string, state: string) {
-    super('conflict', 'run-finished', 'Run already finished', `Run ${id} is already ${state}`)
+  constructor(
+    id: string,
+    readonly state: RunState,
+    message = `Run ${id} is already ${state}`,
+  ) {
+    super('conflict', 'run-finished', 'Run already finished', message)
   }
 }
 

@@ -4,6 +4,7 @@ import { CLOCK, type Clock } from '../../platform/clock/clock.js'
 import { FlowsService } from '../flows/flows.service.js'
 import { DueSchedules } from '../schedules/due-schedules.js'
 import { placementIn } from './dispatch/run-placement.js'
+import { RunEvents } from './events/run-events.js'
 import { RunEngine } from './run-engine.js'
 import { RUN_TELEMETRY, type RunTelemetry } from './telemetry/run-telemetry.js'
 
@@ -22,6 +23,7 @@ export class ScheduleWorker implements OnApplicationBootstrap, BeforeApplication
     private readonly schedules: DueSchedules,
     private readonly flows: FlowsService,
     private readonly engine: RunEngine,
+    private readonly events: RunEvents,
     @Inject(RUN_TELEMETRY) private readonly telemetry: RunTelemetry,
     @Inject(CLOCK) private readonly clock: Clock,
   ) {}
@@ -48,13 +50,14 @@ export class ScheduleWorker implements OnApplicationBootstrap, BeforeApplication
 
   private async fire(): Promise<void> {
     try {
-      const { runs, cancelled } = await this.schedules.fire((flowId, revision, input) =>
+      const { runs, accounts, cancelled } = await this.schedules.fire((flowId, revision, input) =>
         placementIn(this.flows, flowId, revision, input),
       )
       if (cancelled.length > 0) await this.engine.cancelled(cancelled)
       if (runs > 0) {
         this.telemetry.fired(runs)
         this.engine.due()
+        for (const accountId of accounts) this.events.accounts.changed(accountId)
       }
       await this.lookWhenDue()
     } catch (error) {

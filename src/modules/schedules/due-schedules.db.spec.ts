@@ -7,7 +7,10 @@ import { type TestDatabase, testDatabase } from '../../../test/support/database.
 import type { RunIdentity } from '../../engine/step.js'
 import { FakeClock } from '../../platform/clock/clock.fake.js'
 import { Sql } from '../../platform/database/sql.js'
+import { Hints } from '../../platform/hints/hints.js'
 import { newId } from '../../platform/ids.js'
+import { RunEvents } from '../runs/events/run-events.js'
+import { RunFeed } from '../runs/feed/run-feed.js'
 import { DueSchedules, type TermsOf } from './due-schedules.js'
 import { SchedulesOfFlows } from './flow-schedules.js'
 import { removeOldSlots, ScheduleHistory } from './schedule-history.js'
@@ -75,6 +78,25 @@ describe('a schedule', () => {
       revision: 1,
       account_id: run.accountId,
     })
+  })
+
+  it('has each run told of when it is made, before anything of it is done', async () => {
+    await schedules.schedule(run, { id: 'told', cron: '* * * * *', flowId: run.flowId })
+    clock.advance(MINUTE)
+    const fired = await due.fire(noTerms)
+    expect(fired.accounts).toEqual([run.accountId])
+    const [started] = await runsOf(run)
+    const chunks = await database.dataSource.query(
+      'select run_id, first_seq, position is not null as placed from run_event_chunk where account_id = $1',
+      [run.accountId],
+    )
+    expect(chunks).toEqual([{ run_id: started?.id, first_seq: 0, placed: true }])
+    const feed = new RunFeed(database.sql, new RunEvents(database.sql, new Hints([])))
+    for await (const page of feed.follow(run.accountId, {}, 0, AbortSignal.timeout(15_000))) {
+      expect(page).toMatchObject([{ type: 'created', runId: started?.id, at: '2030-01-01T00:01:30.000Z' }])
+      break
+    }
+    feed.onApplicationShutdown()
   })
 
   it('shows its ten last runs, the newest first', async () => {
@@ -373,7 +395,7 @@ describe('a run that is under way when the next slot comes', () => {
     await fire()
     const [first] = await runsOf(run)
     clock.advance(MINUTE)
-    expect(await due.fire(noTerms)).toEqual({ runs: 1, cancelled: [first?.id] })
+    expect(await due.fire(noTerms)).toMatchObject({ runs: 1, cancelled: [first?.id] })
     expect(await states()).toMatchObject([{ state: 'cancelled' }, { state: 'queued' }])
   })
 

@@ -24,6 +24,8 @@ interface Terms {
 export interface Fired {
   /** How many runs were started. */
   runs: number
+  /** Whose they are. */
+  accounts: string[]
   /** Runs that were cancelled because the next one came, with those below them. */
   cancelled: string[]
 }
@@ -117,6 +119,8 @@ const DELETE_GONE: Statement = {
     delete from schedule s using gone where s.account_id = gone.account_id and s.id = gone.id`,
 }
 
+const TELL_CREATED: Statement = { name: 'schedule_tell_created', text: 'select run_tell_created($1)' }
+
 const CANCEL_LIVE: Statement = {
   name: 'schedule_cancel_live',
   text: `select ended.id from run r cross join lateral run_cancel(r.account_id, r.id, $3) as ended (id)
@@ -143,12 +147,13 @@ export class DueSchedules {
 
   /** Starts a run for every slot that is due, on the terms of its flow. */
   async fire(termsOf: TermsOf): Promise<Fired> {
-    const fired: Fired = { runs: 0, cancelled: [] }
+    const fired: Fired = { runs: 0, accounts: [], cancelled: [] }
     for (let taken = FIRE_BATCH; taken === FIRE_BATCH; ) {
       const batch = await retriedOnDeadlock(() => this.sql.transaction((tx) => this.fireBatch(tx, termsOf)))
       taken = batch.taken
       fired.runs += batch.runs
       fired.cancelled.push(...batch.cancelled)
+      fired.accounts = [...new Set([...fired.accounts, ...batch.accounts])]
     }
     return fired
   }
@@ -178,7 +183,10 @@ export class DueSchedules {
     if (advances.length > 0) await tx.query(ADVANCE, [JSON.stringify(advances)])
     const gone = due.filter(({ revision }) => revision === null).map(({ account_id, id }) => ({ account_id, id }))
     if (gone.length > 0) await tx.query(DELETE_GONE, [JSON.stringify(gone)])
-    return { taken: due.length, runs: written?.runs ?? 0, cancelled }
+    const started = slots.filter(({ run_id }) => run_id !== undefined)
+    if (started.length > 0) await tx.query(TELL_CREATED, [started.map(({ run_id }) => run_id)])
+    const accounts = started.map(({ account_id }) => account_id)
+    return { taken: due.length, runs: written?.runs ?? 0, accounts, cancelled }
   }
 
   /** A flow that cannot say where its run is to stand loses the slot; it must not hold up the schedules beside it. */

@@ -46,14 +46,15 @@ export function idBehind(position: number): number {
 
 /**
  * The events of a chunk. That a run was accepted stands in a chunk of its own, or else comes with the first that tells anything of the
- * run; that it was started comes with its first events; that it has ended with the last. What comes first is told by positions alone, so
- * each reading gives the same.
+ * run; that it was started comes with its first events; that it has ended with the last. Behind the end nothing is told: what the steps
+ * of a cancelled run still said is in its log alone. What comes first is told by positions alone, so each reading gives the same.
  */
 export function eventsOf(chunk: FeedChunk): FeedEvent[] {
   const { position, entries, first_seq: seq } = chunk
+  if (chunk.over) return []
   const told: (Milestone | StoredEvent | undefined)[] = [
     isFirst(chunk) ? { type: 'created', at: chunk.created_at.toISOString() } : undefined,
-    seq === 1 && !chunk.over ? { type: 'started', at: entries[0]?.at ?? chunk.created_at.toISOString() } : undefined,
+    seq === 1 ? { type: 'started', at: entries[0]?.at ?? chunk.created_at.toISOString() } : undefined,
     ...entries,
     chunk.is_last ? finished(chunk) : undefined,
   ]
@@ -62,9 +63,9 @@ export function eventsOf(chunk: FeedChunk): FeedEvent[] {
   )
 }
 
-function isFirst({ first_seq: seq, accepted, begun, over }: FeedChunk): boolean {
+function isFirst({ first_seq: seq, accepted, begun }: FeedChunk): boolean {
   if (seq === 0) return true
-  return !accepted && ((seq === 1 && !over) || (seq === -1 && !begun))
+  return !accepted && (seq === 1 || (seq === -1 && !begun))
 }
 
 function finished({ state, error, finished_at, created_at }: FeedChunk): Milestone {

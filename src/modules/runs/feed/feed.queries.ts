@@ -28,7 +28,7 @@ function chunks(name: string, which: string): Statement {
       c.first_seq in (-1, 1) and exists (select from run_event_chunk o where o.run_id = c.run_id and o.first_seq = 0) as accepted,
       c.first_seq = -1 and exists (
         select from run_event_chunk o where o.run_id = c.run_id and o.first_seq = 1 and o.position < c.position) as begun,
-      c.first_seq = 1 and exists (
+      c.first_seq > 0 and exists (
         select from run_event_chunk o where o.run_id = c.run_id and o.first_seq = -1 and o.position < c.position) as over
     from unnest($1::text[]) as asked (key)
     cross join lateral (

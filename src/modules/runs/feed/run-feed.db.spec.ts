@@ -224,6 +224,33 @@ describe('what an account is told', () => {
     await follow(feed, 'account_a', { runId: told }, row.last * 256 - 1).over
   })
 
+  it('is the last event of a run that was cancelled, whatever its steps still say', async () => {
+    const { feed } = await newProcess()
+    const [begun, silent] = [newId('run'), newId('run')]
+    for (const id of [begun, silent]) await insertRun(id)
+    const line = (id: string, seq: number) =>
+      database.dataSource.query(
+        `with taken as materialized (select pg_advisory_xact_lock_shared(7209, 0))
+          insert into run_event_chunk (run_id, first_seq, last_seq, entries, account_id, position, is_last)
+            select $1, $2, $2, $3, 'account_a', nextval('run_event_position'), false from taken`,
+        [id, seq, JSON.stringify([{ seq, type: 'log', at: new Date(), message: `line ${seq}` }])],
+      )
+    await line(begun, 1)
+    for (const id of [begun, silent]) await database.dataSource.query(`select run_cancel('account_a', $1, now())`, [id])
+    for (const id of [begun, silent]) for (const seq of [2, 3, 4]) await line(id, seq)
+    const account = follow(feed, 'account_a', {}, 0)
+    for (const [id, expected] of [
+      [begun, ['created', 'started', 'line 1', 'finished']],
+      [silent, ['created', 'finished']],
+    ] as const) {
+      const reader = follow(feed, 'account_a', { runId: id }, 0)
+      await reader.over
+      expect(reader.told.map(mark)).toEqual(expected)
+      await account.until(({ runId, type }) => runId === id && type === 'finished')
+      expect(account.told.filter(({ runId }) => runId === id).map(mark)).toEqual(expected)
+    }
+  })
+
   it('begins where it is asked to: not before what was removed, not behind what is there, and at no nonsense', async () => {
     const { engine, feed } = await newProcess()
     const owner = { accountId: 'account_old' }

@@ -3,10 +3,11 @@ import type { Principal } from '../../../platform/auth/principal.js'
 import { ValidationFailed } from '../../../platform/http/faults.js'
 import { JobsService, type PreparedRun } from '../../jobs/jobs.service.js'
 import { SealedRunSecrets } from '../../secrets/run-secrets.js'
+import { RunAlreadyFinished } from '../runs.errors.js'
 import { type Page, type Run, type RunSummary } from '../runs.queries.js'
 import { type AcceptedRun, RunsService } from '../runs.service.js'
 import { JobNames } from './job-names.js'
-import { statesOf } from './run-status.js'
+import { statesOf, toStatus } from './run-status.js'
 import type { FlwdNewRun, FlwdRunsQuery, NamedRun } from './runs.dto.js'
 
 /** How long a caller waits for the end of a run at most. */
@@ -51,6 +52,17 @@ export class JobRuns implements BeforeApplicationShutdown {
 
   async get(caller: Principal, id: string): Promise<NamedRun<Run>> {
     return await this.named(await this.runs.get(caller, id))
+  }
+
+  /** As `RunsService` does; that it has ended is said by its status here. */
+  async cancel(caller: Principal, id: string): Promise<void> {
+    try {
+      await this.runs.cancel(caller, id)
+    } catch (error) {
+      if (!(error instanceof RunAlreadyFinished)) throw error
+      const status = toStatus[error.state]
+      throw new RunAlreadyFinished(id, error.state, `The run '${id}' has already finished: its status is ${status}`)
+    }
   }
 
   /** Newest first. */

@@ -164,7 +164,17 @@ describe('runs, as the reference shows them', () => {
     expect(cancelled.body).toEqual({ run_id: body.run_id, status: 'cancelled' })
     expect(await ended(body.run_id)).toMatchObject({ status: 'cancelled' })
     const again = await user.post(`/api/v1/runs/${body.run_id}/cancel`).expect(409)
-    expect(again.body).toMatchObject({ status: 409 })
+    expect(again.body).toEqual({
+      type: 'https://flowd.org/problems/run-finished',
+      title: 'Run Already Finished',
+      status: 409,
+      detail: `The run '${body.run_id}' has already finished: its status is cancelled`,
+      instance: `/api/v1/runs/${body.run_id}/cancel`,
+      requestId: expect.any(String),
+    })
+    const { body: done } = await create({ job_id: 'stages', async: false }).expect(201)
+    const late = await user.post(`/api/v1/runs/${done.run_id}/cancel`).expect(409)
+    expect(late.body.detail).toBe(`The run '${done.run_id}' has already finished: its status is success`)
   })
 })
 

@@ -6,7 +6,6 @@ import { Roles } from '../../../platform/auth/roles.js'
 import { IdempotencyWord, LastEventId } from '../../../platform/http/headers.js'
 import { Audited } from '../../../platform/http/refused-calls.js'
 import { Answers, PathParam, Problems, Summary, SurfaceController } from '../../../platform/openapi/operations.js'
-import { RunsService } from '../runs.service.js'
 import { JobRuns } from './job-runs.js'
 import { goneOf, markReplay } from './run-answers.js'
 import { FlwdRunStreams } from './run-streams.js'
@@ -35,7 +34,6 @@ import * as examples from './runs.examples.js'
 export class FlwdRunsController {
   constructor(
     private readonly jobRuns: JobRuns,
-    private readonly runs: RunsService,
     private readonly streams: FlwdRunStreams,
   ) {}
 
@@ -86,7 +84,7 @@ export class FlwdRunsController {
   @Answers(FlwdCancelledRun, { description: 'The run is cancelled', example: examples.cancelledRun })
   @Problems('conflict')
   async cancel(@Caller() caller: Principal, @Param('run_id') id: string): Promise<FlwdCancelledRun> {
-    await this.runs.cancel(caller, id)
+    await this.jobRuns.cancel(caller, id)
     return { run_id: id, status: 'cancelled' }
   }
 
