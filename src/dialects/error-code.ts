@@ -22,6 +22,7 @@ const codes: Record<ErrorKind, string> = {
   not_supported: 'NOT_SUPPORTED',
   bad_gateway: 'BAD_GATEWAY',
   unavailable: 'UNAVAILABLE',
+  insufficient_storage: 'INSUFFICIENT_STORAGE',
 }
 
 /**

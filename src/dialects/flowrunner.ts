@@ -22,6 +22,7 @@ const codes: Record<ErrorKind, string> = {
   not_supported: 'not_supported',
   bad_gateway: 'bad_gateway',
   unavailable: 'unavailable',
+  insufficient_storage: 'insufficient_storage',
 }
 
 /** What the core says of runs, by slug: FlowRunner calls them executions. What callers sent comes after the core's own word. */

@@ -13,6 +13,7 @@ import { HealthModule } from '../modules/health/health.module.js'
 import { FacilFlowSchedulesController } from '../modules/schedules/facilflow/schedules.controller.js'
 import { SchedulesModule } from '../modules/schedules/schedules.module.js'
 import { FacilFlowStorageController } from '../modules/storage/facilflow/providers.controller.js'
+import { FacilFlowStorageUsageController } from '../modules/storage/facilflow/usage.controller.js'
 import { StorageModule } from '../modules/storage/storage.module.js'
 
 /** FacilFlow: its health check, API keys, the scheduler, users, the audit trail, buckets with their objects, and storage providers. */
@@ -27,6 +28,7 @@ import { StorageModule } from '../modules/storage/storage.module.js'
     FacilFlowBucketsController,
     FacilFlowObjectsController,
     FacilFlowStorageController,
+    FacilFlowStorageUsageController,
   ],
 })
 export class FacilFlowSurface {}

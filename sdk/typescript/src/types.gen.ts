@@ -787,6 +787,25 @@ export type FacilFlowStorageTest = {
     failedStep: 'bucket' | 'write' | 'read' | 'delete' | null;
 };
 
+export type FacilFlowStorageUsage = {
+    /**
+     * The bytes of all objects together. A copy counts as its original does.
+     */
+    bytes: number;
+    /**
+     * Objects, uploads that are not completed, and their parts.
+     */
+    objects: number;
+    /**
+     * How many bytes there may be at most. Null is no limit.
+     */
+    quotaBytes: number | null;
+    /**
+     * How many objects there may be at most. Null is no limit.
+     */
+    quotaObjects: number | null;
+};
+
 export type FacilFlowUpload = {
     /**
      * The file. Its name is the key unless `key` says another, and its content type is kept.
@@ -3087,7 +3106,7 @@ export type FlowRunnerProblem = {
         /**
          * The kind of error.
          */
-        code: 'invalid_request' | 'unauthorized' | 'forbidden' | 'not_found' | 'method_not_allowed' | 'conflict' | 'gone' | 'precondition_failed' | 'too_large' | 'unsupported_media_type' | 'range_not_satisfiable' | 'validation_error' | 'rate_limited' | 'internal_error' | 'not_supported' | 'bad_gateway' | 'unavailable';
+        code: 'invalid_request' | 'unauthorized' | 'forbidden' | 'not_found' | 'method_not_allowed' | 'conflict' | 'gone' | 'precondition_failed' | 'too_large' | 'unsupported_media_type' | 'range_not_satisfiable' | 'validation_error' | 'rate_limited' | 'internal_error' | 'not_supported' | 'bad_gateway' | 'unavailable' | 'insufficient_storage';
         /**
          * What went wrong this time.
          */
@@ -5245,6 +5264,10 @@ export type FacilflowObjectsCreateErrors = {
      * Not available for now.
      */
     503: FacilFlowProblem;
+    /**
+     * Storage quota exceeded.
+     */
+    507: FacilFlowProblem;
 };
 
 export type FacilflowObjectsCreateError = FacilflowObjectsCreateErrors[keyof FacilflowObjectsCreateErrors];
@@ -8995,6 +9018,51 @@ export type FacilflowStorageTestResponses = {
 };
 
 export type FacilflowStorageTestResponse = FacilflowStorageTestResponses[keyof FacilflowStorageTestResponses];
+
+export type FacilflowStorageUsageGetData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/storage/usage';
+};
+
+export type FacilflowStorageUsageGetErrors = {
+    /**
+     * The request cannot be understood.
+     */
+    400: FacilFlowProblem;
+    /**
+     * Authentication is required.
+     */
+    401: FacilFlowProblem;
+    /**
+     * Not permitted.
+     */
+    403: FacilFlowProblem;
+    /**
+     * Too many requests.
+     */
+    429: FacilFlowProblem;
+    /**
+     * Something went wrong on our side.
+     */
+    500: FacilFlowProblem;
+    /**
+     * Not available for now.
+     */
+    503: FacilFlowProblem;
+};
+
+export type FacilflowStorageUsageGetError = FacilflowStorageUsageGetErrors[keyof FacilflowStorageUsageGetErrors];
+
+export type FacilflowStorageUsageGetResponses = {
+    /**
+     * The usage
+     */
+    200: FacilFlowStorageUsage;
+};
+
+export type FacilflowStorageUsageGetResponse = FacilflowStorageUsageGetResponses[keyof FacilflowStorageUsageGetResponses];
 
 export type FacilflowUsersListData = {
     body?: never;

@@ -57,6 +57,8 @@ const STATUSES = {
   NotImplemented: 501,
   ObjectLockConfigurationNotFoundError: 404,
   PreconditionFailed: 412,
+  // Ceph's; Amazon has none.
+  QuotaExceeded: 403,
   RequestTimeTooSkewed: 403,
   ServerSideEncryptionConfigurationNotFoundError: 404,
   ServiceUnavailable: 503,
@@ -110,6 +112,7 @@ const BY_SLUG: Readonly<Record<string, S3Code>> = {
   'bucket-not-empty': 'BucketNotEmpty',
   'object-not-found': 'NoSuchKey',
   'object-exists': 'PreconditionFailed',
+  'storage-quota-exceeded': 'QuotaExceeded',
   'size-mismatch': 'IncompleteBody',
   'upload-not-found': 'NoSuchUpload',
   'upload-parts-invalid': 'InvalidPart',
@@ -128,6 +131,7 @@ const BY_KIND: Partial<Record<DomainError['kind'], S3Code>> = {
   rate_limited: 'SlowDown',
   not_supported: 'NotImplemented',
   unavailable: 'ServiceUnavailable',
+  insufficient_storage: 'QuotaExceeded',
 }
 
 /** Three faults of one slug, of which S3 tells each by its own code. */
@@ -136,8 +140,10 @@ function partsFault(error: DomainError): S3Code | undefined {
   return error instanceof PartsOutOfOrder ? 'InvalidPartOrder' : undefined
 }
 
+const IN_OUR_WORDS: ReadonlySet<S3Code> = new Set(['InvalidArgument', 'EntityTooLarge', 'QuotaExceeded'])
+
 /** An error of the product, as S3 says it. What has no word of S3's is an internal error. */
 export function asS3Error(error: DomainError): S3Error {
   const code = partsFault(error) ?? BY_SLUG[error.slug] ?? BY_KIND[error.kind] ?? 'InternalError'
-  return new S3Error(code, code === 'InvalidArgument' || code === 'EntityTooLarge' ? error.message : undefined)
+  return new S3Error(code, IN_OUR_WORDS.has(code) ? error.message : undefined)
 }

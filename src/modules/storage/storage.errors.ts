@@ -138,6 +138,24 @@ export class PartTooSmall extends DomainError {
   }
 }
 
+/** The tenant may not keep so much. Infinity is no limit. */
+export class StorageQuotaExceeded extends DomainError {
+  constructor(quota: Counted, used: Counted, added: Counted) {
+    const tooMany = used.bytes + added.bytes <= quota.bytes
+    super(
+      'insufficient_storage',
+      'storage-quota-exceeded',
+      'Storage quota exceeded',
+      tooMany
+        ? `There is no room for another object: of ${quota.objects} objects and parts of uploads ${used.objects} are there`
+        : `There is no room${added.bytes > 0 ? ` for ${added.bytes} bytes` : ''}: of ${quota.bytes} bytes ${used.bytes} are taken`,
+      { resource: 'bucket' },
+    )
+  }
+}
+
+type Counted = Readonly<{ bytes: number; objects: number }>
+
 /** A service behind a provider refused, or did not answer. */
 export class ProviderFailed extends DomainError {
   constructor(message: string, cause?: unknown) {

@@ -40,6 +40,8 @@ it('has a default for everything', () => {
     bodyLimitBytes: 1_048_576,
     spillBytes: 16_384,
     retentionDays: 30,
+    bucketQuotaBytes: 107_374_182_400,
+    bucketQuotaObjects: 1_000_000,
     artifactMaxBytes: 268_435_456,
     artifactQuotaBytes: 6_442_450_944,
     artifactRetentionDays: 7,

@@ -58,6 +58,10 @@ export class Config {
   readonly spillBytes: number
   /** Days that a finished run is kept. 0 = for ever. */
   readonly retentionDays: number
+  /** What all objects of a tenant in the embedded store may have together. 0 = no limit. */
+  readonly bucketQuotaBytes: number
+  /** How many those may be. 0 = no limit. */
+  readonly bucketQuotaObjects: number
   /** What one artifact may have. */
   readonly artifactMaxBytes: number
   /** What all artifacts of a tenant may have together. 0 = no limit. */
@@ -118,6 +122,8 @@ export class Config {
     this.bodyLimitBytes = set.BODY_LIMIT_BYTES
     this.spillBytes = set.SPILL_BYTES
     this.retentionDays = set.RETENTION_DAYS
+    this.bucketQuotaBytes = set.BUCKET_QUOTA_BYTES
+    this.bucketQuotaObjects = set.BUCKET_QUOTA_OBJECTS
     this.artifactMaxBytes = set.ARTIFACT_MAX_BYTES
     this.artifactQuotaBytes = set.ARTIFACT_QUOTA_BYTES
     this.artifactRetentionDays = set.ARTIFACT_RETENTION_DAYS

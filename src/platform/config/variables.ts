@@ -61,6 +61,14 @@ export const variables = z.object({
     .default(16_384)
     .describe('values of runs above this size are kept as objects, not in rows; 0 = all in rows'),
   RETENTION_DAYS: whole(0, 36_500).default(30).describe('days that a finished run is kept; 0 = for ever'),
+  BUCKET_QUOTA_BYTES: whole(0, 1_024 * TEBIBYTE)
+    .default(100 * 1_073_741_824)
+    .describe('what all objects of a tenant in the embedded store may have together; 0 = no limit'),
+  BUCKET_QUOTA_OBJECTS: whole(0, 1_000_000_000)
+    .default(1_000_000)
+    .describe(
+      'how many objects, and parts of unfinished uploads, a tenant may have in the embedded store; 0 = no limit',
+    ),
   ARTIFACT_MAX_BYTES: whole(1, TEBIBYTE)
     .default(256 * 1_048_576)
     .describe('what one artifact may have'),

@@ -20,6 +20,7 @@ export type ErrorKind =
   | 'not_supported' // not offered here: 501
   | 'bad_gateway' // what was started for the caller has failed: 502
   | 'unavailable' // for now: 503
+  | 'insufficient_storage' // there is no room for it: 507
 
 /** One fault of a request, pointed at by a JSON pointer into the body (RFC 6901, as a URI fragment). */
 export interface Fault {

@@ -20,4 +20,5 @@ export const statusOfKind: Record<ErrorKind, number> = {
   not_supported: 501,
   bad_gateway: 502,
   unavailable: 503,
+  insufficient_storage: 507,
 }

@@ -235,6 +235,12 @@ const samples: Partial<Record<ErrorKind, DomainError>> = {
     'The service that was asked for it did not answer',
   ),
   unavailable: new Unavailable(),
+  insufficient_storage: new DomainError(
+    'insufficient_storage',
+    'storage-quota-exceeded',
+    'Storage quota exceeded',
+    'There is no room for 1048576 bytes: of 107374182400 bytes 107374000000 are taken',
+  ),
 }
 
 const always = ['X-Request-Id', 'X-RateLimit-Limit', 'X-RateLimit-Remaining', 'X-RateLimit-Reset']

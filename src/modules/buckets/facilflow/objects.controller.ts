@@ -73,6 +73,7 @@ export class FacilFlowObjectsController {
     description: 'The object',
     location: '/api/buckets/{path.name}/objects/{name}',
   })
+  @Problems('insufficient_storage')
   async create(
     @Caller() caller: Principal,
     @Param('name') bucket: string,

@@ -1,7 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Sql, Statement } from '../../../platform/database/sql.js'
 import type { ListedObject, ObjectStore } from '../../../platform/objects/object-store.js'
+import { BucketUsage, NO_QUOTA } from './bucket-usage.js'
 import { BUCKETS_AREA } from './object-content.js'
+import { ObjectWriter } from './object-writer.js'
 
 const DAY_MS = 24 * 3_600_000
 /**
@@ -13,17 +15,23 @@ const GRACE_MS = DAY_MS
 const UPLOAD_MS = 7 * DAY_MS
 const BATCH = 500
 
+const RESTING = `begun_at < $1
+    and not exists (select from bucket_upload_part part where part.upload_id = upload.id and part.put_at >= $1)`
+
 const STALE_UPLOADS: Statement = {
   name: 'bucket_uploads_stale',
-  text: `with stale as (
-      select id, tenant_id from bucket_upload upload
-        where begun_at < $1
-          and not exists (select from bucket_upload_part part where part.upload_id = upload.id and part.put_at >= $1)
-        order by begun_at limit $2 for update skip locked),
-    released as (
-      insert into bucket_released (tenant_id, ref, released_at)
-        select tenant_id, ref, $3 from stale join bucket_upload_part part on part.upload_id = stale.id)
-    delete from bucket_upload using stale where bucket_upload.id = stale.id returning bucket_upload.id`,
+  text: `select tenant_id, id from bucket_upload upload where ${RESTING} order by begun_at limit $2`,
+}
+
+const HOLD_UPLOADS: Statement = {
+  name: 'bucket_uploads_hold',
+  text: `select id from bucket_upload where id = any($1) order by id for update`,
+}
+
+/** Asked anew once they are locked: a part may have come meanwhile. */
+const STILL_STALE: Statement = {
+  name: 'bucket_uploads_still_stale',
+  text: `select id from bucket_upload upload where ${RESTING} and id = any($2)`,
 }
 
 const RELEASED: Statement = {
@@ -62,9 +70,28 @@ export class BlobSweep {
   async endStaleUploads(now: Date): Promise<number> {
     const before = new Date(now.getTime() - UPLOAD_MS)
     let ended = 0
-    for (let found = BATCH; found === BATCH; ended += found)
-      found = (await this.sql.query(STALE_UPLOADS, [before, BATCH, now])).length
-    return ended
+    for (;;) {
+      const found = await this.sql.query<{ tenant_id: string; id: string }>(STALE_UPLOADS, [before, BATCH])
+      const ofTenant = Map.groupBy(found, ({ tenant_id }) => tenant_id)
+      for (const [tenantId, uploads] of ofTenant)
+        ended += await this.endUploads(
+          tenantId,
+          uploads.map(({ id }) => id),
+          before,
+        )
+      if (found.length < BATCH) return ended
+    }
+  }
+
+  private endUploads(tenantId: string, ids: readonly string[], before: Date): Promise<number> {
+    return this.sql.transaction(async (tx) => {
+      const held = await tx.query<{ id: string }>(HOLD_UPLOADS, [ids])
+      const stale = await tx.query<{ id: string }>(STILL_STALE, [before, held.map(({ id }) => id)])
+      const writer = new ObjectWriter(tx, tenantId)
+      await writer.removeHeldUploads(stale.map(({ id }) => id))
+      await new BucketUsage(tenantId, NO_QUOTA).count(tx, writer.added)
+      return stale.length
+    })
   }
 
   /** Returns how many were removed. */

@@ -1,10 +1,11 @@
 import type { Readable } from 'node:stream'
-import { type DataSource, type EntityManager } from 'typeorm'
+import type { DataSource } from 'typeorm'
 import type { Sql, Statement } from '../../../platform/database/sql.js'
 import type { ObjectScope, ObjectStore } from '../../../platform/objects/object-store.js'
 import type { Presigner } from '../presigner.js'
 import { BucketExists, BucketNotEmpty, BucketNotFound, ObjectNotFound } from '../storage.errors.js'
 import type { Bucket, ObjectPage, Presigning, StorageDriver } from '../storage-driver.js'
+import { BucketUsage, NO_QUOTA, type StorageQuota, type Usage } from './bucket-usage.js'
 import type {
   CopyOptions,
   EmbeddedGetOptions,
@@ -18,13 +19,16 @@ import { MultipartUploads } from './multipart-uploads.js'
 import { BUCKETS_AREA, held, readable, resolvedRange, written } from './object-content.js'
 import { listed } from './object-list.js'
 import { OBJECT_COLUMNS, type ObjectRow, toInfo } from './object-rows.js'
-import { holdBucket, ObjectWriter, refuseUnless } from './object-writer.js'
+import { type ObjectWriter, refuseUnless } from './object-writer.js'
+import { StoreChanges } from './store-changes.js'
 
 export interface EmbeddedStoreParts {
   dataSource: DataSource
   sql: Sql
   objects: ObjectStore
   presigner: Presigner
+  /** Of each tenant. */
+  quota?: StorageQuota
 }
 
 export interface EmbeddedObjectContent {
@@ -63,15 +67,17 @@ const OBJECT: Statement = {
 export class EmbeddedStorage implements StorageDriver {
   readonly uploads: MultipartUploads
   private readonly scope: ObjectScope
-  private readonly writer: ObjectWriter
+  private readonly changes: StoreChanges
+  private readonly space: BucketUsage
 
   constructor(
     readonly tenantId: string,
     private readonly parts: EmbeddedStoreParts,
   ) {
     this.scope = { area: BUCKETS_AREA, tenantId }
-    this.writer = new ObjectWriter(tenantId)
-    this.uploads = new MultipartUploads(this.scope, this.writer, parts)
+    this.space = new BucketUsage(tenantId, parts.quota ?? NO_QUOTA)
+    this.changes = new StoreChanges(tenantId, parts.dataSource, this.space)
+    this.uploads = new MultipartUploads(this.scope, this.changes, parts)
   }
 
   listBuckets(): Promise<Bucket[]> {
@@ -85,7 +91,7 @@ export class EmbeddedStorage implements StorageDriver {
   }
 
   async createBucket(name: string, { within }: { within?: Within<void> } = {}): Promise<void> {
-    await this.transaction(async (tx) => {
+    await this.changes.run(async (_, tx) => {
       const made = await tx.query<unknown[]>(
         `insert into bucket (tenant_id, name, created_at) values ($1, $2, clock_timestamp())
           on conflict do nothing returning name`,
@@ -98,16 +104,16 @@ export class EmbeddedStorage implements StorageDriver {
 
   async deleteBucket(name: string, { force, within }: { force: boolean; within?: Within<void> }): Promise<void> {
     await this.requireBucket(name)
-    await this.transaction(async (tx) => {
+    await this.changes.run(async (writer, tx) => {
       // From here on nobody puts anything into it.
       const found = await tx.query<unknown[]>('select from bucket where tenant_id = $1 and name = $2 for update', [
         this.tenantId,
         name,
       ])
       if (found.length === 0) throw new BucketNotFound(name)
-      if (force) await this.writer.removeAll(tx, name)
-      else await this.refuseObjects(tx, name)
-      await this.writer.releaseUploads(tx, name)
+      if (force) await writer.removeAll(name)
+      else await this.refuseObjects(writer, name)
+      await writer.removeUploads(name)
       await tx.query('delete from bucket where tenant_id = $1 and name = $2', [this.tenantId, name])
       await within?.(tx)
     })
@@ -139,28 +145,22 @@ export class EmbeddedStorage implements StorageDriver {
     options: EmbeddedPutOptions = {},
   ): Promise<EmbeddedObjectInfo> {
     held(content)
+    let room: number
     try {
       checkKey(key)
       await this.refuseEarly(bucket, key, options)
+      room = await this.space.roomForPut(this.parts.sql, { bucket, key }, options.size)
     } catch (error) {
       content.destroy()
       throw error
     }
-    return await this.putStaged(bucket, key, await this.staged(content, options), options)
+    return await this.putStaged(bucket, key, await this.kept(content, { ...options, room }), options)
   }
 
   /** Keeps a content that has no key yet. A process that ends meanwhile leaves it to the sweep. */
-  async staged(content: Readable, options: { size?: number; signal?: AbortSignal } = {}): Promise<StagedContent> {
-    const { objects, dataSource } = this.parts
+  staged(content: Readable, options: { size?: number; signal?: AbortSignal } = {}): Promise<StagedContent> {
     held(content)
-    const { key: ref, size, md5 } = await written(objects, this.scope, content, options)
-    return {
-      ref,
-      size,
-      md5,
-      open: () => objects.get(this.scope, ref),
-      release: () => dataSource.transaction((tx) => this.writer.release(tx, [ref])),
-    }
+    return this.kept(content, { ...options, room: this.space.mostBytes })
   }
 
   /** Names a content that this store keeps already; no byte is moved. */
@@ -171,19 +171,19 @@ export class EmbeddedStorage implements StorageDriver {
     options: Omit<EmbeddedPutOptions, 'size' | 'signal'> = {},
   ): Promise<EmbeddedObjectInfo> {
     checkKey(key)
-    return await this.transaction(async (tx) => {
-      await holdBucket(tx, this.tenantId, bucket)
+    return await this.changes.run(async (writer, tx) => {
+      await writer.holdBucket(bucket)
       const object = { bucket, key, refs: [ref], size, etag: md5, attributes: options }
-      const change = await this.writer.put(tx, object, options)
+      const change = await writer.put(object, options)
       await options.within?.(tx, change)
       return change.after
     })
   }
 
   async deleteObject(bucket: string, key: string, { within }: { within?: Within } = {}): Promise<void> {
-    await this.transaction(async (tx) => {
-      await holdBucket(tx, this.tenantId, bucket)
-      const [before] = await this.writer.remove(tx, bucket, [key])
+    await this.changes.run(async (writer, tx) => {
+      await writer.holdBucket(bucket)
+      const [before] = await writer.remove(bucket, [key])
       if (before) await within?.(tx, { before })
     })
   }
@@ -194,9 +194,9 @@ export class EmbeddedStorage implements StorageDriver {
     keys: readonly string[],
     { within }: { within?: Within<EmbeddedObjectInfo[]> } = {},
   ): Promise<EmbeddedObjectInfo[]> {
-    return await this.transaction(async (tx) => {
-      await holdBucket(tx, this.tenantId, bucket)
-      const removed = await this.writer.remove(tx, bucket, keys)
+    return await this.changes.run(async (writer, tx) => {
+      await writer.holdBucket(bucket)
+      const removed = await writer.remove(bucket, keys)
       if (removed.length > 0) await within?.(tx, removed)
       return removed
     })
@@ -209,19 +209,24 @@ export class EmbeddedStorage implements StorageDriver {
     options: CopyOptions = {},
   ): Promise<EmbeddedObjectInfo> {
     checkKey(to.key)
-    return await this.transaction(async (tx) => {
-      await holdBucket(tx, this.tenantId, from.bucket)
-      await holdBucket(tx, this.tenantId, to.bucket)
+    return await this.changes.run(async (writer, tx) => {
+      await writer.holdBucket(from.bucket)
+      await writer.holdBucket(to.bucket)
       // Held, so that its blobs are not let go of before this commits.
-      const source = await this.writer.held(tx, from.bucket, from.key)
+      const source = await writer.held(from.bucket, from.key)
       if (!source) throw new ObjectNotFound(from.key)
       refuseUnless({ ifMatch: options.sourceIfMatch, ifNoneMatch: options.sourceIfNoneMatch }, source, from.key)
       const { content_type: contentType, headers, metadata, refs, size, etag } = source
       const attributes = options.attributes ?? { contentType, headers, metadata }
-      const change = await this.writer.put(tx, { ...to, refs, size: Number(size), etag, attributes }, options)
+      const change = await writer.put({ ...to, refs, size: Number(size), etag, attributes }, options)
       await options.within?.(tx, change)
       return change.after
     })
+  }
+
+  /** What the tenant keeps here in all. */
+  usage(): Promise<Usage> {
+    return this.space.now(this.parts.sql)
   }
 
   async presignGet(bucket: string, key: string, presigning: Presigning): Promise<string> {
@@ -263,15 +268,24 @@ export class EmbeddedStorage implements StorageDriver {
     refuseUnless(options, found, key)
   }
 
-  private async refuseObjects(tx: EntityManager, bucket: string): Promise<void> {
-    const found = await tx.query<unknown[]>('select from bucket_object where tenant_id = $1 and bucket = $2 limit 1', [
-      this.tenantId,
-      bucket,
-    ])
-    if (found.length > 0) throw new BucketNotEmpty(bucket)
+  private async refuseObjects(writer: ObjectWriter, bucket: string): Promise<void> {
+    const text = 'select from bucket_object where tenant_id = $1 and bucket = $2 limit 1'
+    if ((await writer.query(text, [this.tenantId, bucket])).length > 0) throw new BucketNotEmpty(bucket)
   }
 
-  private transaction<T>(work: (tx: EntityManager) => Promise<T>): Promise<T> {
-    return this.parts.dataSource.transaction(work)
+  private async kept(
+    content: Readable,
+    options: { size?: number; room: number; signal?: AbortSignal },
+  ): Promise<StagedContent> {
+    const { objects } = this.parts
+    const full = (bytes: number) => this.space.refused(this.parts.sql, bytes)
+    const { key: ref, size, md5 } = await written(objects, this.scope, content, { ...options, full })
+    return {
+      ref,
+      size,
+      md5,
+      open: () => objects.get(this.scope, ref),
+      release: () => this.changes.run((writer) => writer.release([ref])),
+    }
   }
 }

@@ -12,6 +12,7 @@ import { EmbeddedObjectStore } from '../../../platform/objects/embedded-object-s
 import { NoPresigner } from '../presigner.fake.js'
 import { ObjectNotFound } from '../storage.errors.js'
 import { BlobSweep } from './blob-sweep.js'
+import { recounted } from './bucket-usage.fake.js'
 import { partsOf } from './changing-content.fake.js'
 import type { EmbeddedStorage } from './embedded-storage.js'
 import { EmbeddedStores } from './embedded-stores.js'
@@ -60,6 +61,7 @@ it(`leaves objects that are the old or the new, and nothing else, however often 
   expect(changes).toBeGreaterThan(KILLS)
   expect(halfWay).toBeGreaterThan(KILLS / 2)
   for (const [key, number] of known) expect(await oneOf(key, number, number)).toBe(number)
+  expect(await store.usage()).toEqual(await recounted(database.dataSource, store.tenantId))
 
   const sweep = new BlobSweep(database.sql, objects)
   const later = new Date(Date.now() + 30 * 24 * 3_600_000)
@@ -70,6 +72,7 @@ it(`leaves objects that are the old or the new, and nothing else, however often 
   expect((await blobs()).sort()).toEqual(await named())
   expect(await readdir(join(folder, '.incoming'))).toEqual([])
   for (const [key, number] of known) expect(await oneOf(key, number, number)).toBe(number)
+  expect(await store.usage()).toEqual(await recounted(database.dataSource, store.tenantId))
 }, 300_000)
 
 /** Lets a process change objects until it is killed at some moment. What it said is done, and what it was at. */

@@ -1,15 +1,14 @@
 import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
-import type { DataSource, EntityManager } from 'typeorm'
 import type { Sql, Statement } from '../../../platform/database/sql.js'
-import { sessionOf } from '../../../platform/database/typeorm-session.js'
 import { newId } from '../../../platform/ids.js'
 import type { ObjectScope, ObjectStore } from '../../../platform/objects/object-store.js'
 import { PartInvalid, PartsOutOfOrder, PartTooSmall, UploadNotFound } from '../storage.errors.js'
 import type { EmbeddedObjectInfo, KeptHeaders, ObjectAttributes, PutConditions, Within } from './embedded-objects.js'
 import { afterAll, BEHIND_ALL, checkKey } from './key-order.js'
 import { held, written } from './object-content.js'
-import { holdBucket, type ObjectWriter } from './object-writer.js'
+import type { ObjectWriter } from './object-writer.js'
+import type { StoreChanges } from './store-changes.js'
 
 /** Of every part but the last, as in S3. */
 export const LEAST_PART_BYTES = 5 * 1024 * 1024
@@ -49,7 +48,7 @@ const FIND: Statement = {
   text: `select content_type, headers, metadata from bucket_upload
     where id = $4 and tenant_id = $1 and bucket = $2 and key = $3`,
 }
-const TAKE: Statement = { name: 'bucket_upload_take', text: `${FIND.text} for update` }
+const TAKE = `${FIND.text} for update`
 
 const PARTS: Statement = {
   name: 'bucket_upload_parts',
@@ -71,17 +70,18 @@ const UPLOADS: Statement = {
 export class MultipartUploads {
   constructor(
     private readonly scope: ObjectScope,
-    private readonly writer: ObjectWriter,
-    private readonly stores: { dataSource: DataSource; sql: Sql; objects: ObjectStore },
+    private readonly changes: StoreChanges,
+    private readonly stores: { sql: Sql; objects: ObjectStore },
   ) {}
 
   /** Answers the upload's id. */
   async create(bucket: string, key: string, attributes: ObjectAttributes = {}): Promise<string> {
     checkKey(key)
     const id = newId('upload')
-    await this.stores.dataSource.transaction(async (tx) => {
-      await holdBucket(tx, this.scope.tenantId, bucket)
-      await tx.query(
+    await this.changes.run(async (writer) => {
+      await writer.holdBucket(bucket)
+      writer.count(0, 1)
+      await writer.query(
         `insert into bucket_upload (id, tenant_id, bucket, key, content_type, headers, metadata, begun_at)
           values ($1, $2, $3, $4, $5, $6, $7, clock_timestamp())`,
         [
@@ -105,31 +105,33 @@ export class MultipartUploads {
     options: { size?: number; signal?: AbortSignal } = {},
   ): Promise<UploadedPart> {
     held(content)
+    const { usage } = this.changes
+    let room: number
     try {
       if (!Number.isInteger(number) || number < 1 || number > MOST_PARTS) throw new PartInvalid(number)
       await this.find(upload)
+      room = await usage.roomForPart(this.stores.sql, upload.id, number, options.size)
     } catch (error) {
       content.destroy()
       throw error
     }
-    const blob = await written(this.stores.objects, this.scope, content, options)
-    return await this.stores.dataSource.transaction(async (tx) => {
+    const full = (bytes: number) => usage.refused(this.stores.sql, bytes)
+    const blob = await written(this.stores.objects, this.scope, content, { ...options, room, full })
+    return await this.changes.run(async (writer) => {
       // Of two puts at once the later waits here, and sees what it replaces.
-      await this.held(tx, upload)
-      const [row] = await sessionOf(tx).query<PartRow & { replaced: string | null }>(
-        {
-          name: 'bucket_upload_part_put',
-          text: `with old as (select ref from bucket_upload_part where upload_id = $1 and number = $2)
-            insert into bucket_upload_part as part (upload_id, number, ref, size, etag, put_at)
-              values ($1, $2, $3, $4, $5, clock_timestamp())
-              on conflict (upload_id, number) do update
-                set ref = excluded.ref, size = excluded.size, etag = excluded.etag, put_at = excluded.put_at
-              returning *, (select ref from old) as replaced`,
-        },
+      await this.held(writer, upload)
+      const [row] = await writer.query<PartRow & { replaced: string | null; replaced_size: string | null }>(
+        `with old as (select ref, size from bucket_upload_part where upload_id = $1 and number = $2)
+          insert into bucket_upload_part as part (upload_id, number, ref, size, etag, put_at)
+            values ($1, $2, $3, $4, $5, clock_timestamp())
+            on conflict (upload_id, number) do update
+              set ref = excluded.ref, size = excluded.size, etag = excluded.etag, put_at = excluded.put_at
+            returning *, (select ref from old) as replaced, (select size from old) as replaced_size`,
         [upload.id, number, blob.key, blob.size, blob.md5],
       )
       if (!row) throw new UploadNotFound(upload.id)
-      if (row.replaced) await this.writer.release(tx, [row.replaced])
+      writer.count(blob.size - Number(row.replaced_size ?? 0), row.replaced ? 0 : 1)
+      if (row.replaced) await writer.release([row.replaced])
       return toPart(row)
     })
   }
@@ -169,39 +171,36 @@ export class MultipartUploads {
     named: readonly { number: number; etag: string }[],
     options: PutConditions & { within?: Within } = {},
   ): Promise<EmbeddedObjectInfo> {
-    return await this.stores.dataSource.transaction(async (tx) => {
-      await holdBucket(tx, this.scope.tenantId, upload.bucket)
-      const begun = await this.held(tx, upload)
-      const all = await sessionOf(tx).query<PartRow>(PARTS, [upload.id, 0, MOST_PARTS])
+    return await this.changes.run(async (writer, tx) => {
+      await writer.holdBucket(upload.bucket)
+      const begun = await this.held(writer, upload)
+      const all = await writer.query<PartRow>(PARTS.text, [upload.id, 0, MOST_PARTS])
       const parts = chosen(all, named)
-      const used = new Set(parts)
+      const used = new Set(parts.map(({ ref }) => ref))
       const object = {
         ...upload,
         refs: parts.map(({ ref }) => ref),
-        size: parts.reduce((sum, { size }) => sum + Number(size), 0),
+        size: sumOf(parts),
         etag: etagOf(parts),
         attributes: { contentType: begun.content_type, headers: begun.headers, metadata: begun.metadata },
       }
-      const change = await this.writer.put(tx, object, options)
-      await this.writer.release(
-        tx,
-        all.filter((part) => !used.has(part)).map(({ ref }) => ref),
-      )
-      await tx.query('delete from bucket_upload where id = $1', [upload.id])
+      const change = await writer.put(object, options)
+      // They are the object's from now on; the others are let go of.
+      await writer.query('delete from bucket_upload_part where upload_id = $1 and ref = any($2)', [
+        upload.id,
+        object.refs,
+      ])
+      writer.count(-sumOf(all.filter(({ ref }) => used.has(ref))), -all.filter(({ ref }) => used.has(ref)).length)
+      await writer.removeHeldUploads([upload.id])
       await options.within?.(tx, change)
       return change.after
     })
   }
 
   async abort(upload: { bucket: string; key: string; id: string }): Promise<void> {
-    await this.stores.dataSource.transaction(async (tx) => {
-      await this.held(tx, upload)
-      const parts = await sessionOf(tx).query<PartRow>(PARTS, [upload.id, 0, MOST_PARTS])
-      await this.writer.release(
-        tx,
-        parts.map(({ ref }) => ref),
-      )
-      await tx.query('delete from bucket_upload where id = $1', [upload.id])
+    await this.changes.run(async (writer) => {
+      await this.held(writer, upload)
+      await writer.removeHeldUploads([upload.id])
     })
   }
 
@@ -212,13 +211,11 @@ export class MultipartUploads {
   }
 
   private async held(
-    tx: EntityManager,
+    writer: ObjectWriter,
     { bucket, key, id }: { bucket: string; key: string; id: string },
   ): Promise<UploadRow> {
     const values = [this.scope.tenantId, bucket, key, id]
-    const [row] = `${bucket}${key}${id}`.includes('\0')
-      ? []
-      : await sessionOf(tx).query<UploadRow & Record<string, unknown>>(TAKE, values)
+    const [row] = `${bucket}${key}${id}`.includes('\0') ? [] : await writer.query<UploadRow>(TAKE, values)
     if (!row) throw new UploadNotFound(id)
     return row
   }
@@ -244,6 +241,10 @@ function etagOf(parts: readonly PartRow[]): string {
   const sum = createHash('md5')
   for (const { etag } of parts) sum.update(etag, 'hex')
   return `${sum.digest('hex')}-${parts.length}`
+}
+
+function sumOf(parts: readonly PartRow[]): number {
+  return parts.reduce((sum, { size }) => sum + Number(size), 0)
 }
 
 function toPart({ number, size, etag, put_at }: PartRow): UploadedPart {

@@ -14,12 +14,21 @@ export interface WrittenBlob extends StoredObject {
   md5: string
 }
 
+export interface Writing {
+  /** Bytes, where they are known beforehand. */
+  size?: number
+  /** How many there may be at most, and what is thrown where there are more. */
+  room: number
+  full(bytes: number): Promise<Error>
+  signal?: AbortSignal
+}
+
 /** Writes a blob from a stream, counting; what is too long or too short leaves nothing. */
 export async function written(
   store: ObjectStore,
   scope: ObjectScope,
   content: Readable,
-  { size, signal }: { size?: number; signal?: AbortSignal },
+  { size, room, full, signal }: Writing,
 ): Promise<WrittenBlob> {
   const source = until(signal, content)
   const md5 = createHash('md5')
@@ -29,6 +38,7 @@ export async function written(
       const chunk = typeof piece === 'string' ? Buffer.from(piece) : piece
       count += chunk.length
       if (size !== undefined && count > size) throw new SizeMismatch(size, count)
+      if (count > room) throw await full(count)
       md5.update(chunk)
       yield chunk
     }

@@ -1,6 +1,6 @@
-import type { EntityManager } from 'typeorm'
-import { sessionOf } from '../../../platform/database/typeorm-session.js'
+import type { SqlSession } from '../../../platform/database/sql.js'
 import { BucketNotFound, ObjectChanged, ObjectExists, ObjectNotFound } from '../storage.errors.js'
+import type { Usage } from './bucket-usage.js'
 import type { EmbeddedObjectInfo, EntityTags, ObjectAttributes, PutConditions } from './embedded-objects.js'
 import { OBJECT_COLUMNS, type ObjectRow, toInfo } from './object-rows.js'
 
@@ -31,12 +31,25 @@ const RELEASE = `
   insert into bucket_released (tenant_id, ref, released_at)
     select $1, ref, clock_timestamp() from unnest($2::text[]) as ref`
 
-/** The changes to a tenant's objects, each part of somebody's transaction. What a row named before it is told to the sweep. */
+/** The changes of one transaction to a tenant's objects. What a row named before it is told to the sweep. */
 export class ObjectWriter {
-  constructor(private readonly tenantId: string) {}
+  /** What the tenant keeps more, or less, once this commits. */
+  readonly added: Usage = { bytes: 0, objects: 0 }
+
+  constructor(
+    private readonly tx: SqlSession,
+    private readonly tenantId: string,
+  ) {}
+
+  /** Keeps a bucket from being deleted until the transaction ends. Throws `BucketNotFound`. */
+  async holdBucket(name: string): Promise<void> {
+    if (name.includes('\0')) throw new BucketNotFound(name)
+    const text = 'select from bucket where tenant_id = $1 and name = $2 for key share'
+    const found = await this.query(text, [this.tenantId, name])
+    if (found.length === 0) throw new BucketNotFound(name)
+  }
 
   async put(
-    tx: EntityManager,
     object: NewObject,
     conditions: Conditions,
   ): Promise<{ before?: EmbeddedObjectInfo; after: EmbeddedObjectInfo }> {
@@ -53,25 +66,25 @@ export class ObjectWriter {
       JSON.stringify(attributes.metadata ?? {}),
     ]
     for (;;) {
-      const before = await this.held(tx, object.bucket, object.key, 'for update')
+      const before = await this.held(object.bucket, object.key, 'for update')
       refuseUnless(conditions, before, object.key)
       // Where somebody else was faster, or has deleted it meanwhile, there is no row; then it is looked at anew.
-      const [after] = await rows(tx, before ? UPDATE : INSERT, values)
+      const [after] = await this.rows(before ? UPDATE : INSERT, values)
       if (!after) continue
-      if (before) await this.release(tx, before.refs)
+      this.count(object.size - Number(before?.size ?? 0), before ? 0 : 1)
+      if (before) await this.release(before.refs)
       return { ...(before && { before: toInfo(before) }), after: toInfo(after) }
     }
   }
 
   /** An object's row, which nobody changes until the transaction ends. */
   async held(
-    tx: EntityManager,
     bucket: string,
     key: string,
     lock: 'for share' | 'for update' = 'for share',
   ): Promise<ObjectRow | undefined> {
     if (key.includes('\0')) return undefined
-    const [row] = await rows(tx, `select ${OBJECT_COLUMNS} from bucket_object where ${AT} ${lock}`, [
+    const [row] = await this.rows(`select ${OBJECT_COLUMNS} from bucket_object where ${AT} ${lock}`, [
       this.tenantId,
       bucket,
       key,
@@ -79,10 +92,9 @@ export class ObjectWriter {
     return row
   }
 
-  async remove(tx: EntityManager, bucket: string, keys: readonly string[]): Promise<EmbeddedObjectInfo[]> {
+  async remove(bucket: string, keys: readonly string[]): Promise<EmbeddedObjectInfo[]> {
     // Locked in one order, so that no two wait for each other.
-    const removed = await rows(
-      tx,
+    const removed = await this.rows(
       `with held as (
           select key as held_key from bucket_object where tenant_id = $1 and bucket = $2 and key = any($3)
             order by key for update)
@@ -90,48 +102,69 @@ export class ObjectWriter {
         returning ${OBJECT_COLUMNS}`,
       [this.tenantId, bucket, keys.filter((key) => !key.includes('\0'))],
     )
-    await this.release(
-      tx,
-      removed.flatMap(({ refs }) => refs),
-    )
+    this.count(-sum(removed.map(({ size }) => Number(size))), -removed.length)
+    await this.release(removed.flatMap(({ refs }) => refs))
     return removed.map(toInfo)
   }
 
-  async removeAll(tx: EntityManager, bucket: string): Promise<void> {
-    await sessionOf(tx).query(
-      plain(`
-        with removed as (delete from bucket_object where tenant_id = $1 and bucket = $2 returning refs)
-        insert into bucket_released (tenant_id, ref, released_at)
-          select $1, ref, clock_timestamp() from removed cross join unnest(refs) as ref`),
+  async removeAll(bucket: string): Promise<void> {
+    const counted = await this.query(
+      `with removed as (delete from bucket_object where tenant_id = $1 and bucket = $2 returning refs, size),
+        released as (
+          insert into bucket_released (tenant_id, ref, released_at)
+            select $1, ref, clock_timestamp() from removed cross join unnest(refs) as ref)
+        select coalesce(sum(size), 0)::float8 as bytes, count(*)::float8 as objects from removed`,
       [this.tenantId, bucket],
     )
+    this.uncount(counted)
   }
 
-  /** What was uploaded to a bucket and not completed. */
-  async releaseUploads(tx: EntityManager, bucket: string): Promise<void> {
-    await sessionOf(tx).query(
-      plain(`
-        insert into bucket_released (tenant_id, ref, released_at)
-          select $1, part.ref, clock_timestamp()
-            from bucket_upload upload join bucket_upload_part part on part.upload_id = upload.id
-            where upload.tenant_id = $1 and upload.bucket = $2`),
+  /** What was uploaded to a bucket and not completed goes with it. */
+  async removeUploads(bucket: string): Promise<void> {
+    // Parts that are being put are waited for.
+    const held = await this.query<{ id: string }>(
+      'select id from bucket_upload where tenant_id = $1 and bucket = $2 order by id for update',
       [this.tenantId, bucket],
     )
+    await this.removeHeldUploads(held.map(({ id }) => id))
   }
 
-  async release(tx: EntityManager, refs: readonly string[]): Promise<void> {
-    if (refs.length > 0) await sessionOf(tx).query(plain(RELEASE), [this.tenantId, refs])
+  /** Of uploads whose rows are locked. */
+  async removeHeldUploads(ids: readonly string[]): Promise<void> {
+    if (ids.length === 0) return
+    const counted = await this.query(
+      `with parts as (delete from bucket_upload_part where upload_id = any($2) returning ref, size),
+        released as (
+          insert into bucket_released (tenant_id, ref, released_at) select $1, ref, clock_timestamp() from parts)
+        select coalesce(sum(size), 0)::float8 as bytes, count(*)::float8 as objects from parts`,
+      [this.tenantId, ids],
+    )
+    this.uncount(counted)
+    await this.query('delete from bucket_upload where id = any($1)', [ids])
+    this.count(0, -ids.length)
   }
-}
 
-/** Keeps a bucket from being deleted until the transaction ends. Throws `BucketNotFound`. */
-export async function holdBucket(tx: EntityManager, tenantId: string, name: string): Promise<void> {
-  if (name.includes('\0')) throw new BucketNotFound(name)
-  const found = await sessionOf(tx).query(
-    plain('select from bucket where tenant_id = $1 and name = $2 for key share'),
-    [tenantId, name],
-  )
-  if (found.length === 0) throw new BucketNotFound(name)
+  async release(refs: readonly string[]): Promise<void> {
+    if (refs.length > 0) await this.query(RELEASE, [this.tenantId, refs])
+  }
+
+  count(bytes: number, objects: number): void {
+    this.added.bytes += bytes
+    this.added.objects += objects
+  }
+
+  /** TypeORM's connections know no names of statements. */
+  query<Row extends object = Usage>(text: string, values: unknown[]): Promise<(Row & Record<string, unknown>)[]> {
+    return this.tx.query<Row & Record<string, unknown>>({ name: '', text }, values)
+  }
+
+  private uncount([counted]: readonly Usage[]): void {
+    if (counted) this.count(-counted.bytes, -counted.objects)
+  }
+
+  private rows(text: string, values: unknown[]): Promise<ObjectRow[]> {
+    return this.query<ObjectRow>(text, values)
+  }
 }
 
 /** Throws unless the conditions hold of an object, or of there being none. */
@@ -150,11 +183,6 @@ function accepts(tags: EntityTags, etag: string): boolean {
   return tags === '*' || tags.includes(etag)
 }
 
-function rows(tx: EntityManager, text: string, values: unknown[]): Promise<ObjectRow[]> {
-  return sessionOf(tx).query<ObjectRow & Record<string, unknown>>(plain(text), values)
-}
-
-/** TypeORM's connections know no names of statements. */
-function plain(text: string) {
-  return { name: '', text }
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((all, one) => all + one, 0)
 }
