@@ -1,8 +1,6 @@
 import { createHash } from 'node:crypto'
-import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { cp, mkdir, writeFile } from 'node:fs/promises'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -13,6 +11,7 @@ import { createClient } from '../../sdk/typescript/src/client/index.js'
 import { Millrace } from '../../sdk/typescript/src/index.js'
 import { probeIsolation } from '../../src/platform/processes/isolation.js'
 import { testDatabase } from '../support/database.js'
+import { closedPort } from '../support/peers/silent.js'
 import { runFromSource, type SourceProcess } from '../support/process.js'
 
 const api = fileURLToPath(new URL('../../src/app/api.ts', import.meta.url))
@@ -62,7 +61,7 @@ describe.skipIf(secureFault !== undefined)('a job', () => {
       ].join('\n'),
     )
     environment = {
-      PORT: `${await freePort()}`,
+      PORT: `${await closedPort()}`,
       LOG_FORMAT: 'json',
       DATA_DIR: join(folder, 'data'),
       DATABASE_URL: database.url,
@@ -201,14 +200,6 @@ async function started(environment: Record<string, string>): Promise<SourceProce
   const server = runFromSource([api], environment)
   await server.line(/"listening on/)
   return server
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as AddressInfo
-  probe.close()
-  return port
 }
 
 /** Everything from now on, through whatever happens to the server. */

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
-import { freePort } from './free-port.js'
+import { closedPort } from '../../support/peers/silent.js'
 
 export type Role = 'api' | 'worker'
 
@@ -59,7 +59,7 @@ export class ServerUnderFire {
 
   /** Resolves when it serves, with false when it ended before. */
   async start(crashAt?: string): Promise<boolean> {
-    this.port = await freePort()
+    this.port = await closedPort()
     this.armedAt = crashAt
     this.endingAsAsked = false
     this.frozen = false
