@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { processorTime } from '../../../test/support/processor-time.js'
 import { StepError } from '../../engine/step.js'
 import type { Json, JsonObject } from '../../platform/json.js'
 import { conditionOf } from './filters.js'
@@ -107,7 +108,7 @@ describe('modes join from left to right', () => {
 })
 
 test('a pattern that would take for ever elsewhere takes no time', () => {
-  const began = performance.now()
+  const spent = processorTime()
   expect(decide(filter(`${'a'.repeat(50_000)}b`, 'regex', '^(a+)+$'))).toBe(false)
-  expect(performance.now() - began).toBeLessThan(1_000)
+  expect(spent()).toBeLessThan(1_000)
 })

@@ -1,5 +1,6 @@
 import { Cron } from 'croner'
 import { describe, expect, it } from 'vitest'
+import { processorTime } from '../../../test/support/processor-time.js'
 import { CronExpression, isCron } from './cron-expression.js'
 import { InvalidCron } from './cron-fields.js'
 import { TimeZone } from './time-zone.js'
@@ -128,10 +129,10 @@ describe('the fields', () => {
   })
 
   it('say at once what is very long and wrong', () => {
-    const startedAt = performance.now()
+    const spent = processorTime()
     for (const text of [`${'1,'.repeat(100_000)}x * * * *`, `${'*'.repeat(100_000)} * * * *`, ' '.repeat(100_000)])
       expect(isCron(text)).toBe(false)
-    expect(performance.now() - startedAt).toBeLessThan(1_000)
+    expect(spent()).toBeLessThan(1_000)
   })
 })
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { processorTime } from '../../../test/support/processor-time.js'
 import { ExpressionSyntaxError, findExpressions } from './scan.js'
 
 const codes = (text: string) => findExpressions(text).map(({ code }) => code)
@@ -56,9 +57,9 @@ describe('findExpressions', () => {
     'a megabyte of %j takes linear time',
     (piece) => {
       const text = `\${${piece.repeat(1_000_000 / piece.length)}`
-      const started = performance.now()
+      const spent = processorTime()
       expect(() => findExpressions(text)).toThrow(ExpressionSyntaxError)
-      expect(performance.now() - started).toBeLessThan(2_000)
+      expect(spent()).toBeLessThan(2_000)
     },
   )
 })

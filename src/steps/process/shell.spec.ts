@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { describe, expect, it } from 'vitest'
+import { processorTime } from '../../../test/support/processor-time.js'
 import { StepError } from '../../engine/step.js'
 import type { Json, JsonObject } from '../../platform/json.js'
 import { bind } from './binding.js'
@@ -178,7 +179,7 @@ it('matches paths by patterns', () => {
   expect(matches('out/?.txt', 'out/ab.txt')).toBe(false)
   expect(matches('a.c', 'abc')).toBe(false)
   expect(matches('[a](b)+', '[a](b)+')).toBe(true)
-  const began = performance.now()
+  const spent = processorTime()
   expect(matches(`${'**/'.repeat(100)}${'*a'.repeat(20)}b`, `${'a/'.repeat(100)}${'a'.repeat(60)}`)).toBe(false)
-  expect(performance.now() - began).toBeLessThan(5_000)
+  expect(spent()).toBeLessThan(5_000)
 })
