@@ -139,7 +139,8 @@ describe('a journal', () => {
     const runs = Array.from({ length: 300 }, () => newRun())
     const accepts = runs.map((run) => journal.accept(run))
     await database.dataSource.query(
-      `select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and query like '%journal_write%'`,
+      `select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid() and query like '%journal_write%'`,
     )
     await Promise.all(accepts)
     const rows = await database.dataSource.query('select id from run where id = any ($1)', [runs.map(({ id }) => id)])
