@@ -14,6 +14,8 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 20_000,
     hookTimeout: 60_000,
+    // As `vi.waitFor` and `vi.waitUntil` have it from the setup file.
+    expect: { poll: { timeout: 15_000 } },
     // Continuous integration shares its machine. What needed the second try is named at the end, and may be two tests at most.
     retry: process.env.CI ? 1 : 0,
     reporters: ['default', new SecondTries()],

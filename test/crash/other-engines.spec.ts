@@ -133,7 +133,7 @@ describe('a cancel', () => {
     await vi.waitUntil(() => outside.open.has(`${run}:s0`), TAKEN_OVER)
     await client.askOne(other, 'DELETE', `/api/v1/executions/${run}`)
     // The request is broken off: its connection is closed.
-    await vi.waitUntil(() => !outside.open.has(`${run}:s0`), { timeout: 5_000, interval: 20 })
+    await vi.waitUntil(() => !outside.open.has(`${run}:s0`), { interval: 20 })
     expect(outside.cameFor(`${run}:s1`)).toBe(0)
   })
 })

@@ -67,11 +67,11 @@ export class EventStreamClient {
     return this.events.at(-1)?.id ?? ''
   }
 
-  async until(found: (event: ReceivedEvent) => boolean, timeout = 10_000): Promise<void> {
+  async until(found: (event: ReceivedEvent) => boolean, timeout = 15_000): Promise<void> {
     await vi.waitUntil(() => this.events.some(found), { timeout, interval: 5 })
   }
 
-  async ended(timeout = 10_000): Promise<void> {
+  async ended(timeout = 15_000): Promise<void> {
     await vi.waitUntil(() => this.hasEnded, { timeout, interval: 5 })
   }
 

@@ -195,7 +195,7 @@ describe('GET /api/audit/verify', () => {
     await user.get('/api/audit/verify').expect(403)
   })
 
-  it('has nothing left to seal two seconds after a change', async () => {
+  it('has nothing left to seal soon after a change', async () => {
     const database = api.app.get(DataSource)
     await user.start(flowId)
     await vi.waitFor(
@@ -206,7 +206,7 @@ describe('GET /api/audit/verify', () => {
         )
         expect(open).toBe(0)
       },
-      { timeout: 2_000, interval: 20 },
+      { interval: 20 },
     )
   })
 

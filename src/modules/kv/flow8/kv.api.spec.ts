@@ -98,9 +98,7 @@ describe('KV entries', () => {
   it('are not there any more when their time has passed', async () => {
     const { body } = await set({ key: 'brief', ttlSeconds: 1 }).expect(201)
     expect(Date.parse(body.expiresAt) - Date.parse(body.updatedAt)).toBeLessThanOrEqual(1_000)
-    await expect
-      .poll(async () => (await user.get(`/api/kv/${body.id}`)).status, { timeout: 5_000, interval: 100 })
-      .toBe(404)
+    await expect.poll(async () => (await user.get(`/api/kv/${body.id}`)).status, { interval: 100 }).toBe(404)
     expect((await user.get('/api/kv?key=brief')).body.total).toBe(0)
     await user.delete(`/api/kv/${body.id}`).expect(404)
     const expiresAt = new Date(Date.now() + 60_000).toISOString()

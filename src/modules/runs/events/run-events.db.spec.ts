@@ -73,7 +73,7 @@ describe('following a run', () => {
     const following = [here, elsewhere].map((events, index) => collect(events, id, told[index] as WatchedEvent[]))
     await write(id, logs(1, 3))
     here.published(id)
-    await vi.waitUntil(() => told.every((events) => events.length === 3), { timeout: 5_000 })
+    await vi.waitUntil(() => told.every((events) => events.length === 3))
     await write(id, logs(4, 5))
     await end(id, 'completed', {})
     here.published(id)

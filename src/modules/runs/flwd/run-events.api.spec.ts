@@ -198,7 +198,7 @@ describe('a stream that is open', () => {
         streams.beat()
         return stream.hasEnded
       },
-      { timeout: 5_000, interval: 50 },
+      { interval: 50 },
     )
     expect(stream.events.at(-1)).toMatchObject({
       event: 'error',
@@ -219,6 +219,6 @@ describe('a stream that is open', () => {
     ;(streams as unknown as { beat(): void }).beat()
     await vi.waitUntil(() => stream.comments.includes('keep-alive'))
     await stream.leave()
-    await vi.waitUntil(() => streams.count === 0 && feed.followers === 0, { timeout: 5_000 })
+    await vi.waitUntil(() => streams.count === 0 && feed.followers === 0)
   })
 })
