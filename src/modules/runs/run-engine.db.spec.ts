@@ -67,6 +67,9 @@ afterEach(async () => {
   for (const { release } of held.values()) release()
   held.clear()
   await Promise.all(engines.splice(0).map((engine) => engine.stop(100)))
+  // A run that a failed test left would be taken up by the next one's engine.
+  await database.dataSource.query('delete from run')
+  await database.dataSource.query('delete from engine_instance')
 })
 
 afterAll(() => database.drop())

@@ -65,7 +65,7 @@ describe('an approval', () => {
     const [kept] = await approvals.ofRun(id)
     await ended(id, kept?.decision === 'approved' ? 'completed' : 'failed')
     expect(await approvals.ofRun(id)).toEqual([kept])
-  }, 30_000)
+  }, 60_000)
 
   it('that is declined ends the run with who declined it, and why', async () => {
     const id = await waiting('flow_plain')
@@ -127,7 +127,8 @@ describe('an approval', () => {
       `insert into flow_group (id, tenant_id, account_id, name, index, members, created_at, updated_at) values
          ('group_bosses', 'default', $1, 'Bosses', 0, '{account_b}', now(), now()),
          ('group_leads', 'default', $1, 'Leads', 0, '{account_l}', now(), now()),
-         ('group_false', 'default', 'account_other', 'Bosses', 0, '{account_o}', now(), now())`,
+         ('group_false', 'default', 'account_other', 'Bosses', 0, '{account_o}', now(), now())
+         on conflict do nothing`,
       [owner],
     )
     for (const member of ['account_b', 'account_l']) {

@@ -186,7 +186,7 @@ describe('a watcher', () => {
   it('that reads nothing does not hold up the execution', async () => {
     const flow = await user.flow({
       start: script('return { text: "x".repeat(1000000) }', { default: 'again' }),
-      again: script('return input.n > 20 ? "enough" : { n: (input.n ?? 0) + 1, text: input.text }', {
+      again: script('return input.n > 8 ? "enough" : { n: (input.n ?? 0) + 1, text: input.text }', {
         default: 'decide',
       }),
       decide: { type: 'condition', params: { condition_script: 'return typeof input' }, next: { object: 'loop' } },
