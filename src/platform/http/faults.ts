@@ -1,10 +1,15 @@
 import type { ValidationError } from 'class-validator'
 import { DomainError, type Fault } from '../errors/domain-error.js'
 
+/** Faults that are told one by one; the rest is only counted. */
+const MOST_FAULTS = 1_000
+
 /** A body that was understood, but whose members are at fault. */
 export class ValidationFailed extends DomainError {
   constructor(faults: Fault[]) {
-    super('unprocessable', 'validation-error', 'The request failed validation', 'The request was invalid', { faults })
+    super('unprocessable', 'validation-error', 'The request failed validation', 'The request was invalid', {
+      faults: shortened(faults),
+    })
   }
 }
 
@@ -13,6 +18,15 @@ export class InvalidRequest extends DomainError {
   constructor(message: string, faults: Fault[] = []) {
     super('invalid', 'invalid-request', 'The request cannot be understood', message, { faults })
   }
+}
+
+function shortened(faults: Fault[]): Fault[] {
+  const untold = faults.length - MOST_FAULTS
+  if (untold <= 0) return faults
+  return [
+    ...faults.slice(0, MOST_FAULTS),
+    { pointer: '#', detail: `and ${untold} more faults`, code: 'too_many_faults' },
+  ]
 }
 
 /** What class-validator found, as faults that point at each member by RFC 6901. One fault per member: the first that explains it. */

@@ -3,7 +3,10 @@ import { instanceToPlain } from 'class-transformer'
 import type { ValidationError } from 'class-validator'
 import { isJsonObject } from '../json.js'
 import { bodyFaults, InvalidRequest, queryFaults, ValidationFailed } from './faults.js'
-import { instanceOf, ownConstructor } from './instances.js'
+import { instanceOf, objectsIn, ownConstructor } from './instances.js'
+
+/** Objects that one body has checked by their classes. A hundred thousand hold up everybody for seconds and take a gigabyte. */
+const MOST_OBJECTS = 10_000
 
 /** Checks and converts what comes in, by its class. Unknown members are refused by name; nothing is converted by guessing. */
 @Injectable()
@@ -27,6 +30,10 @@ export class InputPipe extends ValidationPipe {
     if (!this.toValidate(metadata)) return super.transform(value, metadata)
     if (metadata.type === 'body' && value !== undefined && !isJsonObject(value)) {
       throw new ValidationFailed([{ pointer: '#', detail: 'The body must be a JSON object', code: 'type' }])
+    }
+    if (objectsIn(metadata.metatype as Type<unknown>, value) > MOST_OBJECTS) {
+      const detail = `The body may hold at most ${MOST_OBJECTS} objects in its lists`
+      throw new ValidationFailed([{ pointer: '#', detail, code: 'too_many' }])
     }
     const path = ownConstructor(metadata.metatype as Type<unknown>, value)
     if (path) throw this.errorOf([unknownMember(path)], metadata)

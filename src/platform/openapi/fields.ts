@@ -279,10 +279,16 @@ export function OffsetField(): PropertyDecorator {
   return QueryIntField({ description: 'How many to skip.', example: 0, default: 0, optional: true, min: 0 })
 }
 
+const FIELD = Symbol('field')
 const CLASS = Symbol('class of a field')
 
 function ofClass(type: () => Class<unknown>): PropertyDecorator {
   return (target, key) => Reflect.defineMetadata(CLASS, type, target, key)
+}
+
+/** Whether a class has a field of this name, or inherits one. */
+export function hasField(owner: Class<unknown>, name: string): boolean {
+  return Reflect.hasMetadata(FIELD, owner.prototype, name)
 }
 
 /** The class of a field's object, or of its list's items; undefined where the field holds something else. */
@@ -314,6 +320,7 @@ function field(options: FieldOptions, schema: ApiPropertyOptions, checks: Proper
     ...(options.default !== undefined && { default: options.default }),
   } as ApiPropertyOptions
   return applyDecorators(
+    Reflect.metadata(FIELD, true),
     ApiProperty(documented),
     ...(optional || nullable
       ? [ValidateIf((_dto, value) => !(optional && value === undefined) && !(nullable && value === null))]
