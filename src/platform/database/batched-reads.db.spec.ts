@@ -61,6 +61,11 @@ describe('reads that are asked for together', () => {
     expect(sql.asked.length).toBeLessThan(5)
   })
 
+  it('do not fail for one that no text of the database can hold', async () => {
+    const [one, impossible] = await Promise.all([reads.rowsOf('k1'), reads.rowsOf('k\0')])
+    expect([numbers(one), impossible]).toEqual([[1, 1001], []])
+  })
+
   it('fail together, and those that come later do not', async () => {
     sql.gate = Promise.reject(new Error('the connection was lost'))
     sql.gate.catch(() => {})

@@ -30,8 +30,12 @@ export class BatchedReads<Row extends QueryResultRow & { key: string }> {
     private readonly maxKeys = MAX_KEYS,
   ) {}
 
-  /** The rows with this key, in the statement's order. */
+  /**
+   * The rows with this key, in the statement's order. PostgreSQL has no text with U+0000: such a key names nothing, and must not fail the
+   * statement of all who ask beside it.
+   */
   rowsOf(key: string): Promise<readonly Row[]> {
+    if (key.includes('\0')) return Promise.resolve([])
     let asked = this.waiting.get(key)
     if (!asked) {
       asked = Promise.withResolvers<readonly Row[]>()
