@@ -582,7 +582,7 @@ export type FacilFlowScheduleExecution = {
      */
     status: 'queued' | 'running' | 'completed' | 'failed' | 'cancelled' | 'started' | 'skipped';
     /**
-     * Why it started nothing: a run was under way, nobody was there in time, the flow could not say where its run is to stand, or it was disabled.
+     * Why it started nothing: a run was under way, nobody was there in time, the flow could not say where its run is to stand, or it was disabled: by itself, or because its account may only look.
      */
     reason: 'overlap' | 'missed' | 'unplaceable' | 'disabled' | null;
     /**

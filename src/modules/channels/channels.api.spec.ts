@@ -227,6 +227,19 @@ describe('channels', () => {
     expect(JSON.stringify(audited)).not.toContain(TOKEN)
   })
 
+  it('start nothing for an account that has become a viewer', async () => {
+    const demoted = await user.colleague('demoted@example.com')
+    const { body } = await demoted
+      .post('/api/channels', { name: 'Left open', kind: 'http', authMode: 'public' })
+      .expect(201)
+    const opens = async () => (await api.get(`/channels/${body.id}`)).body.type
+    expect(await opens()).not.toContain('channel-not-found')
+    await user.put(`/api/v1/accounts/${demoted.accountId}`, { role: 'viewer' }).expect(200)
+    expect(await opens()).toContain('channel-not-found')
+    await user.put(`/api/v1/accounts/${demoted.accountId}`, { role: 'user' }).expect(200)
+    expect(await opens()).not.toContain('channel-not-found')
+  })
+
   it('go with their account', async () => {
     const leaving = await user.colleague('leaving@example.com')
     const { body } = await leaving

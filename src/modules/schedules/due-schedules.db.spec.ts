@@ -188,6 +188,28 @@ describe('slots', () => {
     expect(await runsOf(run)).toEqual([])
   })
 
+  it('of a deleted account start nothing, and the schedule goes with it', async () => {
+    await schedules.schedule(run, { id: 's', cron: '* * * * *', flowId: run.flowId })
+    await database.dataSource.query('update account set deleted_at = now() where id = $1', [run.accountId])
+    clock.advance(MINUTE)
+    expect(await fire()).toBe(0)
+    expect(await schedules.list(run)).toEqual([])
+    expect(await runsOf(run)).toEqual([])
+  })
+
+  it('of an account that may only look go by, and come again once it may do more', async () => {
+    await schedules.schedule(run, { id: 's', cron: '* * * * *', flowId: run.flowId })
+    const become = (role: string) =>
+      database.dataSource.query('update account set role = $2 where id = $1', [run.accountId, role])
+    await become('viewer')
+    clock.advance(MINUTE)
+    expect(await fire()).toBe(0)
+    await become('user')
+    clock.advance(MINUTE)
+    expect(await fire()).toBe(1)
+    expect(await runsOf(run)).toHaveLength(1)
+  })
+
   it('of a disabled flow go by, and come again once it is enabled', async () => {
     await schedules.schedule(run, { id: 's', cron: '* * * * *', flowId: run.flowId })
     const enable = (enabled: boolean) =>

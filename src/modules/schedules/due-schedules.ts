@@ -1,4 +1,5 @@
 import { Inject, Injectable, Logger } from '@nestjs/common'
+import { WRITERS } from '../../platform/auth/principal.js'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
 import { crashPoint } from '../../platform/crash-point/crash-point.js'
 import { Sql, type SqlSession, type Statement } from '../../platform/database/sql.js'
@@ -34,8 +35,9 @@ interface DueRow {
   account_id: string
   id: string
   flow_id: string
-  /** Null where the flow is gone. */
+  /** Null where the flow or the account is gone. */
   revision: number | null
+  /** Whether the flow is, and the account may start it. */
   enabled: boolean | null
   cron: string | null
   timezone: string | null
@@ -66,14 +68,18 @@ interface SlotRecord {
   concurrency_limit?: number
 }
 
-/** Rows that another process has in hand are passed over: it fires them. */
+/**
+ * Rows that another process has in hand are passed over: it fires them. What belongs to a deleted account is gone like what belongs to a
+ * deleted flow; an account that may only look starts nothing, nor does what it set up when it could.
+ */
 const TAKE_DUE: Statement = {
   name: 'schedule_take_due',
-  text: `select s.account_id, s.id, s.flow_id, f.revision, f.enabled, s.cron, s.timezone, s.every_ms, s.counted_from, s.payload, s.overlap, s.missed,
+  text: `select s.account_id, s.id, s.flow_id, f.revision, f.enabled and a.role = any ($2) as enabled, s.cron, s.timezone, s.every_ms, s.counted_from, s.payload, s.overlap, s.missed,
       s.jitter_ms, s.next_run_at,
       s.overlap <> 'allow' and exists (select from run r where r.account_id = s.account_id and r.schedule_id = s.id
         and r.state in ('queued', 'running', 'waiting')) as live
-    from schedule s left join flow f on f.id = s.flow_id and f.deleted_at is null
+    from schedule s left join account a on a.id = s.account_id and a.deleted_at is null
+      left join flow f on f.id = s.flow_id and f.deleted_at is null and a.id is not null
     where s.due_at <= $1 order by s.due_at limit ${FIRE_BATCH}
     for update of s skip locked`,
 }
@@ -110,7 +116,7 @@ const ADVANCE: Statement = {
     where s.account_id = x.account_id and s.id = x.id`,
 }
 
-/** A deleted flow is started by nobody; its schedules go with it. */
+/** A deleted flow is started by nobody, nor anything of a deleted account; its schedules go with it. */
 const DELETE_GONE: Statement = {
   name: 'schedule_delete_gone',
   text: `with gone as (select account_id, id from json_to_recordset($1) as x (account_id text, id text)),
@@ -165,7 +171,7 @@ export class DueSchedules {
 
   private async fireBatch(tx: SqlSession, termsOf: TermsOf): Promise<Fired & { taken: number }> {
     const now = this.clock.now()
-    const due = await tx.query<DueRow>(TAKE_DUE, [now])
+    const due = await tx.query<DueRow>(TAKE_DUE, [now, WRITERS])
     const slots: SlotRecord[] = []
     const advances: object[] = []
     const cancelled: string[] = []
@@ -222,7 +228,7 @@ function rhythmOf({ cron, timezone, every_ms, counted_from }: DueRow) {
     : slotsOf({ everyMs: every_ms, countedFrom: counted_from })
 }
 
-/** Nothing starts a flow that is disabled; its slots go by. */
+/** Nothing starts a flow that is disabled, or whose account may only look; its slots go by. */
 function withoutStarts(plan: Plan): Plan {
   const skipped = plan.starts.map((slot) => ({ first: slot, last: slot, count: 1, reason: 'disabled' as const }))
   return { ...plan, starts: [], skipped: [...plan.skipped, ...skipped], cancelsPrevious: false }

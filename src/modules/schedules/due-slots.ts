@@ -9,7 +9,10 @@ export type Overlap = (typeof OVERLAPS)[number]
 export const MISSED = ['skip', 'last', 'all'] as const
 export type Missed = (typeof MISSED)[number]
 
-/** Why a slot started nothing. `unplaceable`: its flow could not say where the run is to stand; `disabled`: it is switched off. */
+/**
+ * Why a slot started nothing. `unplaceable`: its flow could not say where the run is to stand; `disabled`: it is switched off, or its
+ * account may only look.
+ */
 export type SkipReason = 'overlap' | 'missed' | 'unplaceable' | 'disabled'
 
 /** A schedule whose time has come. */

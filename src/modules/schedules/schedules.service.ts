@@ -199,6 +199,12 @@ export class SchedulesService {
     })
   }
 
+  /** All of an account's: what they start is the account's, which ends. */
+  async removeOf(tx: EntityManager, accountId: string): Promise<void> {
+    await tx.query('delete from schedule_slot where account_id = $1', [accountId])
+    await tx.delete(Schedule, { accountId })
+  }
+
   /** The slots to come, as if it were not paused. */
   async coming(caller: Principal, id: string, count: number): Promise<ComingSlot[]> {
     const schedule = await this.get(caller, id)

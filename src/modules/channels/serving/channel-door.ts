@@ -32,13 +32,14 @@ const OPEN: Statement = {
           'toolName', r.tool_name) order by r.id)
         from channel_route r where r.channel_id = c.id), '[]') as routes
     from channel c join account a on a.id = c.account_id and a.deleted_at is null
-    where c.id = any ($1::text[]) and c.enabled`,
+    where c.id = any ($1::text[]) and c.enabled and a.role in (${WRITERS.map((role) => `'${role}'`).join(', ')})`,
 }
 
 /**
  * Who may enter a channel. It is read for each request, so that what its owner has changed holds at once, in every process. A channel
- * that is disabled looks like one that never was, whatever token comes; only of one that is there a wrong token is told. MCP clients may
- * come with an API key of the channel's account instead of its token, if the key is for MCP.
+ * that is disabled looks like one that never was, whatever token comes, and so does one whose owner may only look by now: what it
+ * starts, its owner does. Only of one that is there a wrong token is told. MCP clients may come with an API key of the channel's account
+ * instead of its token, if the key is for MCP.
  */
 @Injectable()
 export class ChannelDoor {

@@ -1,3 +1,4 @@
+import { DataSource } from 'typeorm'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type ApiUnderTest, apiUnderTest } from '../../../../test/support/api.js'
 import { FlowRunnerUser } from '../../../../test/support/flowrunner-user.js'
@@ -153,6 +154,16 @@ describe('the scheduler', () => {
     await viewer.post(PATH, { target, cron: '@daily' }).expect(403)
     await viewer.put(`${PATH}/${id}`, {}).expect(403)
     await viewer.delete(`${PATH}/${id}`).expect(403)
+  })
+
+  it('keeps no schedule of an account that was deleted', async () => {
+    const leaving = await user.colleague('leaving@example.com')
+    const flow = await leaving.flow(ECHO)
+    const { body } = await leaving.post(PATH, { target: { type: 'flow', id: flow }, every: '1h' }).expect(201)
+    await leaving.delete(`/api/v1/flows/${flow}`).expect(200)
+    await user.delete(`/api/v1/accounts/${leaving.accountId}`).expect(200)
+    const left = 'select id from schedule where id = $1'
+    expect(await api.app.get(DataSource).query(left, [body.id])).toEqual([])
   })
 
   it('makes one schedule for a key', async () => {

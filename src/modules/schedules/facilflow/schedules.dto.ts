@@ -283,7 +283,7 @@ export class FacilFlowScheduleExecution {
 
   @EnumField(REASONS, {
     description:
-      'Why it started nothing: a run was under way, nobody was there in time, the flow could not say where its run is to stand, or it was disabled.',
+      'Why it started nothing: a run was under way, nobody was there in time, the flow could not say where its run is to stand, or it was disabled: by itself, or because its account may only look.',
     example: null,
     nullable: true,
   })
