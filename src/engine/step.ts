@@ -126,6 +126,8 @@ export interface RunIdentity {
   readonly accountId: string
   /** The run whose id stands in idempotency keys, where it is not this one: a run that goes on from another repeats its keys. */
   readonly keyBase?: string
+  /** The run that it goes on from, or does again. */
+  readonly resumedFrom?: string
 }
 
 export interface StepErrorOptions {

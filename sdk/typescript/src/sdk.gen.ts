@@ -1905,13 +1905,17 @@ export class Executions extends HeyApiClient {
     /**
      * Resume an execution
      *
-     * Goes on, as a new execution of the same version, where one failed or was cancelled: what had succeeded is taken over, and the node that it stopped at repeats under the same idempotency keys. An execution is resumed once; after that the newer one is.
+     * Goes on, as a new execution of the same version, where one failed or was cancelled: what had succeeded is taken over, and the node that it stopped at repeats under the same idempotency keys. An execution is resumed once; after that the newer one is. That of a job needs its secrets again.
      */
     public resume<ThrowOnError extends boolean = false>(options: Options<FlowRunnerExecutionsResumeData, ThrowOnError>): RequestResult<FlowRunnerExecutionsResumeResponses, FlowRunnerExecutionsResumeErrors, ThrowOnError> {
         return (options.client ?? this.client).post<FlowRunnerExecutionsResumeResponses, FlowRunnerExecutionsResumeErrors, ThrowOnError>({
             security: [{ scheme: 'basic', type: 'http' }, { scheme: 'bearer', type: 'http' }],
             url: '/api/v1/executions/{id}/resume',
-            ...options
+            ...options,
+            headers: {
+                'Content-Type': 'application/json',
+                ...options.headers
+            }
         });
     }
 }

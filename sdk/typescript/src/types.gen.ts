@@ -3183,6 +3183,21 @@ export type FlowRunnerReplayRequest = {
     input?: {
         [key: string]: unknown;
     };
+    /**
+     * Values of a job's arguments that are secrets, by name: they ended with the earlier execution. Shown nowhere again.
+     */
+    secrets?: {
+        [key: string]: unknown;
+    };
+};
+
+export type FlowRunnerResumeRequest = {
+    /**
+     * Values of a job's arguments that are secrets, by name: they ended with the earlier execution. Shown nowhere again.
+     */
+    secrets?: {
+        [key: string]: unknown;
+    };
 };
 
 /**
@@ -10459,7 +10474,7 @@ export type FlowRunnerExecutionsReplayResponses = {
 export type FlowRunnerExecutionsReplayResponse = FlowRunnerExecutionsReplayResponses[keyof FlowRunnerExecutionsReplayResponses];
 
 export type FlowRunnerExecutionsResumeData = {
-    body?: never;
+    body?: FlowRunnerResumeRequest;
     headers?: {
         /**
          * Any text of 1 to 255 visible ASCII characters, new for each thing to be made. Sent again with the same body, the first answer is given and nothing is made twice; with another body the request is refused.
@@ -10497,6 +10512,14 @@ export type FlowRunnerExecutionsResumeErrors = {
      * Conflict with the present state.
      */
     409: FlowRunnerProblem;
+    /**
+     * The body is too large.
+     */
+    413: FlowRunnerProblem;
+    /**
+     * The body has a type that is not taken here.
+     */
+    415: FlowRunnerProblem;
     /**
      * The request failed validation.
      */

@@ -98,15 +98,42 @@ export class JobsService {
       throw new JobBroken(row.jobId, error ?? { message: 'it was never read', path: row.folder })
     const checked = checkArguments(row.args, given)
     if (!checked.ok) throw new ArgumentsInvalid(checked.faults)
-    const [known] = await this.sql.query<{ definition: string }>(DEFINITION, [flowId, revision])
-    if (!known) throw new JobNotFound(jobId)
-    const definition: JobDefinition = JSON.parse(known.definition)
+    const definition = await this.definition(flowId, revision)
+    if (!definition) throw new JobNotFound(jobId)
     if (definition.config.container) await this.containers.check()
     return {
       flowId,
       revision: await this.revisionFor(flowId, revision, definition, profile),
       ...withoutSecrets(checked.args, definition.config.secretArgs),
     }
+  }
+
+  /**
+   * What a run that goes on from another is to be made of: of the same state of the job, or of its newest, with these arguments. Undefined
+   * where the caller sees no such job any more. Throws every fault of the arguments at once.
+   */
+  async prepareAgain(
+    caller: JobSeer,
+    { flowId, revision }: Pick<PreparedRun, 'flowId' | 'revision'>,
+    given: JsonObject,
+    { newest }: { newest: boolean },
+  ): Promise<PreparedRun | undefined> {
+    const [row] = await this.sql.query<{ jobId: string }>(OF_FLOW, [caller.tenantId, flowId])
+    if (!row) return undefined
+    if (newest) {
+      const prepared = await this.prepare(caller, row.jobId, given)
+      return prepared.flowId === flowId ? prepared : undefined
+    }
+    const definition = await this.definition(flowId, revision)
+    if (!definition) return undefined
+    const { profile, config } = definition
+    const { profiles } = this.settings
+    if (![profiles.default, ...profiles.jobs, ...profiles.requests].includes(profile))
+      throw new PolicyDenied(`jobs may not run under the profile ${profile} any more`)
+    if (config.container) await this.containers.check()
+    const checked = checkArguments(config.args, given)
+    if (!checked.ok) throw new ArgumentsInvalid(checked.faults)
+    return { flowId, revision, ...withoutSecrets(checked.args, config.secretArgs) }
   }
 
   /** The ids of the jobs that these flows are; of those that are gone, too. */
@@ -120,6 +147,11 @@ export class JobsService {
     const id = idMeantBy(jobId)
     if (!isId(id)) return []
     return (await this.sql.query<{ flowId: string }>(FLOWS, [id, caller.tenantId])).map(({ flowId }) => flowId)
+  }
+
+  private async definition(flowId: string, revision: number): Promise<JobDefinition | undefined> {
+    const [known] = await this.sql.query<{ definition: string }>(DEFINITION, [flowId, revision])
+    return known && JSON.parse(known.definition)
   }
 
   private async find(caller: JobSeer, jobId: string): Promise<JobRow> {
@@ -203,6 +235,11 @@ const PAGE: Statement = {
 }
 
 const FIND: Statement = { name: 'job_find', text: `${SEEN} and job_id = $2 order by source, folder limit 1` }
+
+const OF_FLOW: Statement = {
+  name: 'job_of_flow',
+  text: `select job_id as "jobId" from job where flow_id = $2 and gone_at is null and (tenant_id is null or tenant_id = $1)`,
+}
 
 const DEFINITION: Statement = {
   name: 'job_definition',

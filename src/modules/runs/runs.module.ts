@@ -8,6 +8,7 @@ import { AccountDependents } from '../accounts/account-dependents.js'
 import { AccountsModule } from '../accounts/accounts.module.js'
 import { AuditModule } from '../audit/audit.module.js'
 import { FlowsModule } from '../flows/flows.module.js'
+import { JobsModule } from '../jobs/jobs.module.js'
 import { KvModule } from '../kv/kv.module.js'
 import { SchedulesModule } from '../schedules/schedules.module.js'
 import { SecretsModule } from '../secrets/secrets.module.js'
@@ -18,6 +19,7 @@ import { AccountRuns } from './events/account-runs.js'
 import { RunEvents } from './events/run-events.js'
 import { RunFeed } from './feed/run-feed.js'
 import { ChildRuns } from './lineage/child-runs.js'
+import { JobRestarts } from './lineage/job-restarts.js'
 import { LineageQueries } from './lineage/lineage.queries.js'
 import { RestartsService } from './lineage/restarts.service.js'
 import { StartingPoints } from './lineage/starting-points.js'
@@ -45,6 +47,7 @@ import { RunSuppliesFromModules } from './worker/supplies.js'
     AuditModule,
     FlowsModule,
     HintsModule,
+    JobsModule,
     KvModule,
     QueuesModule,
     SchedulesModule,
@@ -63,6 +66,7 @@ import { RunSuppliesFromModules } from './worker/supplies.js'
     StartingPoints,
     ChildRuns,
     LineageQueries,
+    JobRestarts,
     RestartsService,
     {
       provide: Engine,

@@ -5,6 +5,9 @@ import { type Sealed, Sealer } from '../../platform/crypto/sealer.js'
 import { Sql, type Statement } from '../../platform/database/sql.js'
 import type { RunSecrets } from '../../steps/process/ports.js'
 
+/** What is shorter cannot be told from the rest of a text, so it could not be hidden in a log. */
+export const SHORTEST_RUN_SECRET = 4
+
 /** How long values may be there without their run: they are kept before it is accepted. */
 const MOST_ALONE_MS = 3_600_000
 

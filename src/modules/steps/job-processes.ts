@@ -5,7 +5,7 @@ import { CLOCK, type Clock } from '../../platform/clock/clock.js'
 import { Rounds } from '../../platform/clock/rounds.js'
 import { Config } from '../../platform/config/config.js'
 import { ContainerRuntimes } from '../../platform/containers/container-runtimes.js'
-import { Sql } from '../../platform/database/sql.js'
+import { Sql, type Statement } from '../../platform/database/sql.js'
 import { findCgroups } from '../../platform/processes/cgroups.js'
 import { killOrphans, removeControlFolders } from '../../platform/processes/orphans.js'
 import { ProcessRunner } from '../../platform/processes/process-runner.js'
@@ -18,6 +18,18 @@ import { LeftoverContainers } from '../containers/leftover-containers.worker.js'
 const HOUR_MS = 3_600_000
 /** Folders of one look. */
 const BATCH = 500
+
+const WORKED: Statement = {
+  name: 'job_folders_worked',
+  text: `with recursive line (id, place) as (
+      select id, 0 from run where id = $1
+      union all
+      select r.resumed_from, place + 1 from line join run r on r.id = line.id where r.resumed_from is not null and place < 1000)
+    select id from line where exists (
+      select from step_outcome o where o.run_id = $1 and o.state = 'succeeded' and o.node_type in ('process', 'container')
+        and ($2::text[] is null or o.path = any ($2)))
+    order by place`,
+}
 
 /**
  * The programs that jobs run on this host, and the folders of their runs. What a server left that is gone, by whatever way, is ended when
@@ -49,13 +61,26 @@ export class JobProcesses implements OnApplicationBootstrap, OnApplicationShutdo
   }
 
   /** The step types by which jobs reach it: programs of this host, and containers. */
-  steps(ports: JobStepPorts): StepType[] {
+  steps(ports: Omit<JobStepPorts, 'earlier'>): StepType[] {
     const { jobGraceMs: graceMs, surroundings: environment } = this.config
-    const parts = { ...ports, folders: this.folders, folder: this.control, graceMs }
+    const earlier = { of: async ({ id }: { id: string }) => (await this.worked(id)).slice(1) }
+    const parts = { ...ports, earlier, folders: this.folders, folder: this.control, graceMs }
     return [
       processStep({ ...parts, runner: this.runner, environment, endLeftovers: () => this.endLeftovers() }),
       containerStep({ ...parts, runtimes: this.containers }),
     ]
+  }
+
+  /** Whether the steps behind these outcomes of a run that has ended left nothing, or it is kept still. */
+  async keepsWorkOf(runId: string, paths: readonly string[]): Promise<boolean> {
+    const runs = await this.worked(runId, paths)
+    return runs.length === 0 || (await this.folders.hasOneOf(runs))
+  }
+
+  /** This run and those before it, the nearest first, if steps of jobs have succeeded on its way so far, or on this part of it. */
+  private async worked(runId: string, paths?: readonly string[]): Promise<string[]> {
+    const rows = await this.sql.query<{ id: string }>(WORKED, [runId, paths ?? null])
+    return rows.map(({ id }) => id)
   }
 
   onApplicationBootstrap(): void {

@@ -62,7 +62,11 @@ export class JobStepRun {
     const binding = bind(args, params.secretArgs)
     for (const name of binding.tooLong)
       this.warn(`the argument '${name}' is too long for a program: it is in args.json alone`)
-    const folder = await parts.folders.open(step.run.id, programs.owner)
+    const folder = await parts.folders.open(step.run.id, {
+      owner: programs.owner,
+      signal: step.signal,
+      earlier: async () => (step.run.resumedFrom === undefined ? [] : await parts.earlier.of(step.run)),
+    })
     await mkdir(parts.folder, { recursive: true, mode: 0o700 })
     const own = await mkdtemp(join(parts.folder, controlPrefix()))
     try {

@@ -37,7 +37,9 @@ export async function leftFiles(
   { patterns, since }: { patterns: readonly string[]; since: Date },
   left: Left,
 ): Promise<void> {
-  const search = new Search(new Date(since.getTime() - CLOCK_SLACK_MS), left)
+  // What was carried over from an earlier run is that one's.
+  const from = Math.max(since.getTime() - CLOCK_SLACK_MS, folder.carriedAt ?? 0)
+  const search = new Search(new Date(from), left)
   await search.in(folder.artifacts, 'artifacts', () => true)
   if (patterns.length === 0) return
   const matches = matcher(patterns)

@@ -31,6 +31,12 @@ export interface ArtifactSink {
   keep(run: RunIdentity, file: LeftFile): Promise<string>
 }
 
+/** The runs that one goes on from. */
+export interface EarlierRuns {
+  /** Those in whose folders the steps worked whose outcomes this run was given, the nearest first; none where it does everything anew. */
+  of(run: RunIdentity): Promise<readonly string[]>
+}
+
 /** What the programs of a profile may use, where the operator says so. */
 export type JobLimits = (profile: Profile) => ProcessLimits
 
@@ -39,5 +45,6 @@ export interface JobStepPorts {
   bundles: JobBundles
   secrets: RunSecrets
   artifacts: ArtifactSink
+  earlier: EarlierRuns
   limits: JobLimits
 }

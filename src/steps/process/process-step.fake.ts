@@ -106,6 +106,7 @@ export class JobUnderTest {
       bundles: { open: async () => join(this.folder, 'bundle') },
       secrets: { of: async () => this.secrets },
       artifacts: { keep: (run, file) => this.keep(run, file) },
+      earlier: { of: async () => [] },
       limits: () => SMALL_LIMITS,
       graceMs: 2_000,
       environment: { PATH: SYSTEM_PATH, HOME: '/root', COLOUR: 'blue' },

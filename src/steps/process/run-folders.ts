@@ -6,15 +6,27 @@ import { promisify } from 'node:util'
 import { StepError } from '../../engine/step.js'
 import type { JsonObject } from '../../platform/json.js'
 import { SYSTEM_PATH } from '../../platform/processes/system-path.js'
+import { carryOver } from './carry-over.js'
 import { ensureFolder, type Owner, openFolder, putFile, within } from './handles.js'
 
 const run = promisify(execFile)
+
+/** How far behind the time of day a file system may be when it says when something changed. */
+const TICK_MS = 10
 
 const SECRETS = 'secrets'
 const FOLDERS = ['artifacts', 'data', SECRETS] as const
 
 /** Behind the name of a folder that is being removed. */
 const REMOVED = '.removed'
+
+export interface OpenOptions {
+  /** Who its programs are, where that is not this server's user. */
+  owner?: Owner
+  /** Where it is made: the runs, the nearest first, of whose work it begins with all that is kept. */
+  earlier?: () => Promise<readonly string[]>
+  signal?: AbortSignal
+}
 
 /**
  * The folders of runs, `<run id>/` each: `plan.json`, `args.json`, `stdout`, `stderr`, `secrets/`, `artifacts/`, `data/` and whatever the job's
@@ -23,6 +35,10 @@ const REMOVED = '.removed'
 export class RunFolders {
   /** How many steps are at work in each. */
   private readonly users = new Map<string, number>()
+  /** Those that are being made. */
+  private readonly making = new Map<string, Promise<unknown>>()
+  /** When those that were carried over lately were. */
+  private readonly carried = new Map<string, number>()
 
   constructor(private readonly base: string) {}
 
@@ -31,17 +47,12 @@ export class RunFolders {
     return join(this.base, runId)
   }
 
-  /** Opens the run's folder, which is made where there is none. `owner` is who its programs are, where that is not this server's user. */
-  async open(runId: string, owner?: Owner): Promise<RunFolder> {
+  /** Opens the run's folder, which is made where there is none. */
+  async open(runId: string, options: OpenOptions = {}): Promise<RunFolder> {
+    const { owner } = options
     const path = this.pathOf(runId)
     await mkdir(this.base, { recursive: true, mode: 0o700 })
-    const isNew = await mkdir(path, { mode: 0o700 }).then(
-      () => true,
-      (error) => {
-        if (error.code !== 'EEXIST') throw error
-        return false
-      },
-    )
+    const isNew = await this.made(runId, options)
     const handles: FileHandle[] = []
     // Counted before anything is awaited: whoever closes meanwhile leaves the secrets to this one.
     this.users.set(runId, (this.users.get(runId) ?? 0) + 1)
@@ -50,11 +61,72 @@ export class RunFolders {
       handles.push(root)
       if (owner) await root.chown(owner.uid, owner.gid)
       for (const name of FOLDERS) handles.push(await ensureFolder(root, name, owner))
-      return new RunFolder(path, isNew, handles, () => this.left(runId), owner)
+      return new RunFolder(path, isNew, handles, () => this.left(runId), owner, this.carried.get(runId))
     } catch (error) {
       this.left(runId)
       await Promise.all(handles.map((handle) => handle.close()))
       throw spoilt(error)
+    }
+  }
+
+  /** Whether any of these runs has one still. */
+  async hasOneOf(runIds: readonly string[]): Promise<boolean> {
+    return (await this.firstOf(runIds)) !== undefined
+  }
+
+  private async firstOf(runIds: readonly string[]): Promise<string | undefined> {
+    for (const id of runIds) if (await lstat(this.pathOf(id)).catch(() => undefined)) return id
+    return undefined
+  }
+
+  /** False where it was there. Steps side by side wait for the one that makes it. */
+  private async made(runId: string, options: OpenOptions): Promise<boolean> {
+    while (this.making.has(runId)) await this.making.get(runId)
+    const making = this.make(runId, options)
+    this.making.set(
+      runId,
+      making.catch(() => {}),
+    )
+    return await making.finally(() => this.making.delete(runId))
+  }
+
+  private async make(runId: string, { earlier = async () => [], ...options }: OpenOptions): Promise<boolean> {
+    const path = this.pathOf(runId)
+    if (await lstat(path).catch(() => undefined)) return false
+    const runs = await earlier()
+    if (runs.length > 0) await this.carry(runs, runId, options)
+    else await mkdir(path, { mode: 0o700 })
+    return true
+  }
+
+  /** There as a whole or not at all: until then it is one that is being removed. */
+  private async carry(runIds: readonly string[], to: string, { owner, signal }: OpenOptions): Promise<void> {
+    const from = await this.firstOf(runIds)
+    if (from === undefined) throw notKept()
+    await this.remove(to)
+    const unfinished = `${this.pathOf(to)}${REMOVED}`
+    await mkdir(unfinished, { mode: 0o700 })
+    const handles: FileHandle[] = []
+    try {
+      for (const path of [this.pathOf(from), unfinished]) handles.push(await openFolder(path))
+      const [source, target] = handles as [FileHandle, FileHandle]
+      await carryOver(source, target, signal)
+      await target.chmod(0o700)
+      if (owner) await target.chown(owner.uid, owner.gid)
+      await target.utimes(new Date(), new Date())
+      const now = Date.now()
+      for (const [id, at] of this.carried) if (at < now - 60_000) this.carried.delete(id)
+      this.carried.set(to, now + TICK_MS)
+      await rename(unfinished, this.pathOf(to))
+    } catch (error) {
+      if (signal?.aborted) throw error
+      throw new StepError(`the folder of run ${from} could not be carried over: ${(error as Error).message}`, {
+        code: 'run_folder_not_carried',
+        retryable: false,
+        cause: error,
+      })
+    } finally {
+      await Promise.all(handles.map((handle) => handle.close()))
     }
   }
 
@@ -135,6 +207,8 @@ export class RunFolder {
     /** True where no other step is at work in it. */
     private readonly leave: () => boolean,
     readonly owner?: Owner,
+    /** When what is in it came from the folder of an earlier run, where that was just now. In milliseconds. */
+    readonly carriedAt?: number,
   ) {}
 
   get root(): FileHandle {
@@ -188,6 +262,16 @@ function unlinkIfThere(path: string): void {
   try {
     unlinkSync(path)
   } catch {}
+}
+
+function notKept(): StepError {
+  return new StepError(
+    'what earlier steps left in the folder of the run is not kept any more: do the whole run again',
+    {
+      code: 'run_folder_gone',
+      retryable: false,
+    },
+  )
 }
 
 function spoilt(error: unknown): unknown {

@@ -12,6 +12,7 @@ import {
   FlowRunnerRedrive,
   FlowRunnerRedriveRequest,
   FlowRunnerReplayRequest,
+  FlowRunnerResumeRequest,
   toRedrive,
   toReplay,
 } from './restarts.dto.js'
@@ -40,7 +41,7 @@ export class FlowRunnerRestartsController {
   @Roles(...WRITERS)
   @Summary(
     'Resume an execution',
-    'Goes on, as a new execution of the same version, where one failed or was cancelled: what had succeeded is taken over, and the node that it stopped at repeats under the same idempotency keys. An execution is resumed once; after that the newer one is.',
+    'Goes on, as a new execution of the same version, where one failed or was cancelled: what had succeeded is taken over, and the node that it stopped at repeats under the same idempotency keys. An execution is resumed once; after that the newer one is. That of a job needs its secrets again.',
   )
   @Answers(FlowRunnerAcceptedExecution, {
     status: 201,
@@ -48,13 +49,14 @@ export class FlowRunnerRestartsController {
     location: '/api/v1/executions/{execution_id}',
     example: examples.resumed,
   })
-  @Problems('conflict', 'unprocessable')
+  @Problems('conflict')
   async resume(
     @Caller() caller: Principal,
     @Param('id') id: string,
+    @Body() body: FlowRunnerResumeRequest,
     @IdempotencyKey() key?: string,
   ): Promise<FlowRunnerAcceptedExecution> {
-    return toAccepted(await this.restarts.resume(caller, id, key))
+    return toAccepted(await this.restarts.resume(caller, id, body, key))
   }
 
   @Post(':id/replay')

@@ -2,6 +2,19 @@ import type { JsonObject } from '../../../platform/json.js'
 import { ArrayField, IdField, IntField, ObjectField, StringField } from '../../../platform/openapi/fields.js'
 import type { Redriven, Replay } from '../lineage/restarts.service.js'
 
+const SECRETS = {
+  description:
+    "Values of a job's arguments that are secrets, by name: they ended with the earlier execution. Shown nowhere again.",
+  example: { password: 'correct horse battery' },
+  optional: true,
+} as const
+
+/** What an execution that goes on needs anew. */
+export class FlowRunnerResumeRequest {
+  @ObjectField(SECRETS)
+  secrets?: JsonObject
+}
+
 /** From where an execution is done again, and with what. */
 export class FlowRunnerReplayRequest {
   @StringField({
@@ -39,6 +52,9 @@ export class FlowRunnerReplayRequest {
     optional: true,
   })
   input?: JsonObject
+
+  @ObjectField(SECRETS)
+  secrets?: JsonObject
 }
 
 /** Which dead letters to redrive. */
@@ -100,7 +116,8 @@ export class FlowRunnerRedrive {
 }
 
 export function toReplay(request: FlowRunnerReplayRequest): Replay {
-  return { node: request.from_node, path: request.from_path, version: request.version, input: request.input }
+  const { from_node: node, from_path: path, version, input, secrets } = request
+  return { node, path, version, input, secrets }
 }
 
 export function toRedrive({ redriven, skipped }: Redriven): FlowRunnerRedrive {

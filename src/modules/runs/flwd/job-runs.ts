@@ -2,7 +2,7 @@ import { type BeforeApplicationShutdown, Injectable } from '@nestjs/common'
 import type { Principal } from '../../../platform/auth/principal.js'
 import { ValidationFailed } from '../../../platform/http/faults.js'
 import { JobsService, type PreparedRun } from '../../jobs/jobs.service.js'
-import { SealedRunSecrets } from '../../secrets/run-secrets.js'
+import { SealedRunSecrets, SHORTEST_RUN_SECRET } from '../../secrets/run-secrets.js'
 import { RunAlreadyFinished } from '../runs.errors.js'
 import { type Page, type Run, type RunSummary } from '../runs.queries.js'
 import { type AcceptedRun, RunsService } from '../runs.service.js'
@@ -12,8 +12,6 @@ import type { FlwdNewRun, FlwdRunsQuery, NamedRun } from './runs.dto.js'
 
 /** How long a caller waits for the end of a run at most. */
 const PATIENCE_MS = 300_000
-/** What is shorter cannot be told from the rest of a text, so it could not be hidden in a log. */
-const SHORTEST_SECRET = 4
 
 /** Runs as flwd meets them: of jobs by the jobs' ids, and of all other flows by their own. */
 @Injectable()
@@ -85,9 +83,9 @@ export class JobRuns implements BeforeApplicationShutdown {
 }
 
 function refuseShort({ secrets }: PreparedRun): void {
-  const short = Object.entries(secrets).filter(([, value]) => value.length < SHORTEST_SECRET)
+  const short = Object.entries(secrets).filter(([, value]) => value.length < SHORTEST_RUN_SECRET)
   if (short.length === 0) return
-  const detail = `A secret must have at least ${SHORTEST_SECRET} characters`
+  const detail = `A secret must have at least ${SHORTEST_RUN_SECRET} characters`
   throw new ValidationFailed(
     short.map(([name]) => ({
       pointer: `#/args/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`,

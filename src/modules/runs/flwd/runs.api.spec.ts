@@ -317,13 +317,6 @@ describe('secrets among the arguments', () => {
     }
   })
 
-  it('are not there any more for a run that shall start again: that is refused', async () => {
-    const { body } = await create({ job_id: 'backup/daily', args: { target: '/fail', password }, async: false })
-    const resumed = await user.post(`/api/v1/executions/${body.run_id}/resume`).expect(409)
-    expect(resumed.body.detail).toContain('is of a job')
-    await user.post(`/api/v1/executions/${body.run_id}/replay`).expect(409)
-  })
-
   it('leave nothing where the run was not accepted, or never came', async () => {
     const key = 'with-a-secret-0000000000001'
     const args = { target: '/x', password }

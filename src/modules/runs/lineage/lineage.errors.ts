@@ -10,7 +10,7 @@ export class CannotStartAgain extends DomainError {
 
 /** What a replay asks for does not fit the run that it is to replay. */
 export class ReplayRefused extends ValidationFailed {
-  constructor(member: 'from_node' | 'from_path' | 'version' | 'input', code: string, ...details: string[]) {
+  constructor(member: 'from_node' | 'from_path' | 'version' | 'input' | 'secrets', code: string, ...details: string[]) {
     super(details.map((detail) => ({ pointer: `#/${member}`, detail, code })))
   }
 }

@@ -11,13 +11,16 @@ import type { JsonObject } from '../../../platform/json.js'
 import { AuditTrail } from '../../audit/audit-trail.js'
 import { FlowNotFound, RevisionUnusable } from '../../flows/flows.errors.js'
 import { FlowsService } from '../../flows/flows.service.js'
+import { SealedRunSecrets } from '../../secrets/run-secrets.js'
 import { placementOf, type RunPlacement } from '../dispatch/run-placement.js'
+import { RunEvents } from '../events/run-events.js'
 import { requestHashOf } from '../request-hash.js'
 import { RunEngine } from '../run-engine.js'
 import { isFinal } from '../run-state.js'
 import { IdempotencyKeyReused, RunNotFound } from '../runs.errors.js'
 import type { AcceptedRun } from '../runs.service.js'
 import { fullValue, RunValues } from '../values/run-values.js'
+import { type AskedOfJob, JobRestarts } from './job-restarts.js'
 import { CannotStartAgain, ReplayRefused } from './lineage.errors.js'
 import { type EarlierRun, type StartingPoint, StartingPoints } from './starting-points.js'
 
@@ -30,6 +33,8 @@ export interface Replay {
   version?: string
   /** Instead of the earlier run's, where everything is done anew. */
   input?: JsonObject
+  /** Values of a job's arguments that are secrets: they ended with the earlier run. */
+  secrets?: JsonObject
 }
 
 export interface Redriven {
@@ -46,8 +51,14 @@ interface Restart {
   /** The run whose id stands in the keys of steps; absent means the new one's own. */
   keyBase?: string
   input?: JsonObject
+  secrets?: Readonly<Record<string, string>>
   idempotencyKey?: string
   requestHash?: string
+}
+
+/** What a run is to be started as. */
+interface Startable extends Pick<Restart, 'revision' | 'input' | 'secrets'> {
+  isJob?: true
 }
 
 /**
@@ -60,6 +71,9 @@ export class RestartsService {
     private readonly startingPoints: StartingPoints,
     private readonly flows: FlowsService,
     private readonly values: RunValues,
+    private readonly jobs: JobRestarts,
+    private readonly runSecrets: SealedRunSecrets,
+    private readonly events: RunEvents,
     private readonly engine: RunEngine,
     private readonly audit: AuditTrail,
     @InjectDataSource() private readonly database: DataSource,
@@ -67,8 +81,13 @@ export class RestartsService {
   ) {}
 
   /** Goes on where a run failed or was cancelled, under the same keys. A run is resumed once; after that the newer one is. */
-  async resume(caller: Principal, id: string, idempotencyKey?: string): Promise<AcceptedRun> {
-    return await this.goOn(caller, id, 'resume', idempotencyKey)
+  async resume(
+    caller: Principal,
+    id: string,
+    { secrets }: Pick<Replay, 'secrets'> = {},
+    idempotencyKey?: string,
+  ): Promise<AcceptedRun> {
+    return await this.goOn(caller, id, 'resume', { secrets, idempotencyKey })
   }
 
   /** Does a run's way again from one of its steps on, with keys of its own. */
@@ -83,16 +102,20 @@ export class RestartsService {
         'not_allowed',
         'Input may change only where the replay starts from the beginning',
       )
-    const revision = await this.revision(caller, earlier, replay.version)
+    const startable = await this.startable(caller, earlier, replay)
+    const { revision, input, secrets } = startable
     if (revision !== earlier.revision) await this.checkFit(earlier, revision, walk.slice(0, place + 1), replay.version)
+    const point = { visits: visits.map(({ path }) => path) }
+    if (startable.isJob) await this.jobs.requireWork(earlier, point.visits)
     return await this.start(caller, earlier, {
       trigger: 'replay',
       revision,
-      point: { visits: visits.map(({ path }) => path) },
-      placement: await this.placement(earlier, revision, replay.input),
-      input: replay.input,
+      point,
+      placement: await this.placement(earlier, revision, input),
+      input,
+      secrets,
       idempotencyKey,
-      requestHash: idempotencyKey && requestHashOf({ replay: id, ...replay }),
+      requestHash: idempotencyKey && requestHashOf({ replay: id, ...replay, ...this.asKept(startable, replay) }),
     })
   }
 
@@ -132,21 +155,23 @@ export class RestartsService {
     caller: Principal,
     id: string,
     trigger: 'resume' | 'redrive',
-    idempotencyKey?: string,
+    { secrets: given, idempotencyKey }: Pick<Replay, 'secrets'> & { idempotencyKey?: string } = {},
   ): Promise<AcceptedRun> {
     const earlier = await this.ended(caller, id)
     if (earlier.state === 'completed')
       throw new CannotStartAgain(`Run ${id} is completed: there is nothing to resume, but it can be replayed`)
-    await this.revision(caller, earlier)
+    const startable = await this.startable(caller, earlier, { secrets: given })
     const point = await this.usable(() => this.startingPoints.ofFailure(earlier))
+    if (startable.isJob) await this.jobs.requireWork(earlier, point.visits)
     const keyBase = earlier.keyBase ?? earlier.id
-    const requestHash = idempotencyKey && requestHashOf({ resume: id })
+    const requestHash = idempotencyKey && requestHashOf({ resume: id, ...this.asKept(startable) })
     return await this.start(caller, earlier, {
       trigger,
       revision: earlier.revision,
       point,
       placement: earlier.placement,
       keyBase,
+      secrets: startable.secrets,
       idempotencyKey,
       requestHash,
     })
@@ -173,6 +198,25 @@ export class RestartsService {
     }
   }
 
+  private async startable(caller: Principal, earlier: EarlierRun, asked: AskedOfJob): Promise<Startable> {
+    const { version, input } = asked
+    const job = await this.jobs.prepared(caller, earlier, asked)
+    if (job) {
+      const { revision, args, secrets } = job
+      const isOther = input !== undefined || revision !== earlier.revision
+      return { revision, input: isOther ? args : undefined, secrets, isJob: true }
+    }
+    if (asked.secrets && Object.keys(asked.secrets).length > 0)
+      throw new ReplayRefused('secrets', 'not_allowed', 'Only jobs have arguments that are secrets')
+    return { revision: await this.revision(caller, earlier, version), input }
+  }
+
+  /** A request of which nothing secret is told, for what tells whether two are the same. */
+  private asKept({ isJob, input, secrets = {} }: Startable, replay: Replay = {}): object {
+    if (!isJob) return {}
+    return { ...(replay.input && { input }), secrets: this.runSecrets.marksOf(secrets) }
+  }
+
   /** The revision to run. A flow that was deleted is started no more, not even at a revision of before. */
   private async revision(caller: Principal, { flowId, revision, id }: EarlierRun, version?: string): Promise<number> {
     try {
@@ -180,9 +224,6 @@ export class RestartsService {
       return version === undefined ? revision : asked.revision
     } catch (error) {
       if (!(error instanceof FlowNotFound)) throw error
-      // What was secret in its arguments is gone with its end, and arguments are checked when a run is made.
-      const [job] = await this.database.query<unknown[]>(IS_JOB, [flowId])
-      if (job) throw new CannotStartAgain(`Run ${id} is of a job: start a new run of it instead`)
       throw new CannotStartAgain(`Run ${id} is of a flow that was deleted`)
     }
   }
@@ -212,18 +253,29 @@ export class RestartsService {
   }
 
   private async start(caller: Principal, earlier: EarlierRun, restart: Restart): Promise<AcceptedRun> {
-    const { isNew, ...started } = await this.database.transaction((tx) => this.insert(tx, caller, earlier, restart))
-    if (isNew) this.engine.queued({ id: started.id, trigger: restart.trigger })
-    return started
+    const id = newId('run')
+    await this.runSecrets.keep({ id, tenantId: caller.tenantId }, restart.secrets ?? {})
+    let isTaken = false
+    try {
+      const made = await this.database.transaction((tx) => this.insert(tx, caller, earlier, id, restart))
+      const { isNew, ...started } = made
+      isTaken = isNew
+      if (!isNew) return started
+      this.engine.queued({ id, trigger: restart.trigger })
+      this.events.accounts.changed(caller.accountId)
+      return started
+    } finally {
+      if (!isTaken && restart.secrets) await this.runSecrets.forget(id)
+    }
   }
 
   private async insert(
     tx: EntityManager,
     caller: Principal,
     { id: earlierId, flowId }: EarlierRun,
+    id: string,
     { trigger, revision, point, placement, keyBase, input, idempotencyKey, requestHash }: Restart,
   ): Promise<AcceptedRun & { isNew: boolean }> {
-    const id = newId('run')
     const createdAt = this.clock.now()
     const made = await tx.query<unknown[]>(INSERT, [
       id,
@@ -251,6 +303,7 @@ export class RestartsService {
       resource: ['run', id],
       after: { from: earlierId, flowId, revision },
     })
+    await tx.query(TELL_CREATED, [[id]])
     return { id, flowId, state: 'queued', createdAt, isNew: true }
   }
 
@@ -288,8 +341,6 @@ interface KnownRow {
   created_at: Date
 }
 
-const IS_JOB = 'select from flow where id = $1 and account_id is null'
-
 const INSERT = `insert into run (id, tenant_id, account_id, flow_id, revision, state, trigger, start_node, input, input_ref, wake_at,
       priority, tag, concurrency_key, concurrency_limit, resumed_from, key_base, idempotency_key, request_hash, created_at)
     select $1, tenant_id, account_id, flow_id, $3::integer, 'queued', $4, start_node, coalesce($5::json, input),
@@ -300,6 +351,8 @@ const INSERT = `insert into run (id, tenant_id, account_id, flow_id, revision, s
     returning id`
 
 const CARRY_OVER = 'select run_carry_over($1, $2, $3, $4)'
+
+const TELL_CREATED = 'select run_tell_created($1)'
 
 const TAKEN_CARE_OF = 'update run set dead = false where id = $1 and dead'
 

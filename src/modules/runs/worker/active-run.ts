@@ -128,7 +128,14 @@ export class ActiveRun {
     this.host = host
     const ending = await engine.interpret(
       {
-        run: { id: run.id, flowId: run.flowId, tenantId: run.tenantId, accountId: run.accountId, keyBase: run.keyBase },
+        run: {
+          id: run.id,
+          flowId: run.flowId,
+          tenantId: run.tenantId,
+          accountId: run.accountId,
+          keyBase: run.keyBase,
+          resumedFrom: run.resumedFrom,
+        },
         ...compiled,
         input: run.input,
         startNode: run.startNode,
