@@ -42,6 +42,7 @@ it('has a default for everything', () => {
     retentionDays: 30,
     bucketQuotaBytes: 107_374_182_400,
     bucketQuotaObjects: 1_000_000,
+    bucketGraceMinutes: 10,
     artifactMaxBytes: 268_435_456,
     artifactQuotaBytes: 6_442_450_944,
     artifactRetentionDays: 7,

@@ -62,6 +62,8 @@ export class Config {
   readonly bucketQuotaBytes: number
   /** How many those may be. 0 = no limit. */
   readonly bucketQuotaObjects: number
+  /** How long the embedded store keeps the content of what was deleted or overwritten. */
+  readonly bucketGraceMinutes: number
   /** What one artifact may have. */
   readonly artifactMaxBytes: number
   /** What all artifacts of a tenant may have together. 0 = no limit. */
@@ -124,6 +126,7 @@ export class Config {
     this.retentionDays = set.RETENTION_DAYS
     this.bucketQuotaBytes = set.BUCKET_QUOTA_BYTES
     this.bucketQuotaObjects = set.BUCKET_QUOTA_OBJECTS
+    this.bucketGraceMinutes = set.BUCKET_GRACE_MINUTES
     this.artifactMaxBytes = set.ARTIFACT_MAX_BYTES
     this.artifactQuotaBytes = set.ARTIFACT_QUOTA_BYTES
     this.artifactRetentionDays = set.ARTIFACT_RETENTION_DAYS

@@ -69,6 +69,9 @@ export const variables = z.object({
     .describe(
       'how many objects, and parts of unfinished uploads, a tenant may have in the embedded store; 0 = no limit',
     ),
+  BUCKET_GRACE_MINUTES: whole(1, 527_040)
+    .default(10)
+    .describe('minutes that the embedded store keeps the content of an object that was deleted or overwritten'),
   ARTIFACT_MAX_BYTES: whole(1, TEBIBYTE)
     .default(256 * 1_048_576)
     .describe('what one artifact may have'),

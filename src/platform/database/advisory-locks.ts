@@ -23,6 +23,8 @@ export const LOCKS = {
   positions: 7209,
   /** Contents that no bucket needs any more are removed. */
   buckets: 7217,
+  /** A blob of the embedded store is named by a row that was not there before, or removed. */
+  blobs: 7221,
   /** The jobs of one source are read and written down. */
   jobs: 7220,
   /** The default storage provider of one tenant changes. */

@@ -75,6 +75,15 @@ export class EmbeddedObjectStore extends ObjectStore {
     })
   }
 
+  async has(scope: ObjectScope, key: string): Promise<boolean> {
+    const path = this.pathOf(scope, key)
+    if (!path) return false
+    return [path, path + LEAVING, path].reduce(
+      async (found, one) => (await found) || (await ifThere(stat(one))) !== undefined,
+      Promise.resolve(false),
+    )
+  }
+
   async delete(scope: ObjectScope, key: string, unlessPutSince?: Date): Promise<boolean> {
     const path = this.pathOf(scope, key)
     if (!path) return true

@@ -45,6 +45,9 @@ export abstract class ObjectStore {
    */
   abstract get(scope: ObjectScope, key: string, part?: ObjectPart): Promise<Readable>
 
+  /** Whether it is there. */
+  abstract has(scope: ObjectScope, key: string): Promise<boolean>
+
   /** The whole object. Throws `ObjectMissing` or `ObjectDamaged`. */
   abstract read(scope: ObjectScope, key: string): Promise<Buffer>
 

@@ -1,19 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Sql, Statement } from '../../../platform/database/sql.js'
+import { LOCKS } from '../../../platform/database/advisory-locks.js'
+import type { Sql, SqlSession, Statement } from '../../../platform/database/sql.js'
 import type { ListedObject, ObjectStore } from '../../../platform/objects/object-store.js'
 import { BucketUsage, NO_QUOTA } from './bucket-usage.js'
 import { BUCKETS_AREA } from './object-content.js'
 import { ObjectWriter } from './object-writer.js'
 
 const DAY_MS = 24 * 3_600_000
-/**
- * A blob is there before the row that names it, and no put takes so long. One that was let go of may still be read by who began before, and
- * be named in a backup of the database whose files are only now copied.
- */
-const GRACE_MS = DAY_MS
+/** What no row has ever named is found by a look at all files, and is as old by then as no put could be. */
+const UNNAMED_MS = DAY_MS
+/** Nobody has written to it for so long: its put has ended, whatever became of it. */
+const UNFINISHED_MS = 3_600_000
 /** An upload in parts that had none for so long is taken for given up. */
 const UPLOAD_MS = 7 * DAY_MS
-const BATCH = 500
+/** Blobs that are locked, and removed, at a time. */
+const BATCH = 100
 
 const RESTING = `begun_at < $1
     and not exists (select from bucket_upload_part part where part.upload_id = upload.id and part.put_at >= $1)`
@@ -36,12 +37,18 @@ const STILL_STALE: Statement = {
 
 const RELEASED: Statement = {
   name: 'bucket_released',
-  text: 'select id, tenant_id, ref from bucket_released where released_at < $1 order by id limit $2',
+  text: 'select id, tenant_id, ref from bucket_released where released_at < $1 and id > $3 order by id limit $2',
 }
 
 const FORGET: Statement = {
   name: 'bucket_released_forget',
   text: 'delete from bucket_released where id = any($1::bigint[])',
+}
+
+/** Those that nobody is about to name. From then on whoever would waits, and sees that they are gone. */
+const HOLD: Statement = {
+  name: 'bucket_blobs_hold',
+  text: `select ref from unnest($1::text[]) as ref where pg_try_advisory_xact_lock(${LOCKS.blobs}, hashtext(ref))`,
 }
 
 /**
@@ -57,13 +64,16 @@ const KEPT: Statement = {
 }
 
 /**
- * Removes blobs that nothing names, a day later: those that a row has let go of, and, by a look at all of them, those whose process ended before
- * the row was written. A blob that is put again meanwhile is new, and stays.
+ * Removes blobs that nothing names: those that a row has let go of, after the grace, and, by a look at all of them, those whose process ended
+ * before the row was written. Whoever names a blob that no row did before holds its lock until the row is there, and looks whether the blob
+ * is; the sweep holds it while it looks for rows and removes. So a row never names what is gone, however long its put took. The grace is for
+ * those who read, and for backups. A blob that is put again meanwhile is new, and stays.
  */
 export class BlobSweep {
   constructor(
     private readonly sql: Sql,
     private readonly store: ObjectStore,
+    private readonly graceMs: number,
   ) {}
 
   /** Forgets uploads that rest. Returns how many. */
@@ -96,27 +106,20 @@ export class BlobSweep {
 
   /** Returns how many were removed. */
   async sweepReleased(now: Date, signal: AbortSignal): Promise<number> {
-    const before = new Date(now.getTime() - GRACE_MS)
+    const before = new Date(now.getTime() - this.graceMs)
     let removed = 0
+    let last = '0'
     for (;;) {
-      const rows = await this.sql.query<{ id: string; tenant_id: string; ref: string }>(RELEASED, [before, BATCH])
+      const rows = await this.sql.query<Released>(RELEASED, [before, BATCH, last])
       if (rows.length === 0 || signal.aborted) return removed
-      const blobs = new Map(
-        rows.map(({ tenant_id: tenantId, ref }) => [
-          `${tenantId} ${ref}`,
-          { scope: { area: BUCKETS_AREA, tenantId }, key: ref },
-        ]),
-      )
-      removed += await this.removeUnnamed([...blobs.values()], before)
-      // What stays is named by something, which will let go of it in turn, or was put again.
-      await this.sql.query(FORGET, [rows.map(({ id }) => id)])
+      removed += await this.removeReleased(rows, before)
+      last = rows.at(-1)?.id ?? last
     }
   }
 
   /** Returns how many were removed. */
   async sweepAll(now: Date, signal: AbortSignal): Promise<number> {
-    const before = new Date(now.getTime() - GRACE_MS)
-    await this.store.removeUnfinished(before)
+    const before = new Date(now.getTime() - UNNAMED_MS)
     let removed = 0
     let batch: ListedObject[] = []
     let startedAt = performance.now()
@@ -133,16 +136,48 @@ export class BlobSweep {
     return removed + (await this.removeUnnamed(batch, before))
   }
 
-  private async removeUnnamed(
-    blobs: readonly Pick<ListedObject, 'scope' | 'key'>[],
-    unlessSince: Date,
-  ): Promise<number> {
+  /** What interrupted puts left. Returns how many files there were. */
+  removeUnfinished(now: Date): Promise<number> {
+    return this.store.removeUnfinished(new Date(now.getTime() - UNFINISHED_MS))
+  }
+
+  private async removeReleased(rows: readonly Released[], before: Date): Promise<number> {
+    const blobs = new Map(rows.map((row) => [`${row.tenant_id} ${row.ref}`, blobOf(row)]))
+    return await this.sql.transaction(async (tx) => {
+      const held = await this.held(tx, [...blobs.values()])
+      const removed = await this.removeHeld(tx, held, before)
+      // What stays is named by something, which will let go of it in turn, or was put again. What is about to be named is looked at again.
+      const refs = new Set(held.map(({ key }) => key))
+      await tx.query(FORGET, [rows.filter(({ ref }) => refs.has(ref)).map(({ id }) => id)])
+      return removed
+    })
+  }
+
+  private async removeUnnamed(blobs: readonly Blob[], before: Date): Promise<number> {
     if (blobs.length === 0) return 0
-    const rows = await this.sql.query<{ ref: string }>(KEPT, [blobs.map(({ key }) => key), unlessSince])
+    return await this.sql.transaction(async (tx) => this.removeHeld(tx, await this.held(tx, blobs), before))
+  }
+
+  private async held(tx: SqlSession, blobs: readonly Blob[]): Promise<Blob[]> {
+    const rows = await tx.query<{ ref: string }>(HOLD, [blobs.map(({ key }) => key)])
+    const held = new Set(rows.map(({ ref }) => ref))
+    return blobs.filter(({ key }) => held.has(key))
+  }
+
+  /** In a statement of its own, which sees what was committed before the locks were taken. */
+  private async removeHeld(tx: SqlSession, blobs: readonly Blob[], unlessSince: Date): Promise<number> {
+    const rows = await tx.query<{ ref: string }>(KEPT, [blobs.map(({ key }) => key), unlessSince])
     const kept = new Set(rows.map(({ ref }) => ref))
     let removed = 0
     for (const { scope, key } of blobs)
       if (!kept.has(key) && (await this.store.delete(scope, key, unlessSince))) removed++
     return removed
   }
+}
+
+type Blob = Pick<ListedObject, 'scope' | 'key'>
+type Released = { id: string; tenant_id: string; ref: string }
+
+function blobOf({ tenant_id: tenantId, ref: key }: Released): Blob {
+  return { scope: { area: BUCKETS_AREA, tenantId }, key }
 }

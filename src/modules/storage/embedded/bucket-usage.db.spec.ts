@@ -82,7 +82,7 @@ describe('what a tenant keeps', () => {
     const used = await store.usage()
     expect(used).toEqual(await recounted(database.dataSource, store.tenantId))
     expect(used.objects).toBeGreaterThan(20)
-    await new BlobSweep(database.sql, objects).endStaleUploads(new Date(Date.now() + 30 * 24 * 3_600_000))
+    await new BlobSweep(database.sql, objects, 0).endStaleUploads(new Date(Date.now() + 30 * 24 * 3_600_000))
     expect(await store.usage()).toEqual(await recounted(database.dataSource, store.tenantId))
     for (const bucket of ['data', 'more']) await store.deleteBucket(bucket, { force: true })
     expect(await store.usage()).toEqual({ bytes: 0, objects: 0 })

@@ -63,11 +63,12 @@ it(`leaves objects that are the old or the new, and nothing else, however often 
   for (const [key, number] of known) expect(await oneOf(key, number, number)).toBe(number)
   expect(await store.usage()).toEqual(await recounted(database.dataSource, store.tenantId))
 
-  const sweep = new BlobSweep(database.sql, objects)
+  const sweep = new BlobSweep(database.sql, objects, 600_000)
   const later = new Date(Date.now() + 30 * 24 * 3_600_000)
   const never = new AbortController().signal
   expect(await sweep.endStaleUploads(later)).toBeGreaterThan(0)
-  await sweep.sweepReleased(new Date(later.getTime() + 25 * 3_600_000), never)
+  await sweep.sweepReleased(new Date(later.getTime() + 3_600_000), never)
+  await sweep.removeUnfinished(later)
   await sweep.sweepAll(later, never)
   expect((await blobs()).sort()).toEqual(await named())
   expect(await readdir(join(folder, '.incoming'))).toEqual([])

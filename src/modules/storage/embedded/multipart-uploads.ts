@@ -6,7 +6,7 @@ import type { ObjectScope, ObjectStore } from '../../../platform/objects/object-
 import { PartInvalid, PartsOutOfOrder, PartTooSmall, UploadNotFound } from '../storage.errors.js'
 import type { EmbeddedObjectInfo, KeptHeaders, ObjectAttributes, PutConditions, Within } from './embedded-objects.js'
 import { afterAll, BEHIND_ALL, checkKey } from './key-order.js'
-import { held, written } from './object-content.js'
+import { held, type WrittenBlob, written } from './object-content.js'
 import type { ObjectWriter } from './object-writer.js'
 import type { StoreChanges } from './store-changes.js'
 
@@ -18,6 +18,13 @@ export interface Upload {
   id: string
   key: string
   begunAt: Date
+}
+
+/** Which upload is meant. */
+export interface UploadName {
+  bucket: string
+  key: string
+  id: string
 }
 
 export interface UploadedPart {
@@ -99,7 +106,7 @@ export class MultipartUploads {
   }
 
   async putPart(
-    upload: { bucket: string; key: string; id: string },
+    upload: UploadName,
     number: number,
     content: Readable,
     options: { size?: number; signal?: AbortSignal } = {},
@@ -117,9 +124,19 @@ export class MultipartUploads {
     }
     const full = (bytes: number) => usage.refused(this.stores.sql, bytes)
     const blob = await written(this.stores.objects, this.scope, content, { ...options, room, full })
+    try {
+      return await this.keepPart(upload, number, blob)
+    } catch (error) {
+      await this.changes.run((writer) => writer.release([blob.key])).catch(() => {})
+      throw error
+    }
+  }
+
+  private async keepPart(upload: UploadName, number: number, blob: WrittenBlob): Promise<UploadedPart> {
     return await this.changes.run(async (writer) => {
       // Of two puts at once the later waits here, and sees what it replaces.
       await this.held(writer, upload)
+      await writer.hold(blob.key, (ref) => this.stores.objects.has(this.scope, ref))
       const [row] = await writer.query<PartRow & { replaced: string | null; replaced_size: string | null }>(
         `with old as (select ref, size from bucket_upload_part where upload_id = $1 and number = $2)
           insert into bucket_upload_part as part (upload_id, number, ref, size, etag, put_at)
@@ -138,7 +155,7 @@ export class MultipartUploads {
 
   /** By number; those behind `after`. */
   async parts(
-    upload: { bucket: string; key: string; id: string },
+    upload: UploadName,
     { after = 0, limit }: { after?: number; limit: number },
   ): Promise<{ parts: UploadedPart[]; isLast: boolean }> {
     await this.find(upload)
@@ -167,7 +184,7 @@ export class MultipartUploads {
 
   /** Makes the object of these parts. Throws `PartsOutOfOrder`, `PartInvalid`, `PartTooSmall`, and what the conditions refuse. */
   async complete(
-    upload: { bucket: string; key: string; id: string },
+    upload: UploadName,
     named: readonly { number: number; etag: string }[],
     options: PutConditions & { within?: Within } = {},
   ): Promise<EmbeddedObjectInfo> {
@@ -197,23 +214,20 @@ export class MultipartUploads {
     })
   }
 
-  async abort(upload: { bucket: string; key: string; id: string }): Promise<void> {
+  async abort(upload: UploadName): Promise<void> {
     await this.changes.run(async (writer) => {
       await this.held(writer, upload)
       await writer.removeHeldUploads([upload.id])
     })
   }
 
-  private async find({ bucket, key, id }: { bucket: string; key: string; id: string }): Promise<void> {
+  private async find({ bucket, key, id }: UploadName): Promise<void> {
     if (`${bucket}${key}${id}`.includes('\0')) throw new UploadNotFound(id)
     const found = await this.stores.sql.query(FIND, [this.scope.tenantId, bucket, key, id])
     if (found.length === 0) throw new UploadNotFound(id)
   }
 
-  private async held(
-    writer: ObjectWriter,
-    { bucket, key, id }: { bucket: string; key: string; id: string },
-  ): Promise<UploadRow> {
+  private async held(writer: ObjectWriter, { bucket, key, id }: UploadName): Promise<UploadRow> {
     const values = [this.scope.tenantId, bucket, key, id]
     const [row] = `${bucket}${key}${id}`.includes('\0') ? [] : await writer.query<UploadRow>(TAKE, values)
     if (!row) throw new UploadNotFound(id)

@@ -1,4 +1,6 @@
+import { LOCKS } from '../../../platform/database/advisory-locks.js'
 import type { SqlSession } from '../../../platform/database/sql.js'
+import { Unavailable } from '../../../platform/http/refusals.js'
 import { BucketNotFound, ObjectChanged, ObjectExists, ObjectNotFound } from '../storage.errors.js'
 import type { Usage } from './bucket-usage.js'
 import type { EmbeddedObjectInfo, EntityTags, ObjectAttributes, PutConditions } from './embedded-objects.js'
@@ -75,6 +77,15 @@ export class ObjectWriter {
       if (before) await this.release(before.refs)
       return { ...(before && { before: toInfo(before) }), after: toInfo(after) }
     }
+  }
+
+  /**
+   * Keeps the sweep from a blob that no row may name yet, until the transaction ends. Throws where the sweep was faster: what the blob was
+   * written for has waited for longer than the grace.
+   */
+  async hold(ref: string, isThere: (ref: string) => Promise<boolean>): Promise<void> {
+    await this.query(`select pg_advisory_xact_lock_shared(${LOCKS.blobs}, hashtext($1))`, [ref])
+    if (!(await isThere(ref))) throw new Unavailable(new Error('a content was swept before it was named'))
   }
 
   /** An object's row, which nobody changes until the transaction ends. */
