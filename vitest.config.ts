@@ -1,5 +1,4 @@
 import { defineConfig } from 'vitest/config'
-import { SecondTries } from './test/support/second-tries.js'
 
 export default defineConfig({
   oxc: {
@@ -16,8 +15,5 @@ export default defineConfig({
     hookTimeout: 60_000,
     // As `vi.waitFor` and `vi.waitUntil` have it from the setup file.
     expect: { poll: { timeout: 15_000 } },
-    // Continuous integration shares its machine. What needed the second try is named at the end, and may be two tests at most.
-    retry: process.env.CI ? 1 : 0,
-    reporters: ['default', new SecondTries()],
   },
 })
