@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { WebSocket } from 'ws'
 import type { Message } from '../../../../test/support/flowrunner-user.js'
 import { published } from '../../../../test/support/published-messages.js'
+import { systemClock } from '../../../platform/clock/clock.js'
 import { ChannelsInUse, type RouteOf, scripted, TOKEN, WAITS } from './channels-in-use.fake.js'
 
 let world: ChannelsInUse
@@ -241,6 +242,8 @@ describe('a connection', () => {
 
   it('is told when its messages come too fast', async () => {
     const limited = await ChannelsInUse.start({ RATE_LIMIT: '3' })
+    // No request falls on the turn of a minute, when counts begin anew.
+    const clock = vi.spyOn(systemClock, 'now').mockReturnValue(new Date())
     try {
       const id = await limited.channel('websocket')
       const talker = new Talker(limited, id)
@@ -250,6 +253,7 @@ describe('a connection', () => {
       expect(rejected?.problem).toMatchObject({ status: 429, error: 'RATE_LIMITED' })
       talker.socket.terminate()
     } finally {
+      clock.mockRestore()
       await limited.api.close()
     }
   })

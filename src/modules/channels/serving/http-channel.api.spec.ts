@@ -5,6 +5,7 @@ import { DataSource } from 'typeorm'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { testConfig } from '../../../../test/support/config.js'
 import { createApp } from '../../../app/create-app.js'
+import { systemClock } from '../../../platform/clock/clock.js'
 import { createLog } from '../../../platform/log/log.js'
 import { ChannelsInUse, type RouteOf, scripted, TOKEN, WAITS } from './channels-in-use.fake.js'
 
@@ -306,6 +307,8 @@ describe('a channel', () => {
 describe('requests', () => {
   it('count against their channel, whoever sends them; those that were not let in against their address', async () => {
     const limited = await ChannelsInUse.start({ RATE_LIMIT: '8' })
+    // No request falls on the turn of a minute, when counts begin anew.
+    const clock = vi.spyOn(systemClock, 'now').mockReturnValue(new Date())
     try {
       const [one, two] = [await limited.channel('http'), await limited.channel('http')]
       const ask = (id: string, token = TOKEN) => limited.api.post(`/channels/${id}`).set('X-Channel-Token', token)
@@ -322,6 +325,7 @@ describe('requests', () => {
       expect(statuses.at(-1)).toBe(429)
       await ask(two).expect(200)
     } finally {
+      clock.mockRestore()
       await limited.api.close()
     }
   })

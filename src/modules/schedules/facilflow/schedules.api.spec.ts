@@ -7,6 +7,16 @@ const PATH = '/api/scheduler/schedules'
 const ECHO = { start: { type: 'transform', params: { script: 'return input' } } }
 const WAIT = { start: { type: 'wait', params: { key: 'never', timeout: '1h' } } }
 
+interface Slot {
+  scheduledAt: string
+  startedAt: string
+  lagMs: number
+  runId: string
+  status: string
+  reason: string | null
+  slots: number
+}
+
 let api: ApiUnderTest
 let user: FlowRunnerUser
 let target: { type: string; id: string }
@@ -106,13 +116,16 @@ describe('the scheduler', () => {
     const history = await vi.waitFor(
       async () => {
         const { body } = await user.get(`${PATH}/${id}/history`).expect(200)
-        expect(body.total).toBeGreaterThan(1)
-        return body.history
+        // On a busy machine a slot may be missed, and several told of together.
+        const one = (about: object) => expect.arrayContaining([expect.objectContaining(about)])
+        expect(body.history).toEqual(one({ status: 'running' }))
+        expect(body.history).toEqual(one({ status: 'skipped', reason: 'overlap', slots: 1 }))
+        return body.history as Slot[]
       },
       { timeout: 15_000, interval: 100 },
     )
-    const [skipped] = history
-    const started = history.at(-1)
+    const started = history.find(({ status }) => status === 'running') as Slot
+    const skipped = history.find(({ reason, slots }) => reason === 'overlap' && slots === 1) as Slot
     expect(skipped).toEqual({
       scheduledAt: expect.any(String),
       startedAt: null,
