@@ -60,6 +60,15 @@ describe.skipIf(secureFault !== undefined)('a job', () => {
         'error_handling: { policy: retry, retries: 1, retry_backoff: 0 }',
       ].join('\n'),
     )
+    await mkdir(join(folder, 'jobs/backup/fragile'))
+    await writeFile(
+      join(folder, 'jobs/backup/fragile/config.yaml'),
+      [
+        'name: fragile',
+        'description: May not be begun again',
+        `command: 'for line in $(seq 1 200); do echo "line $line"; sleep 0.1; done'`,
+      ].join('\n'),
+    )
     environment = {
       PORT: `${await closedPort()}`,
       LOG_FORMAT: 'json',
@@ -88,7 +97,7 @@ describe.skipIf(secureFault !== undefined)('a job', () => {
     // Discovered.
     const jobs = await vi.waitFor(async () => {
       const { data } = await flwd.jobs.list({ throwOnError })
-      expect(data.jobs).toHaveLength(2)
+      expect(data.jobs).toHaveLength(3)
       return data.jobs
     })
     expect(jobs[0]).toMatchObject({ id: 'backup/daily', name: 'daily', namespace: 'backup', source: 'examples' })
@@ -185,9 +194,32 @@ describe.skipIf(secureFault !== undefined)('a job', () => {
     expect(lines.slice(0, 3)).toEqual(whole.slice(0, 3))
     expect(lines.slice(-20)).toEqual(whole)
     expect(lines.length).toBeGreaterThanOrEqual(23)
-    expect(told.filter(({ event }) => event === 'step.finished')).toHaveLength(1)
+    expectStepsOnce(told)
     const ended = (await flwd.runs.get({ path: { run_id: run.run_id }, throwOnError })).data
     expect(ended).toMatchObject({ status: 'success', result: { value: { lines: 20 } } })
+  }, 120_000)
+
+  it('fails where a server is killed in the middle of a step that may not be begun again, and its followers are told so once', async () => {
+    const baseUrl = `http://127.0.0.1:${environment.PORT}`
+    const { token } = (await sdk(baseUrl).flowRunner.auth.login({ body: CREDENTIALS, throwOnError })).data
+    const { flwd } = sdk(baseUrl, token)
+    const { told, hangUp } = await follow(baseUrl, token)
+    const run = (await flwd.runs.create({ body: { job_id: 'backup/fragile' }, throwOnError })).data
+    await vi.waitFor(() => expect(told.some(({ message }) => message === 'line 3')).toBe(true), 20_000)
+
+    server.child.kill('SIGKILL')
+    await server.ended
+    server = await started(environment)
+    await vi.waitFor(() => expect(told.at(-1)?.event).toBe('run.finished'), 60_000)
+    await hangUp()
+
+    await expectWhole(baseUrl, token, run.run_id, told)
+    expect(told.filter(({ message }) => message === 'line 1')).toHaveLength(1)
+    expectStepsOnce(told)
+    expect(told.find(({ event }) => event === 'step.finished')).toMatchObject({ status: 'failed' })
+    expect((await flwd.runs.get({ path: { run_id: run.run_id }, throwOnError })).data).toMatchObject({
+      status: 'failed',
+    })
   }, 120_000)
 })
 
@@ -231,6 +263,12 @@ async function expectWhole(baseUrl: string, token: string, runId: string, told: 
   const ids = told.map(({ id }) => id)
   expect(ids).toEqual([...new Set(ids)].sort((one, other) => one - other))
   expect(told).toEqual(await toldFromTheStart(baseUrl, token, runId))
+}
+
+/** The one step has begun once and ended once, whatever became of its processes. */
+function expectStepsOnce(told: readonly Told[]): void {
+  const steps = told.flatMap(({ event }) => (/^step\.(started|finished)$/.test(event) ? [event] : []))
+  expect(steps).toEqual(['step.started', 'step.finished'])
 }
 
 async function toldFromTheStart(baseUrl: string, token: string, runId: string): Promise<Told[]> {

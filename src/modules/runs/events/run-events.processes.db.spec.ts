@@ -113,6 +113,8 @@ describe.each(routes)('events of a run that another process works on, with hints
     await prompt(id, undefined)
     await over
     expectWhole(told)
+    // The step is begun anew, and that it has begun is no news.
+    expect(lines(told).filter((line) => line === 'node_started')).toHaveLength(1)
     expect(third.events.watched('run_other')).toBe(false)
   }, 60_000)
 

@@ -16,7 +16,8 @@ import type {
 } from '../../../engine/host.js'
 
 import { Parked, type StepPlace } from '../../../engine/host.js'
-import { stateOf } from '../../../engine/routing.js'
+import { errorOf } from '../../../engine/outcomes.js'
+import { passed, stateOf } from '../../../engine/routing.js'
 import type { ChildEnd, ChildRequest, ChildStart, Transaction } from '../../../engine/step.js'
 import type { Clock } from '../../../platform/clock/clock.js'
 import { crashPoint } from '../../../platform/crash-point/crash-point.js'
@@ -59,6 +60,8 @@ export interface RunHostParts {
   watch: RunWatch
   /** Keeps account of what the run keeps in memory. */
   hold(outcome: StepOutcome): void
+  /** Called with each outcome that is durable. */
+  gotFurther(): void
   onError(error: unknown): void
 }
 
@@ -112,7 +115,7 @@ export class RunHost implements Host {
       tenantId: this.run.tenantId,
       outcome,
     })
-    void this.recorded.then(() => this.parts.children.settled(outcome)).catch(this.parts.onError)
+    void this.recorded.then(() => this.settled(outcome)).catch(this.parts.onError)
     return this.recorded
   }
 
@@ -138,6 +141,7 @@ export class RunHost implements Host {
     const outcome = await this.parts.transactions.run({ ...step, run: this.run }, work, signal)
     this.parts.watch.settled(outcome)
     this.parts.hold(outcome)
+    this.parts.gotFurther()
     return outcome
   }
 
@@ -184,7 +188,9 @@ export class RunHost implements Host {
     this.parts.journal.checkLease()
   }
 
+  /** That a visit begins is told once, whichever process begins it anew or goes on with it. */
   emit(event: RunEvent): void {
+    if (event.type === 'node_started' && this.run.toldStarts?.has(event.path)) return
     this.events.add(event)
   }
 
@@ -198,22 +204,27 @@ export class RunHost implements Host {
     return await this.events.rest()
   }
 
+  private async settled(outcome: StepOutcome): Promise<void> {
+    this.parts.gotFurther()
+    await this.parts.children.settled(outcome)
+  }
+
   /** What an earlier owner had recorded and not told any more. */
   private tell(outcome: StepOutcome): void {
-    const { node, nodeType, path, attempt, startedAt, finishedAt, output = null } = outcome
+    const { node, nodeType, path, attempt, startedAt, finishedAt: at, output = null } = outcome
     const known = this.parts.graph && nodeNamed(this.parts.graph, node)
+    const visit = { node, nodeType, path }
+    this.emit({ type: 'node_started', ...visit, at: startedAt })
+    if (outcome.state === 'failed') {
+      const { message, output: carried } = errorOf(outcome)
+      const put = carried === undefined ? {} : { output: carried }
+      this.emit({ type: 'node_failed', ...visit, attempt, message, ...put, at })
+      this.emit({ type: 'log', level: known && passed(known, outcome) ? 'warn' : 'error', message, node, nodeType, at })
+      return
+    }
     const state = known && stateOf(known, outcome)
-    this.emit({ type: 'node_started', node, nodeType, path, at: startedAt })
-    this.emit({
-      type: 'node_completed',
-      node,
-      nodeType,
-      path,
-      attempt,
-      result: output,
-      ...((state === 'filtered' || state === 'skipped') && { state }),
-      at: finishedAt,
-    })
+    const kept = (state === 'filtered' || state === 'skipped') && { state }
+    this.emit({ type: 'node_completed', ...visit, attempt, result: output, ...kept, at })
   }
 
   /** Several of a run's waits may be parked one after another: it is taken up for the first that is over. */

@@ -114,6 +114,7 @@ async function interpret(
     masker: new SecretMasker([]),
     watch: UNMEASURED.taken(run),
     hold() {},
+    gotFurther() {},
     onError: expect.unreachable,
   }
   const registry = new StepRegistry([

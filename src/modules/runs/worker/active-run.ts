@@ -114,6 +114,7 @@ export class ActiveRun {
     const deadline = timeoutMs === undefined ? undefined : new Date(run.createdAt.getTime() + timeoutMs)
     const host = new RunHost(run, {
       hold,
+      gotFurther: () => this.clear(),
       clock,
       journal,
       transactions,
@@ -149,6 +150,13 @@ export class ActiveRun {
       this.controller.signal,
     )
     return await this.settle(host, ending)
+  }
+
+  /** It got further than in all the processes before: it is no suspect any more, and the next one need not wait for its end. */
+  private clear(): void {
+    if (!this.run.suspect) return
+    this.run.suspect = false
+    this.parts.onWoken()
   }
 
   private children(): RunChildren {

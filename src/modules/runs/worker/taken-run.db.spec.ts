@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type TestDatabase, testDatabase } from '../../../../test/support/database.js'
 import { newId } from '../../../platform/ids.js'
-import { retakeRuns } from './taken-run.js'
+import { claimHandedRuns, retakeRuns } from './taken-run.js'
 
 let database: TestDatabase
 const owner = { id: newId('engine'), fence: 0 }
@@ -32,6 +32,17 @@ async function runWith(outcomes: [path: string, state: string][]): Promise<strin
   return id
 }
 
+let seq = 0
+
+async function tell(runId: string, type: string, paths: string[]): Promise<void> {
+  const first = seq + 1
+  const entries = paths.map((path) => ({ seq: ++seq, type, path }))
+  await database.dataSource.query(
+    'insert into run_event_chunk (run_id, account_id, first_seq, last_seq, entries) values ($1, $2, $3, $4, $5)',
+    [runId, 'account_1', first, seq, JSON.stringify(entries)],
+  )
+}
+
 describe('a run that is taken', () => {
   it('comes with the items of the batch that goes on, not with those of batches that are settled', async () => {
     const mine: [string, string][] = [
@@ -54,5 +65,32 @@ describe('a run that is taken', () => {
         .sort(),
     )
     expect(paths).toEqual([['each', 'each#2', 'each#3[0]', 'each#3[1]', 'other'], ['each[0]']])
+  })
+
+  it('knows whose beginnings were told, and which ends its lost process told nobody', async () => {
+    const id = await runWith([
+      ['told', 'succeeded'],
+      ['failed told', 'failed'],
+      ['succeeded', 'succeeded'],
+      ['failed', 'failed'],
+      ['each[0]', 'failed'],
+      ['again', 'retrying'],
+    ])
+    await tell(id, 'node_started', ['told', 'failed told', 'failed', 'again'])
+    await tell(id, 'node_completed', ['told'])
+    await tell(id, 'node_failed', ['failed told'])
+    const [run] = await retakeRuns(database.sql, owner, [id])
+    expect([...(run?.toldStarts ?? [])].sort()).toEqual(['again', 'failed', 'failed told', 'told'])
+    expect(run?.untold.map(({ path }) => path).sort()).toEqual(['failed', 'succeeded'])
+  })
+
+  it('knows whose beginnings were told, also where it was only put aside', async () => {
+    const id = await runWith([])
+    await tell(id, 'node_started', ['hold'])
+    await database.dataSource.query(`update run set state = 'queued', owner = null, wake_at = now() where id = $1`, [
+      id,
+    ])
+    const [run] = await claimHandedRuns(database.sql, owner, [{ runId: id, epoch: 0 }], new Date(Date.now() + 1_000))
+    expect([...(run?.toldStarts ?? [])]).toEqual(['hold'])
   })
 })

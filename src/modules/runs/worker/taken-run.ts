@@ -42,8 +42,10 @@ export interface TakenRun {
   lastSeq: number
   /** How much it has logged, where that is worth counting. */
   logged?: Logged
-  /** Nodes that had completed, and whose watchers were not told before their process was lost; in the order of their completion. */
+  /** Nodes that were settled, and whose watchers were not told so before their process was lost; in the order of their ends. */
   untold: StepOutcome[]
+  /** The paths of visits whose watchers were told that they have begun: nobody is told twice. */
+  toldStarts?: ReadonlySet<string>
   /** Present where its account has a limit on how many runs with this key run at the same time. */
   concurrencyKey?: string
   /** The request that it was accepted by, where that came to this process. */
@@ -234,9 +236,9 @@ async function withPast(sql: Sql, runs: RunRow[]): Promise<TakenRun[]> {
     sql,
     events.filter(({ last }) => last > UNCOUNTED_EVENTS).map((row) => row.run_id),
   )
-  const toldIn = await toldCompletions(
+  const toldOf = await toldOfVisits(
     sql,
-    runs.filter((run) => run.recoveries > 0).map((run) => run.id),
+    events.map((row) => row.run_id),
   )
   const historyOf = Map.groupBy(outcomes, (row) => row.run_id)
   const timersOf = Map.groupBy(timers, (row) => row.run_id)
@@ -244,6 +246,7 @@ async function withPast(sql: Sql, runs: RunRow[]): Promise<TakenRun[]> {
   const lastSeqOf = new Map(events.map((row) => [row.run_id, row.last]))
   return runs.map((run) => {
     const history = (historyOf.get(run.id) ?? []).map(toOutcome)
+    const told = toldOf.get(run.id)
     return {
       id: run.id,
       tenantId: run.tenant_id,
@@ -273,7 +276,8 @@ async function withPast(sql: Sql, runs: RunRow[]): Promise<TakenRun[]> {
       })),
       lastSeq: lastSeqOf.get(run.id) ?? 0,
       logged: loggedBy.get(run.id),
-      untold: run.recoveries > 0 ? untold(run.created_at, history, toldIn.get(run.id) ?? new Set()) : [],
+      untold: run.recoveries > 0 ? untold(run.created_at, history, new Set(told?.ends)) : [],
+      toldStarts: new Set(told?.starts),
       concurrencyKey: run.concurrency_key ?? undefined,
       suspect: run.stalls >= SUSPECT_STALLS,
     }
@@ -295,26 +299,33 @@ async function logsOf(sql: Sql, runIds: string[]): Promise<Map<string, Logged>> 
   return new Map(rows.map(({ run_id, lines, chars }) => [run_id, { lines, chars }]))
 }
 
-/** The paths of completed nodes that events tell of, by run. */
-async function toldCompletions(sql: Sql, runIds: string[]): Promise<Map<string, Set<string>>> {
+interface Told {
+  starts: string[]
+  ends: string[]
+}
+
+/** The paths of the visits whose beginnings and ends events tell of, by run. */
+async function toldOfVisits(sql: Sql, runIds: string[]): Promise<Map<string, Told>> {
   if (runIds.length === 0) return new Map()
-  const rows = await sql.query<{ run_id: string; paths: string[] }>(
+  const rows = await sql.query<Told & { run_id: string }>(
     {
       name: 'run_told',
-      text: `select c.run_id, array_agg(e.entry ->> 'path') as paths
-        from run_event_chunk c cross join lateral json_array_elements(c.entries) as e (entry)
-        where c.run_id = any ($1) and e.entry ->> 'type' = 'node_completed' group by c.run_id`,
+      text: `select run_id, coalesce(array_agg(path) filter (where type = 'node_started'), '{}') as starts,
+          coalesce(array_agg(path) filter (where type <> 'node_started'), '{}') as ends
+        from run_event_chunk c cross join lateral json_to_recordset(c.entries) as e (type text, path text)
+        where c.run_id = any ($1) and type in ('node_started', 'node_completed', 'node_failed') and path is not null
+        group by run_id`,
     },
     [runIds],
   )
-  return new Map(rows.map((row) => [row.run_id, new Set(row.paths)]))
+  return new Map(rows.map((row) => [row.run_id, row]))
 }
 
 /** Items of a batch have no events of their own, and what was carried over from an earlier run was told of there. */
 function untold(createdAt: Date, history: readonly StepOutcome[], told: ReadonlySet<string>): StepOutcome[] {
   return history
     .filter(({ finishedAt }) => finishedAt >= createdAt)
-    .filter(({ state, path }) => state === 'succeeded' && !path.endsWith(']') && !told.has(path))
+    .filter(({ state, path }) => state !== 'retrying' && !path.endsWith(']') && !told.has(path))
     .sort((one, other) => one.finishedAt.getTime() - other.finishedAt.getTime())
 }
 
