@@ -11,6 +11,14 @@ import {
 } from './accounts.js'
 import type { CrashRecord } from './record.js'
 import { LIMIT, TICK_SECONDS } from './stories.js'
+import {
+  artifactsAreWhole,
+  auditIsWhole,
+  decisionsHold,
+  followersMissNothing,
+  streamTellsEachOnce,
+  unknownOnlyAfterAFault,
+} from './surface-checks.js'
 import { ENOUGH } from './throughput.js'
 
 /** Says what is wrong, a line for each case; nothing when all is well. */
@@ -124,7 +132,8 @@ export function noOutcomeWithoutEffect({ runs, outcomes, effects }: CrashRecord)
   const came = new Set(arrivals(effects).map(({ key }) => key))
   const stories = new Map(runs.map((run) => [run.id, storyNamed(run.story)]))
   return outcomes
-    .filter(({ run, path, state }) => state === 'succeeded' && stories.get(run)?.effects.includes(path))
+    .filter(({ state, action }) => state === 'succeeded' && action !== 'skipped')
+    .filter(({ run, path }) => stories.get(run)?.effects.includes(path))
     .filter(({ run, path }) => !came.has(`${run}:${path}`))
     .map(({ run, path }) => `${run}:${path} is recorded and never came`)
 }
@@ -250,6 +259,16 @@ export function limitsHold({ effects }: CrashRecord): string[] {
   })
 }
 
+/** The longest time in one piece in which there was a server, in ms. */
+function longestWithout(outages: readonly { from: number; until: number }[], from: number, until: number): number {
+  let [since, longest] = [from, 0]
+  for (const outage of outages.filter((one) => one.until > from && one.from < until)) {
+    longest = Math.max(longest, outage.from - since)
+    since = Math.max(since, outage.until)
+  }
+  return Math.max(longest, until - since)
+}
+
 /** Every slot of a schedule has one run, and none is left out for long. */
 export function slotsFireOnce({ ledger, runs, faults }: CrashRecord): string[] {
   const outages = outagesIn(faults)
@@ -263,14 +282,9 @@ export function slotsFireOnce({ ledger, runs, faults }: CrashRecord): string[] {
     const slots = Map.groupBy(fired, (at) => Math.floor(at / (TICK_SECONDS * 1_000)))
     const end = ledger.find((other) => other.kind === 'unscheduled' && other.schedule === schedule)?.at
     const times = [entry.at, ...fired, ...(end === undefined ? [] : [end])]
-    const late = times.slice(1).filter((at, index) => {
-      const from = times[index] as number
-      const away = outages.reduce(
-        (sum, outage) => sum + Math.max(0, Math.min(at, outage.until) - Math.max(from, outage.from)),
-        0,
-      )
-      return at - from - away > SCHEDULE_LATE_MS
-    })
+    const late = times
+      .slice(1)
+      .filter((at, index) => longestWithout(outages, times[index] as number, at) > SCHEDULE_LATE_MS)
     return [
       ...[...slots]
         .filter(([, runsOfSlot]) => runsOfSlot.length > 1)
@@ -299,6 +313,7 @@ export function noSecretShows({ leaks }: CrashRecord): string[] {
 export function answersAgree({ answers, runs }: CrashRecord): string[] {
   const rows = new Map(runs.map((run) => [run.id, run]))
   return answers.flatMap(({ run, server, asked, said }) => {
+    if (asked !== 'state' && asked !== 'again') return []
     const row = rows.get(run)
     const expected = asked === 'state' ? row?.state : row?.id
     return said === expected ? [] : [`${server} said ${said} of ${run}, which is ${expected}`]
@@ -347,6 +362,12 @@ export const CHECKS: readonly Check[] = [
   serversDrain,
   noSurprises,
   throughputReturns,
+  unknownOnlyAfterAFault,
+  decisionsHold,
+  artifactsAreWhole,
+  followersMissNothing,
+  streamTellsEachOnce,
+  auditIsWhole,
 ]
 
 export interface Violation {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { Agent, request } from 'undici'
 import type { Random } from './random.js'
 
@@ -83,6 +84,49 @@ export class Client {
     }
     if (status >= 500 || status === 429) throw new NoAnswer(`${path} answered ${status}: ${text}`)
     return { status, body: JSON.parse(text || 'null') as T }
+  }
+
+  /** The SHA-256, in hex, of what is downloaded. */
+  async digest({ url }: Reachable, path: string): Promise<string> {
+    const { statusCode, body } = await request(url + path, {
+      dispatcher: this.agent,
+      headers: { authorization: `Bearer ${this.token}` },
+    })
+    const content = Buffer.from(await body.arrayBuffer())
+    return statusCode === 200 ? createHash('sha256').update(content).digest('hex') : `${statusCode}: ${content}`
+  }
+
+  /** The blocks of a stream of server-sent events, from some server that is up, until it ends or the caller leaves. */
+  async *stream(path: string, lastEventId: string | undefined, leave: AbortSignal): AsyncGenerator<string> {
+    const servers = this.servers()
+    if (servers.length === 0) throw new NoAnswer('no server is up')
+    let refusal = ''
+    try {
+      const { statusCode, body } = await request(this.random.pick(servers).url + path, {
+        dispatcher: this.agent,
+        // A comment comes every 15 s.
+        bodyTimeout: 20_000,
+        signal: leave,
+        headers: {
+          authorization: `Bearer ${this.token}`,
+          ...(lastEventId === undefined ? {} : { 'last-event-id': lastEventId }),
+        },
+      })
+      if (statusCode === 200) {
+        let rest = ''
+        for await (const portion of body.setEncoding('utf8')) {
+          const blocks = (rest + portion).split('\n\n')
+          rest = blocks.pop() ?? ''
+          yield* blocks
+        }
+        return
+      }
+      refusal = `${path} answered ${statusCode}: ${await body.text()}`
+      if (statusCode >= 500 || statusCode === 429) throw new NoAnswer(refusal)
+    } catch (error) {
+      throw error instanceof NoAnswer ? error : new NoAnswer(String(error))
+    }
+    throw new Error(refusal)
   }
 
   async close(): Promise<void> {

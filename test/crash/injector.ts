@@ -10,6 +10,8 @@ import type { Watcher } from './watcher.js'
 const FREEZE_MS = 20_000
 /** On SIGTERM a server has its grace and, while the database is away, some seconds more. */
 const STOP_PATIENCE_MS = 40_000
+/** A server that began while the database was away may take so long to end. */
+const STARTING_MS = 10_000
 /** Passages of places that every run passes, and of those that are rare. */
 const OFTEN = [2, 60] as const
 const RARELY = [1, 3] as const
@@ -33,6 +35,7 @@ export class Injector {
   /** Processes that a fault has killed. */
   private readonly killed = new Set<number>()
   private frozen?: ServerUnderFire
+  private databaseIsBackAt = Number.NEGATIVE_INFINITY
   private isCalm = false
 
   constructor(
@@ -106,7 +109,9 @@ export class Injector {
         await this.note({ kind: 'cut', at: Date.now(), connections: 'all' })
         this.kills++
         this.watcher.disturbed(undefined)
+        this.databaseIsBackAt = Number.POSITIVE_INFINITY
         await this.cluster.postgres.crash()
+        this.databaseIsBackAt = performance.now()
         if (this.someoneIsUp) this.watcher.servedAgain(Date.now())
         return await this.note({ kind: 'restored', at: Date.now() })
       case 'cut journal':
@@ -146,6 +151,11 @@ export class Injector {
   }
 
   private diedByItself(server: ServerUnderFire, signal: NodeJS.Signals | null): void {
+    // Whoever begins while the database ends has nothing to begin with, and says so.
+    if (signal === null && !server.hasServed && performance.now() < this.databaseIsBackAt + STARTING_MS) {
+      this.revive(server)
+      return
+    }
     if (signal !== 'SIGKILL' || !server.armedAt)
       this.surprises.push(
         `${server.name} ended by itself${signal ? ` by ${signal}` : ''} at ${new Date().toISOString()}`,

@@ -9,6 +9,8 @@ export type LedgerEntry =
   | { kind: 'cancelled'; at: number; run: string }
   /** The cancel came after the end. */
   | { kind: 'cancel-refused'; at: number; run: string }
+  /** A word on a step that waits for one. Of all those of a run one is answered with 200. */
+  | { kind: 'decided'; at: number; run: string; approved: boolean; status: number }
   | { kind: 'signalled'; at: number; run: string; signal: string }
   | { kind: 'scheduled'; at: number; schedule: string; everySeconds: number }
   | { kind: 'unscheduled'; at: number; schedule: string }

@@ -1,5 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join, relative } from 'node:path'
 import { type KvRow, opened, ROW } from '../../src/modules/kv/kv-entries.js'
 import { readConfig } from '../../src/platform/config/config.js'
 import { Sealer } from '../../src/platform/crypto/sealer.js'
@@ -7,6 +7,7 @@ import { readLog } from './append-log.js'
 import type { Cluster } from './cluster/cluster.js'
 import type { EffectEntry } from './effect-server.js'
 import type { FaultEntry } from './fault-log.js'
+import type { Told } from './follower.js'
 import type { LedgerEntry } from './ledger.js'
 import { SECRET } from './stories.js'
 import type { Throughput } from './throughput.js'
@@ -33,16 +34,28 @@ export interface OutcomeRow {
   path: string
   attempt: number
   state: string
+  action: string | null
   startedAt: number
   finishedAt: number
+}
+
+/** A row of `artifact`, and what a server gave for it where it was asked. */
+export interface ArtifactRow {
+  id: string
+  run: string
+  state: string
+  size: number
+  sha256: string | null
+  /** The number that its run was given. */
+  n: number
 }
 
 /** What a server said of a run at the end. */
 export interface AnswerRow {
   run: string
   server: string
-  /** The state, or the run that the same request named again. */
-  asked: 'state' | 'again'
+  /** The state, the run that the same request named again, the SHA-256 of an artifact, or whether the audit trail is whole. */
+  asked: 'state' | 'again' | 'artifact' | 'audit'
   said: string
 }
 
@@ -55,6 +68,11 @@ export interface CrashRecord {
   runs: RunRow[]
   outcomes: OutcomeRow[]
   answers: AnswerRow[]
+  artifacts: ArtifactRow[]
+  /** What a follower of the stream of events heard, and what the same stream tells afterwards. */
+  stream: { heard: Told[]; again: Told[] }
+  /** What has no entry in the audit trail, or several. */
+  unaudited: string[]
   /** What the counters of the story `count` stand at, together. */
   counted: number
   /** Outcomes of processes that had lost their runs: kept, and without consequences. */
@@ -79,7 +97,7 @@ const ms = (column: string) => `(extract(epoch from ${column}) * 1000)::float8`
 /** Reads it all back: the files from the disk, the rows by plain SQL, while no server runs. */
 export async function readRecord(
   cluster: Cluster,
-  known: Pick<CrashRecord, 'sightings' | 'answers' | 'surprises' | 'recoveries' | 'throughput'>,
+  known: Pick<CrashRecord, 'sightings' | 'answers' | 'stream' | 'surprises' | 'recoveries' | 'throughput'>,
 ): Promise<CrashRecord> {
   const { folder, postgres } = cluster
   return {
@@ -88,13 +106,15 @@ export async function readRecord(
     effects: await readLog<EffectEntry>(join(folder, FILES.effects)),
     faults: await readLog<FaultEntry>(join(folder, FILES.faults)),
     runs: await postgres.query<RunRow>(`select r.id, f.name as story, r.state, r.epoch, r.recoveries,
-        r.schedule_id as "scheduleId", r.idempotency_key as "idempotencyKey", r.parent_run_id as "parentRunId",
+        r.schedule_id as "scheduleId", substring(r.idempotency_key from '[^ ]+$') as "idempotencyKey", r.parent_run_id as "parentRunId",
         r.parent_path as "parentPath", ${ms('r.created_at')} as "createdAt",
         ${ms('r.finished_at')} as "finishedAt"
       from run r join flow f on f.id = r.flow_id order by r.id`),
     outcomes:
-      await postgres.query<OutcomeRow>(`select run_id as run, path, attempt, state, ${ms('started_at')} as "startedAt",
+      await postgres.query<OutcomeRow>(`select run_id as run, path, attempt, state, action, ${ms('started_at')} as "startedAt",
         ${ms('finished_at')} as "finishedAt" from step_outcome order by run_id, started_at`),
+    artifacts: await postgres.query<ArtifactRow>(ARTIFACTS),
+    unaudited: (await postgres.query<{ id: string }>(UNAUDITED)).map(({ id }) => id),
     counted: await counted(cluster),
     late: (await postgres.query('select from late_outcome')).length,
     brokenEvents: await brokenEvents(cluster),
@@ -102,6 +122,18 @@ export async function readRecord(
     leaks: await leaks(cluster),
   }
 }
+
+export const ARTIFACTS = `select a.id, run_id as run, a.state, size_bytes::float8 as size, sha256, (r.input ->> 'n')::integer as n
+  from artifact a join run r on r.id = a.run_id order by a.id`
+
+/** Each start by a user has one entry, and each decision. */
+const UNAUDITED = `select r.id from run r join flow f on f.id = r.flow_id
+  left join lateral (
+    select count(*) filter (where action = 'run.start') as starts, count(*) filter (where action = 'run.cancel') as cancels,
+        count(*) filter (where action in ('run.approve', 'run.decline')) as decisions
+      from audit_entry where resource_type = 'run' and resource_id = r.id and outcome = 'success') as e on true
+  where r.idempotency_key is not null
+    and (starts <> 1 or cancels <> (r.state = 'cancelled')::integer or decisions <> (f.name = 'approval')::integer)`
 
 async function counted({ folder, postgres }: Cluster): Promise<number> {
   const sealer = new Sealer(readConfig({ NODE_ENV: 'test', DATA_DIR: join(folder, 'data') }))
@@ -122,8 +154,14 @@ const LEFT_ROWS: Readonly<Record<string, string>> = {
   'a process is still registered': 'select id from engine_instance',
   'a timer is left': 'select run_id as id from timer',
   'a wait is left': 'select run_id as id from signal_wait',
-  'a started step is left open': 'select run_id as id from step_open',
+  // Of a run that did not complete they are kept: one that goes on from it must not repeat what may have happened.
+  'a started step is left open': `select o.run_id as id from step_open o left join run r on r.id = o.run_id
+    where r.state is distinct from 'failed' and r.state is distinct from 'cancelled'
+      or exists (select from step_outcome s where s.run_id = o.run_id and s.path = o.path and s.attempt >= o.attempt)`,
   'a schedule is left': 'select id from schedule',
+  'a secret of a run is left': 'select run_id as id from run_secret',
+  'an artifact is neither kept nor gone': `select id from artifact where state <> 'kept'`,
+  'an artifact belongs to no run': 'select id from artifact a where not exists (select from run where id = a.run_id)',
   'an outcome belongs to no run':
     'select distinct run_id as id from step_outcome o where not exists (select from run where id = o.run_id)',
   'events belong to no run':
@@ -170,25 +208,31 @@ async function leaks({ folder, postgres }: Cluster): Promise<string[]> {
     Buffer.from(SECRET).toString('base64').replace(/=+$/, ''),
     JSON.stringify(SECRET).slice(1, -1),
   ]
-  const logs = await Promise.all(
-    (await readdir(join(folder, 'logs'))).map(async (name) => {
-      const text = await readFile(join(folder, 'logs', name), 'utf8')
-      return spellings.some((spelling) => text.includes(spelling)) ? [name] : []
+  const files = (await Promise.all(['logs', 'data'].map((name) => filesIn(join(folder, name))))).flat()
+  const shown = await Promise.all(
+    files.map(async (file) => {
+      const text = await readFile(file, 'latin1').catch(() => '')
+      return spellings.some((spelling) => text.includes(spelling)) ? [relative(folder, file)] : []
     }),
   )
-  const columns = {
-    'events of a run': 'select entries::text as text, run_id as id from run_event_chunk',
-    'an outcome': `select concat_ws(' ', output, shared, error) as text, run_id as id from step_outcome`,
-    'a run': `select concat_ws(' ', input, result, error) as text, id from run`,
+  const tables = await postgres.query<{ name: string }>(`select table_name as name from information_schema.tables
+    where table_schema = 'public' and table_type = 'BASE TABLE'`)
+  const rows: string[] = []
+  for (const { name } of tables) {
+    const found = await postgres.query<{ place: string }>(
+      `select ctid::text as place from "${name}" t
+        where exists (select from unnest($1::text[]) as s where strpos(t::text, s) > 0) limit 20`,
+      [spellings],
+    )
+    rows.push(...found.map(({ place }) => `${name} ${place}`))
   }
-  const rows = await Promise.all(
-    Object.entries(columns).map(async ([what, text]) => {
-      const found = await postgres.query<{ id: string }>(
-        `select id from (${text}) as t where exists (select from unnest($1::text[]) as s where strpos(t.text, s) > 0) limit 20`,
-        [spellings],
-      )
-      return found.map(({ id }) => `${what}: ${id}`)
-    }),
-  )
-  return [...logs, ...rows].flat()
+  return [...shown.flat(), ...rows]
+}
+
+/** All but the files that a step's programs read its secrets from: what a server that was killed left of them goes within the hour. */
+async function filesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true, recursive: true })
+  return entries
+    .filter((entry) => entry.isFile() && basename(entry.parentPath) !== 'secrets')
+    .map((entry) => join(entry.parentPath, entry.name))
 }

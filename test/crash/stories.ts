@@ -14,6 +14,8 @@ export type State = 'completed' | 'failed' | 'cancelled'
 /** A flow of the workload, and what a run of it leaves behind when all goes as promised. */
 export interface Story {
   name: string
+  /** Layers as flow8 has them, or a job on disk as flwd has it; a flow of FlowRunner's where absent. */
+  kind?: 'layers' | 'job'
   /** How often it is told among the others; 0 for those that the harness tells itself. */
   weight: number
   definition(address: string): string
@@ -25,10 +27,13 @@ export interface Story {
   once?: string[]
   /** Those of the paths that send a request to the outside. */
   effects: string[]
+  /** The step that leaves an artifact. */
+  keeps?: string
   ends: State[]
 }
 
 const items = Array.from({ length: BATCH_ITEMS }, (_, index) => `each[${index}]`)
+const jobSteps = Array.from({ length: 4 }, (_, index) => `j${index}`)
 const cancelSteps = Array.from({ length: CANCEL_STEPS }, (_, index) => `c${index}`)
 
 export const STORIES: readonly Story[] = [
@@ -187,6 +192,56 @@ export const STORIES: readonly Story[] = [
     ends: ['completed'],
   },
   {
+    name: 'approval',
+    kind: 'layers',
+    weight: 1,
+    definition: (address) =>
+      JSON.stringify(
+        ['before', 'gate', 'after'].map((ref, index) => ({
+          ref,
+          index,
+          appId: 'curl',
+          args: { url: `http://${address}/quick`, method: 'POST', body: { n: '{{ $prev.args.n }}' } },
+          needsApproval: ref === 'gate',
+        })),
+      ),
+    stages: [['before'], ['gate'], ['after']],
+    effects: ['before', 'gate', 'after'],
+    ends: ['completed', 'failed'],
+  },
+  {
+    name: 'job-once',
+    kind: 'job',
+    weight: 1,
+    definition: () => job('job-once', ['work', 'keep']),
+    stages: [['work'], ['keep']],
+    once: ['work', 'keep'],
+    effects: ['work', 'keep'],
+    keeps: 'keep',
+    ends: ['completed', 'failed'],
+  },
+  {
+    name: 'job-again',
+    kind: 'job',
+    weight: 1,
+    definition: () =>
+      job('job-again', ['work', 'keep'], 'error_handling: { policy: retry, retries: 20, retry_backoff: 0 }\n'),
+    stages: [['work'], ['keep']],
+    effects: ['work', 'keep'],
+    keeps: 'keep',
+    ends: ['completed'],
+  },
+  {
+    name: 'job-cancel',
+    kind: 'job',
+    weight: 1,
+    definition: () => job('job-cancel', jobSteps),
+    stages: jobSteps.map((name) => [name]),
+    once: jobSteps,
+    effects: jobSteps,
+    ends: ['completed', 'cancelled', 'failed'],
+  },
+  {
     name: 'schedule',
     weight: 0,
     definition: (address) =>
@@ -227,4 +282,22 @@ function flow(nodes: string, more = ''): string {
 function request(address: string, path: string, param?: string, member?: string): string {
   const body = `{ n: "\${shared.n}"${member ? `, ${member}` : ''} }`
   return `type: http.request, params: { url: "http://${address}${path}", method: POST, body: ${body}${param ? `, ${param}` : ''} }`
+}
+
+/** Steps one after another, with a secret among their arguments. They are no sandbox's: they reach the outside. */
+function job(name: string, steps: readonly string[], more = ''): string {
+  const listed = steps.map((step, at) => {
+    const needs = at > 0 ? `, needs: [${steps[at - 1]}]` : ''
+    return `  - { id: ${step}, name: ${step}, script: ${step}.sh${needs} }\n`
+  })
+  return `name: ${name}
+description: Told by the crash harness
+argspec:
+  type: object
+  properties: { n: { type: integer }, token: { type: string, format: secret } }
+  required: [n, token]
+composition: steps
+steps:
+${listed.join('')}security_profile: disabled
+${more}`
 }

@@ -9,12 +9,14 @@ import { Cluster } from './cluster/cluster.js'
 import type { Role } from './cluster/server.js'
 import { EffectServer } from './effect-server.js'
 import type { FaultEntry, FaultName } from './fault-log.js'
+import { Follower } from './follower.js'
 import { ForeignWork } from './foreign-work.js'
 import { Injector } from './injector.js'
+import { layOutJobs } from './jobs-on-disk.js'
 import type { LedgerEntry } from './ledger.js'
-import { Load } from './load.js'
+import { Load, runIn, type Started, startOf } from './load.js'
 import { Random } from './random.js'
-import { type AnswerRow, type CrashRecord, FILES, readRecord } from './record.js'
+import { type AnswerRow, ARTIFACTS, type ArtifactRow, type CrashRecord, FILES, readRecord } from './record.js'
 import { SECRET } from './stories.js'
 import { type Throughput, ThroughputMeter } from './throughput.js'
 import { type Recovery, Watcher } from './watcher.js'
@@ -23,6 +25,10 @@ import { type Recovery, Watcher } from './watcher.js'
 const DRAIN_MS = 60_000
 const SCHEDULES = ['every-two-seconds-1', 'every-two-seconds-2']
 const QUESTIONS = 40
+
+interface Input extends Record<string, unknown> {
+  token?: string
+}
 
 export interface WaveOptions {
   kills: number
@@ -71,10 +77,12 @@ export async function runWave(options: WaveOptions): Promise<WaveResult> {
   await chmod(folder, 0o711)
   const random = new Random(options.seed)
   const outside = await EffectServer.start(join(folder, FILES.effects), random.fork('outside'))
+  const jobSources = await layOutJobs(join(folder, 'jobs'), outside.address)
   const cluster = await Cluster.start({
     ...options,
     program: (role) => [join(options.dist, 'app', `${role}.js`)],
     outside: outside.address,
+    jobSources,
   })
   const [ledger, faults] = [
     await AppendLog.create<LedgerEntry>(join(folder, FILES.ledger)),
@@ -82,6 +90,7 @@ export async function runWave(options: WaveOptions): Promise<WaveResult> {
   ]
   const client = new Client(() => cluster.apis, random.fork('client'))
   const load = new Load(client, ledger, random.fork('load'))
+  const follower = new Follower(client, random.fork('follower'))
   const watcher = new Watcher(cluster.postgres.url)
   const injector = new Injector(cluster, faults, watcher, random.fork('injector'), options)
   try {
@@ -90,6 +99,7 @@ export async function runWave(options: WaveOptions): Promise<WaveResult> {
     const before = await meter.before()
     say(`${before.toFixed(0)} light runs/s before`)
 
+    follower.start()
     load.start(options.users)
     for (const name of SCHEDULES) await load.schedule(name)
     await injector.run(options.kills)
@@ -97,6 +107,7 @@ export async function runWave(options: WaveOptions): Promise<WaveResult> {
     for (const name of SCHEDULES) await load.unschedule(name)
     await load.stop()
     await drained(cluster)
+    const stream = await streamed(follower, load)
     const after = await meter.after(before)
     say(`${after.toFixed(0)} light runs/s after`)
     const answers = await askAround(client, cluster)
@@ -107,7 +118,8 @@ export async function runWave(options: WaveOptions): Promise<WaveResult> {
     const record = await readRecord(cluster, {
       sightings: watcher.sightings,
       answers,
-      surprises: [...load.surprises, ...injector.surprises],
+      stream,
+      surprises: [...load.surprises, ...injector.surprises, ...follower.surprises],
       recoveries: watcher.recoveries,
       throughput: { before, after },
     })
@@ -140,34 +152,50 @@ async function drained({ postgres }: Cluster): Promise<void> {
   }
 }
 
-/** What each server says of some of the runs, and which run it gives for a key that it had before. */
+/** What was heard until the end of a last run, and what is told of it all afterwards. */
+async function streamed(follower: Follower, load: Load): Promise<CrashRecord['stream']> {
+  const run = (await load.light()) ?? ''
+  await follower.last(run)
+  return { heard: follower.heard, again: await follower.again(run) }
+}
+
+/**
+ * What each server says of some of the runs, which run it gives for a key that it had before, what some of the artifacts hold, and
+ * whether the audit trail is whole.
+ */
 async function askAround(client: Client, cluster: Cluster): Promise<AnswerRow[]> {
-  const runs = await cluster.postgres.query<{ id: string; flow: string; key: string; input: object }>(
-    `select id, flow_id as flow, idempotency_key as key, input from run where idempotency_key is not null
-      order by md5(id) limit ${QUESTIONS}`,
+  const runs = await cluster.postgres.query<{ id: string; story: string; flow: string; key: string; input: Input }>(
+    `select r.id, f.name as story, flow_id as flow, substring(idempotency_key from '[^ ]+$') as key, input
+      from run r join flow f on f.id = r.flow_id where idempotency_key is not null order by md5(r.id) limit ${QUESTIONS}`,
   )
+  const artifacts = await cluster.postgres.query<ArtifactRow>(ARTIFACTS)
   const answers: AnswerRow[] = []
-  const note = async (asked: AnswerRow['asked'], run: string, server: string, answer: Promise<string>) => {
+  const note = async (row: Omit<AnswerRow, 'said'>, answer: Promise<string>) => {
     // No answer is a wrong one here: nothing is broken any more.
-    answers.push({ run, server, asked, said: await answer.catch(String) })
+    answers.push({ ...row, said: await answer.catch(String) })
   }
-  for (const { id, flow, key, input } of runs) {
-    for (const server of cluster.apis) {
-      const state = client.askOne<{ status: string }>(server, 'GET', `/api/v1/executions/${id}`)
+  for (const api of cluster.apis) {
+    const server = api.name
+    for (const { id: run, story, flow, key, input } of runs) {
+      const state = client.askOne<{ status: string }>(api, 'GET', `/api/v1/executions/${run}`)
       await note(
-        'state',
-        id,
-        server.name,
+        { run, server, asked: 'state' },
         state.then(({ body }) => body.status),
       )
-      const again = client.askOne<{ execution_id: string }>(server, 'POST', `/api/v1/flows/${flow}/run`, { input }, key)
+      const { path, body } = startOf(story, flow, input)
+      const again = client.askOne<Started>(api, 'POST', path, body, key)
       await note(
-        'again',
-        id,
-        server.name,
-        again.then(({ body }) => body.execution_id),
+        { run, server, asked: 'again' },
+        again.then((answer) => runIn(answer.body)),
       )
     }
+    for (const { id, run } of artifacts.slice(0, QUESTIONS))
+      await note({ run, server, asked: 'artifact' }, client.digest(api, `/api/v1/artifacts/${id}`))
+    const verified = client.askOne<{ valid: boolean }>(api, 'GET', '/api/audit/verify')
+    await note(
+      { run: '', server, asked: 'audit' },
+      verified.then(({ body }) => String(body.valid)),
+    )
   }
   return answers
 }

@@ -14,6 +14,8 @@ export interface ClusterOptions {
   redis: boolean
   /** `host:port` that flows may reach. */
   outside: string
+  /** The file with the sources of jobs. */
+  jobSources?: string
 }
 
 /** How long a server may take on SIGTERM for what runs. */
@@ -30,7 +32,14 @@ export class Cluster {
     readonly servers: readonly ServerUnderFire[],
   ) {}
 
-  static async start({ folder, program, roles, redis: withRedis, outside }: ClusterOptions): Promise<Cluster> {
+  static async start({
+    folder,
+    program,
+    roles,
+    redis: withRedis,
+    outside,
+    jobSources,
+  }: ClusterOptions): Promise<Cluster> {
     const logs = join(folder, 'logs')
     await mkdir(logs, { recursive: true })
     const postgres = await PostgresUnderTest.start(join(folder, 'database'))
@@ -44,6 +53,7 @@ export class Cluster {
       ADMIN_EMAIL: ADMIN.username,
       ADMIN_PASSWORD: ADMIN.password,
       OUTBOUND_ALLOW: outside,
+      ...(jobSources ? { JOB_SOURCES: jobSources } : {}),
       RATE_LIMIT: '0',
       SHUTDOWN_GRACE_MS: String(GRACE_MS),
       LOG_LEVEL: 'info',

@@ -53,6 +53,11 @@ export class ServerUnderFire {
     return this.isThere && this.serving && !this.frozen
   }
 
+  /** It has begun to serve since it was started. */
+  get hasServed(): boolean {
+    return this.serving
+  }
+
   get isThere(): boolean {
     return this.child !== undefined && this.child.exitCode === null && this.child.signalCode === null
   }
