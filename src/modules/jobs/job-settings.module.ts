@@ -8,7 +8,11 @@ import { readJobSettings } from './read-job-settings.js'
 /** What the operator says of jobs, and the snapshots of their files: what their runs need, wherever they run. */
 @Module({
   providers: [
-    { provide: JobSettings, inject: [Config], useFactory: ({ jobSources }: Config) => readJobSettings(jobSources) },
+    {
+      provide: JobSettings,
+      inject: [Config],
+      useFactory: ({ jobSources, surroundings }: Config) => readJobSettings(jobSources, surroundings),
+    },
     {
       provide: BundleStore,
       inject: [Config],

@@ -1,7 +1,8 @@
 import type { ProcessLimits, Profile } from '../../platform/processes/profiles.js'
+import type { ImageReference } from './image-reference.js'
 
 /** Where jobs come from. */
-export type JobSource = FolderSource | GitSource | OciSource
+export type JobSource = FolderSource | GitSource | OciSource | RegistrySource
 
 interface Source {
   name: string
@@ -35,6 +36,17 @@ export interface OciSource extends Source {
   watch: boolean
 }
 
+/** An image of a registry. */
+export interface RegistrySource extends Source {
+  type: 'oci'
+  image: ImageReference
+  /** Only where the operator says so. */
+  plainHttp: boolean
+  /** Never to be shown. */
+  credentials: { username: string; password: string; variable: string } | null
+  pollMs: number
+}
+
 /** Which profiles jobs run under. */
 export interface ProfilePolicy {
   /** Of jobs that name none. */
@@ -54,4 +66,11 @@ export class JobSettings {
     /** Of one principal, of those that run under the profile. Absent: no limit beside that of all requests. */
     readonly requestsPerMinute: Readonly<Partial<Record<Profile, number>>> = {},
   ) {}
+
+  /** Those of the server's environment that hold passwords of sources. */
+  get secretVariables(): ReadonlySet<string> {
+    return new Set(
+      this.sources.flatMap((one) => ('credentials' in one && one.credentials ? [one.credentials.variable] : [])),
+    )
+  }
 }

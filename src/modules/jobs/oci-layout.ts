@@ -11,7 +11,8 @@ import { writeAddOn } from './oci-add-on.js'
 import { removeOldStates, stillThere } from './old-states.js'
 import { UnreadableSource } from './source-tree.js'
 
-const LIMITS = {
+/** What one image may cost. */
+export const SOURCE_LIMITS = {
   document: 4 * 1024 * 1024,
   layers: 200,
   files: 20_000,
@@ -23,7 +24,7 @@ const DIGEST = /^sha256:([0-9a-f]{64})$/
 const PLACES = ['flwd-addon/', 'addon/']
 const WHITEOUT = '.wh.'
 
-interface Descriptor {
+export interface Descriptor {
   mediaType?: string
   digest?: string
   annotations?: Record<string, string>
@@ -39,7 +40,7 @@ export class OciLayout {
   constructor(
     private readonly folder: string,
     private readonly layout: string,
-    private readonly limits = LIMITS,
+    private readonly limits = SOURCE_LIMITS,
   ) {}
 
   /** The folder with the jobs of the image as it is now. Throws `UnreadableSource`. */
@@ -67,9 +68,7 @@ export class OciLayout {
   private async manifest(): Promise<{ digest: string; layers: Descriptor[] }> {
     let index = await this.json(await this.document(join(this.layout, 'index.json')))
     for (let depth = 0; depth < 4; depth++) {
-      const manifests = listOf(index.manifests)
-      const chosen = manifests.find(({ platform }) => (platform?.os ?? 'linux') === 'linux')
-      if (!chosen) throw new UnreadableSource('the image layout holds no image')
+      const chosen = chosenOf(index.manifests)
       const text = await this.blob(chosen)
       const found = await this.json(text)
       if (Array.isArray(found.layers)) {
@@ -210,11 +209,18 @@ function decompressionOf({ mediaType = '' }: Descriptor) {
   throw new UnreadableSource(`a layer is of the type '${mediaType.slice(0, 100)}', which is not read`)
 }
 
-function listOf(value: unknown): Descriptor[] {
+/** Of several the first for Linux. */
+export function chosenOf(manifests: unknown): Descriptor {
+  const chosen = listOf(manifests).find(({ platform }) => (platform?.os ?? 'linux') === 'linux')
+  if (!chosen) throw new UnreadableSource('the image layout holds no image')
+  return chosen
+}
+
+export function listOf(value: unknown): Descriptor[] {
   return Array.isArray(value) ? value.filter((one) => typeof one === 'object' && one !== null) : []
 }
 
-function hexOf({ digest }: Descriptor): string {
+export function hexOf({ digest }: Descriptor): string {
   const hex = DIGEST.exec(String(digest))?.[1]
   if (!hex) throw new UnreadableSource('the image layout has a digest that is not SHA-256')
   return hex

@@ -15,9 +15,9 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true }))
 
-function read(text: string) {
+function read(text: string, environment: Record<string, string> = {}) {
   writeFileSync(file, text)
-  return readJobSettings(file)
+  return readJobSettings(file, environment)
 }
 
 function faultsOf(text: string): string[] {
@@ -70,6 +70,26 @@ sources:
     ])
   })
 
+  it('lists images of registries, whose passwords stand in the environment and are no job’s', () => {
+    const text = `
+sources:
+  - {name: a, type: oci, image: "registry.example.com/team/jobs:1", username: robot, password_env: REGISTRY_PASSWORD}
+  - {name: b, type: oci, image: "127.0.0.1:5000/jobs", plain_http: true, poll_interval: 10s}
+`
+    const settings = read(text, { REGISTRY_PASSWORD: 'hunter22' })
+    expect(settings.sources).toMatchObject([
+      {
+        type: 'oci',
+        image: { host: 'registry.example.com', name: 'team/jobs', reference: '1' },
+        credentials: { username: 'robot', password: 'hunter22', variable: 'REGISTRY_PASSWORD' },
+        plainHttp: false,
+        pollMs: 60_000,
+      },
+      { image: { host: '127.0.0.1:5000' }, credentials: null, plainHttp: true, pollMs: 10_000 },
+    ])
+    expect([...settings.secretVariables]).toEqual(['REGISTRY_PASSWORD'])
+  })
+
   it('sets limits one by one, and which profiles there may be', () => {
     const { limits, profiles } = read(`
 limits:
@@ -113,9 +133,26 @@ profiles: {default: permissive, jobs: [permissive, disabled], requests: []}
       ['JOB_SOURCES, line 1 (/sources/0/ref): ref must be the name of a branch or tag, or a commit'],
     ],
     [
-      'a registry',
-      'sources: [{name: a, type: oci, image: x/y@sha256:z}]',
-      ['JOB_SOURCES, line 1 (/sources/0/image): images are read from a layout on disk (path), not from a registry'],
+      'an image without its registry',
+      'sources: [{name: a, type: oci, image: team/jobs:1}]',
+      [
+        'JOB_SOURCES, line 1 (/sources/0/image): image must be host/name@sha256:… or host/name:tag, with the host of its registry',
+      ],
+    ],
+    [
+      'a path beside an image',
+      'sources: [{name: a, type: oci, image: "r.example.com/a:1", path: /x}]',
+      [expect.stringContaining("unknown key 'path'")],
+    ],
+    [
+      'a password that is not there',
+      'sources: [{name: a, type: oci, image: "r.example.com/a:1", username: robot, password_env: NOT_SET}]',
+      ['JOB_SOURCES, line 1 (/sources/0/password_env): NOT_SET is not set in the environment'],
+    ],
+    [
+      'a user without a password',
+      'sources: [{name: a, type: oci, image: "r.example.com/a:1", username: robot}]',
+      ['JOB_SOURCES, line 1 (/sources/0): username and password_env stand together'],
     ],
     [
       'an unknown key',

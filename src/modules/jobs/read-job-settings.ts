@@ -8,8 +8,9 @@ import { Reader } from '../../definitions/yaml/reader.js'
 import { ConfigError } from '../../platform/config/config.js'
 import { DEFAULT_LIMITS, PROFILES, type ProcessLimits, type Profile } from '../../platform/processes/profiles.js'
 import { gitUrlFault, isGitRef } from './git-addresses.js'
+import { imageOf } from './image-reference.js'
 import { idOf } from './job-ids.js'
-import { JobSettings, type JobSource, type ProfilePolicy } from './job-settings.js'
+import { JobSettings, type JobSource, type ProfilePolicy, type RegistrySource } from './job-settings.js'
 
 const LIMITS: Limits = { ...defaultLimits, noun: 'a list of job sources', bytes: 262_144, values: 20_000 }
 const NAME = {
@@ -27,9 +28,11 @@ const NONE = new JobSettings([], DEFAULT_LIMITS, {
 })
 
 /** Reads the file that `JOB_SOURCES` names. Throws `ConfigError` with every fault of it. */
-export function readJobSettings(file: string | undefined): JobSettings {
+export function readJobSettings(file: string | undefined, environment: Environment = {}): JobSettings {
   if (file === undefined) return NONE
-  const reading = readYaml(textOf(file), LIMITS, (root, faults) => settingsOf(root, faults, dirname(resolve(file))))
+  const reading = readYaml(textOf(file), LIMITS, (root, faults) =>
+    settingsOf(root, faults, dirname(resolve(file)), environment),
+  )
   if (reading.ok) return reading.value
   throw new ConfigError(
     reading.faults.map(({ line, path, detail }) => `JOB_SOURCES, line ${line}${path && ` (${path})`}: ${detail}`),
@@ -44,10 +47,17 @@ function textOf(file: string): string {
   }
 }
 
-function settingsOf(root: Cursor, faults: FaultList, folder: string): JobSettings | undefined {
+function settingsOf(
+  root: Cursor,
+  faults: FaultList,
+  folder: string,
+  environment: Environment,
+): JobSettings | undefined {
   const reader = new Reader(faults)
   if (root.value && !reader.mapping(root, 'the file', ['sources', 'limits', 'profiles'])) return undefined
-  const sources = reader.list(root.member('sources'), 'sources').flatMap((item) => sourceOf(item, reader, folder) ?? [])
+  const sources = reader
+    .list(root.member('sources'), 'sources')
+    .flatMap((item) => sourceOf(item, reader, folder, environment) ?? [])
   for (const [at, { name }] of sources.entries())
     if (sources.findIndex((one) => one.name === name) !== at)
       reader.complain(root.member('sources'), 'duplicate', `there are two sources ${quote(name)}`)
@@ -60,13 +70,16 @@ function settingsOf(root: Cursor, faults: FaultList, folder: string): JobSetting
   )
 }
 
-const KEYS: Readonly<Record<JobSource['type'], readonly string[]>> = {
+const KEYS = {
   fs: ['path', 'watch'],
   git: ['url', 'ref', 'poll_interval', 'pollInterval', 'watch'],
-  oci: ['path', 'image', 'watch'],
+  oci: ['path', 'watch'],
+  registry: ['image', 'plain_http', 'username', 'password_env', 'poll_interval', 'pollInterval'],
 }
 
-function sourceOf(cursor: Cursor, reader: Reader, folder: string): JobSource | undefined {
+type Environment = Readonly<Record<string, string | undefined>>
+
+function sourceOf(cursor: Cursor, reader: Reader, folder: string, environment: Environment): JobSource | undefined {
   if (!reader.mapping(cursor, 'a source')) return reader.complain(cursor, 'type', 'a source must be a mapping')
   const required = (key: string) => {
     if (!cursor.member(key).value) reader.complain(cursor.member(key), 'required', `a source needs ${key}`, 'key')
@@ -76,7 +89,8 @@ function sourceOf(cursor: Cursor, reader: Reader, folder: string): JobSource | u
   required('name')
   const name = reader.text(cursor.member('name'), 'the name of a source', NAME)
   if (!type) return undefined
-  reader.mapping(cursor, `a source of type ${type}`, ['name', 'type', 'mountPath', 'tenant', ...KEYS[type]])
+  const keys = type === 'oci' && cursor.member('image').value ? KEYS.registry : KEYS[type]
+  reader.mapping(cursor, `a source of type ${type}`, ['name', 'type', 'mountPath', 'tenant', ...keys])
   const mounted = reader.text(cursor.member('mountPath'), 'mountPath') ?? '.'
   const mountPath = mountPathOf(mounted)
   if (mountPath === undefined)
@@ -90,16 +104,11 @@ function sourceOf(cursor: Cursor, reader: Reader, folder: string): JobSource | u
     required('url')
     return { type, ...shared, ...gitOf(cursor, reader) }
   }
-  if (cursor.member('image').value)
-    reader.complain(
-      cursor.member('image'),
-      'not_offered',
-      'images are read from a layout on disk (path), not from a registry',
-      'key',
-    )
-  else required('path')
-  const path = reader.text(cursor.member('path'), 'path') ?? '.'
-  return { type, ...shared, path: resolve(folder, path), watch: reader.flag(cursor.member('watch'), 'watch') ?? true }
+  if (cursor.member('image').value) return registryOf(cursor, reader, shared, environment)
+  required('path')
+  const path = resolve(folder, reader.text(cursor.member('path'), 'path') ?? '.')
+  const watch = reader.flag(cursor.member('watch'), 'watch') ?? true
+  return type === 'fs' ? { type, ...shared, path, watch } : { type, ...shared, path, watch }
 }
 
 function gitOf(cursor: Cursor, reader: Reader): { url: string; ref: string | null; pollMs: number } {
@@ -109,10 +118,49 @@ function gitOf(cursor: Cursor, reader: Reader): { url: string; ref: string | nul
   const ref = reader.text(cursor.member('ref'), 'ref') ?? null
   if (ref !== null && !isGitRef(ref))
     reader.complain(cursor.member('ref'), 'ref', 'ref must be the name of a branch or tag, or a commit')
+  return { url, ref, pollMs: pollOf(cursor, reader) }
+}
+
+function pollOf(cursor: Cursor, reader: Reader): number {
   const interval = cursor.member('poll_interval').value ? cursor.member('poll_interval') : cursor.member('pollInterval')
   const pollMs = reader.duration(interval, 'poll_interval') ?? POLL_MS
   if (pollMs < SHORTEST_POLL_MS) reader.complain(interval, 'range', 'poll_interval must be at least 1s')
-  return { url, ref, pollMs }
+  return pollMs
+}
+
+function registryOf(
+  cursor: Cursor,
+  reader: Reader,
+  shared: Pick<RegistrySource, 'name' | 'tenantId' | 'mountPath'>,
+  environment: Environment,
+): RegistrySource | undefined {
+  const image = imageOf(reader.text(cursor.member('image'), 'image') ?? '')
+  if (!image)
+    reader.complain(
+      cursor.member('image'),
+      'image',
+      'image must be host/name@sha256:… or host/name:tag, with the host of its registry',
+    )
+  const plainHttp = reader.flag(cursor.member('plain_http'), 'plain_http') ?? false
+  const credentials = credentialsOf(cursor, reader, environment)
+  const pollMs = pollOf(cursor, reader)
+  return image && { type: 'oci', ...shared, image, plainHttp, credentials, pollMs }
+}
+
+/** The password stands in the server's environment, so that the file holds none. */
+function credentialsOf(cursor: Cursor, reader: Reader, environment: Environment): RegistrySource['credentials'] {
+  const username = reader.text(cursor.member('username'), 'username')
+  const variable = reader.text(cursor.member('password_env'), 'password_env', {
+    pattern: /^[A-Za-z_]\w{0,127}$/,
+    meaning: 'the name of an environment variable',
+  })
+  if (username === undefined && variable === undefined) return null
+  if (username === undefined || variable === undefined)
+    return reader.complain(cursor, 'required', 'username and password_env stand together') ?? null
+  const password = environment[variable]
+  if (!password)
+    return reader.complain(cursor.member('password_env'), 'unset', `${variable} is not set in the environment`) ?? null
+  return { username, password, variable }
 }
 
 /** Undefined where it is no path that ids can begin with. */

@@ -21,6 +21,8 @@ export interface Keeping {
   /** How often to look, whatever is watched; 0: only once. */
   everyMs: number
   watches: boolean
+  /** Lets go of what `fetch` holds. */
+  close?(): Promise<void>
 }
 
 /** Looks after one source: reads its jobs anew whenever something has changed. */
@@ -52,6 +54,7 @@ export class SourceKeeper {
     clearTimeout(this.quiet)
     await this.watcher?.close()
     await this.looking
+    await this.keeping.close?.()
   }
 
   private get stopped(): boolean {

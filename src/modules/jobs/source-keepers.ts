@@ -1,10 +1,12 @@
 import { join } from 'node:path'
 import { type BeforeApplicationShutdown, Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common'
 import { Config } from '../../platform/config/config.js'
+import { GuardedOutbound } from '../../platform/outbound/guarded-outbound.js'
 import { GitCheckouts } from './git-checkouts.js'
 import { JobIndex } from './job-index.js'
-import { JobSettings, type JobSource } from './job-settings.js'
+import { JobSettings, type JobSource, type RegistrySource } from './job-settings.js'
 import { OciLayout } from './oci-layout.js'
+import { OciRegistry } from './oci-registry.js'
 import { type Keeping, NOW_AND_THEN_MS, SourceKeeper } from './source-keeper.js'
 
 /** How often the index of an image layout is read. */
@@ -18,18 +20,20 @@ export class SourceKeepers implements OnApplicationBootstrap, BeforeApplicationS
   constructor(
     private readonly index: JobIndex,
     @Inject(JobSettings) private readonly settings: Pick<JobSettings, 'sources'>,
-    @Inject(Config) { dataDir }: Pick<Config, 'dataDir'>,
+    @Inject(Config) { dataDir, outboundAllow }: Pick<Config, 'dataDir' | 'outboundAllow'>,
   ) {
     this.keepers = settings.sources.map((source) => ({
       source,
-      keeper: new SourceKeeper(keepingOf(source, join(dataDir, 'jobs')), index),
+      keeper: new SourceKeeper(keepingOf(source, join(dataDir, 'jobs'), outboundAllow), index),
     }))
   }
 
   async onApplicationBootstrap(): Promise<void> {
     await this.index.forgetAllBut(this.settings.sources.map(({ name }) => name))
     const started = this.keepers.map(({ source, keeper }) => ({ source, first: keeper.start() }))
-    await Promise.all(started.filter(({ source }) => source.type !== 'git').map(({ first }) => first))
+    await Promise.all(
+      started.filter(({ source }) => source.type !== 'git' && !('image' in source)).map(({ first }) => first),
+    )
   }
 
   async beforeApplicationShutdown(): Promise<void> {
@@ -37,7 +41,13 @@ export class SourceKeepers implements OnApplicationBootstrap, BeforeApplicationS
   }
 }
 
-function keepingOf(source: JobSource, folder: string): Keeping {
+/** The operator's registry is the operator's choice, so its address need not be public; that of its tokens and of what it redirects to does. */
+function registryClient({ image, plainHttp }: RegistrySource, outboundAllow: readonly string[]): GuardedOutbound {
+  const host = /:\d+$/.test(image.host) ? image.host : `${image.host}:${plainHttp ? 80 : 443}`
+  return new GuardedOutbound({ allow: [host, ...outboundAllow].join(',') })
+}
+
+function keepingOf(source: JobSource, folder: string, outboundAllow: readonly string[]): Keeping {
   switch (source.type) {
     case 'fs':
       return {
@@ -51,6 +61,17 @@ function keepingOf(source: JobSource, folder: string): Keeping {
       return { source, watches: false, everyMs: source.pollMs, fetch: (signal) => checkouts.current(signal) }
     }
     case 'oci': {
+      if ('image' in source) {
+        const client = registryClient(source, outboundAllow)
+        const registry = new OciRegistry(join(folder, 'oci'), source, client)
+        return {
+          source,
+          watches: false,
+          everyMs: source.pollMs,
+          fetch: (signal) => registry.current(signal),
+          close: () => client.close(),
+        }
+      }
       const layout = new OciLayout(join(folder, 'oci'), source.path)
       return { source, watches: false, everyMs: source.watch ? OCI_MS : 0, fetch: () => layout.current() }
     }

@@ -3,6 +3,7 @@ import type { Principal } from '../../platform/auth/principal.js'
 import { ContainerRuntimes } from '../../platform/containers/container-runtimes.js'
 import { version } from '../../platform/version.js'
 import { shownUrl } from './git-addresses.js'
+import { shownImage } from './image-reference.js'
 import { JobSettings, type JobSource } from './job-settings.js'
 
 export interface SystemInformation {
@@ -33,5 +34,6 @@ export class SystemInfo {
 }
 
 function pathOf(source: JobSource): string {
+  if ('image' in source) return shownImage(source.image)
   return source.type === 'git' ? shownUrl(source.url) : source.path
 }

@@ -61,8 +61,11 @@ export class JobProcesses implements OnApplicationBootstrap, OnApplicationShutdo
   }
 
   /** The step types by which jobs reach it: programs of this host, and containers. */
-  steps(ports: Omit<JobStepPorts, 'earlier'>): StepType[] {
-    const { jobGraceMs: graceMs, surroundings: environment } = this.config
+  steps(ports: Omit<JobStepPorts, 'earlier'>, secretVariables: ReadonlySet<string> = new Set()): StepType[] {
+    const { jobGraceMs: graceMs, surroundings } = this.config
+    // What opens registries is the server's own.
+    const handedOn = Object.entries(surroundings).filter(([name]) => !secretVariables.has(name))
+    const environment = Object.fromEntries(handedOn)
     const earlier = { of: async ({ id }: { id: string }) => (await this.worked(id)).slice(1) }
     const parts = { ...ports, earlier, folders: this.folders, folder: this.control, graceMs }
     return [

@@ -78,7 +78,10 @@ function mailRelayOf({ mail }: Config): MailRelay | undefined {
           ...coreSteps({ outbound, keyValues, schedules }),
           ...externalSteps({ outbound, mcpCommands: config.mcpCommands }),
           ...flow8Steps({ outbound, flowKeyValues, mailRelay: mailRelayOf(config) }),
-          ...jobs.steps({ bundles, secrets, artifacts, limits: (profile) => settings.limits[profile] }),
+          ...jobs.steps(
+            { bundles, secrets, artifacts, limits: (profile) => settings.limits[profile] },
+            settings.secretVariables,
+          ),
         ]),
     },
   ],
