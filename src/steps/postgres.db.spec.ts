@@ -387,14 +387,16 @@ describe('a step that is to take effect exactly once', () => {
     const breaking = {
       operation: 'query',
       query: `WITH done AS (INSERT INTO visit (who) VALUES ('x') RETURNING id)
-        SELECT id, pg_sleep(0.2)::text AS slept FROM done`,
+        SELECT id, pg_advisory_xact_lock(4711)::text AS locked FROM done`,
     }
+    await admin.query('SELECT pg_advisory_lock(4711)')
     const answer = once(breaking)
-    await vi.waitFor(async () => expect(await sleepers('pg_sleep(0.2)')).toBe(1))
+    await vi.waitFor(async () => expect(await sleepers('pg_advisory_xact_lock(4711)')).toBe(1))
     await admin.query(
-      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'millrace' AND query LIKE '%pg_sleep(0.2)%'",
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'millrace' AND query LIKE '%pg_advisory_xact_lock(4711)%'",
     )
-    expect(await answer).toEqual([{ id: expect.any(Number), slept: '' }])
+    await admin.query('SELECT pg_advisory_unlock(4711)')
+    expect(await answer).toEqual([{ id: expect.any(Number), locked: '' }])
     expect(await visits()).toBe(1)
     expect(await once(breaking, 2)).toEqual(await answer)
   })

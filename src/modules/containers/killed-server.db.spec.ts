@@ -58,7 +58,7 @@ describe.skipIf(!docker)('a server that is killed while its steps are in contain
     expect(await ask(`/api/v1/runs/${twice}`)).toMatchObject({ status: 'success', result: { value: 2 } })
     await vi.waitUntil(async () => (await ask(`/api/v1/runs/${once}`)).finished_at !== undefined, SOON)
     expect(await ask(`/api/v1/runs/${once}`)).toMatchObject({ status: 'failed' })
-    expect(await peer.docker.listContainers({ all: true })).toEqual([])
+    await vi.waitFor(async () => expect(await peer.docker.listContainers({ all: true })).toEqual([]), SOON)
   }, 180_000)
 
   async function start(): Promise<void> {

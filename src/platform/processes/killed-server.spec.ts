@@ -35,9 +35,9 @@ describe('of a server that was killed with kill -9', () => {
 
   it('what is left under disabled is ended by the next', async () => {
     const token = await killedWith('disabled')
-    expect(await survivors(token)).toBeGreaterThan(0)
     const cgroups = findCgroups()
-    expect(await killOrphans(cgroups)).toBeGreaterThanOrEqual(3)
+    // How many is not said: a server that another spec starts at this moment is the next as well.
+    await killOrphans(cgroups)
     await gone(token)
     // Not even an empty group.
     const left = cgroups ? foreignGroups(cgroups).filter(({ path }) => path.includes(`.${server?.pid}.`)) : []

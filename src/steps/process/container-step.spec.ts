@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it, vi } from 'vitest'
 import { dockerPeer } from '../../../test/support/peers/container-runtimes.js'
@@ -11,6 +11,9 @@ import { JobUnderTest } from './process-step.fake.js'
 
 /** What differs between runtimes is tried where they are spoken to. */
 const docker = await dockerPeer()
+
+// A container takes some seconds to begin and to end on a busy machine; a test has up to five.
+vi.setConfig({ testTimeout: 60_000 })
 
 describe.skipIf(!docker)('a step of a job in a container', () => {
   const peer = docker as NonNullable<typeof docker>
@@ -70,14 +73,15 @@ describe.skipIf(!docker)('a step of a job in a container', () => {
 
   it('has its secrets in files that it cannot change, and nobody in what it is made of or says', async () => {
     job.secrets = { token: 'hush-hush-hush', 'a b/c': 'second-secret' }
-    const script = `cat /run/secrets/token; echo; ls "$FLWD_SECRETS_DIR"; (echo x > /run/secrets/token) 2>&1; env; sleep 1; echo "\\"$(cat /run/secrets/token)\\""`
+    const script = `cat /run/secrets/token; echo; ls "$FLWD_SECRETS_DIR"; (echo x > /run/secrets/token) 2>&1; env; while [ ! -e "$RUN_DIR/go" ]; do sleep 0.1; done; echo "\\"$(cat /run/secrets/token)\\""`
     const secretArgs = Object.keys(job.secrets)
     const running = await job.run(
       { ...container(), command: script, secretArgs },
       { args: { token: '[secret]', plain: 'p' } },
     )
-    await vi.waitUntil(() => running.stdout().some((line) => line.includes('ARG_PLAIN=p')), { timeout: 20_000 })
+    await vi.waitUntil(() => running.stdout().some((line) => line.includes('ARG_PLAIN=p')))
     const inspected = JSON.stringify(await peer.docker.getContainer(`${running.run}-step_01`).inspect())
+    writeFileSync(join(job.folders.pathOf(running.run), 'go'), '')
     const { output } = await running.result
     expect(inspected).toContain('ARG_PLAIN=p')
     for (const text of [inspected, running.stdout().join('\n'), JSON.stringify(output)])
@@ -111,10 +115,10 @@ describe.skipIf(!docker)('a step of a job in a container', () => {
       { ...container(), command: "trap '' TERM; echo ready; sleep 1000" },
       { signal: abort.signal },
     )
-    await vi.waitUntil(() => running.stdout().includes('ready'), { timeout: 20_000 })
+    await vi.waitUntil(() => running.stdout().includes('ready'))
     abort.abort(new Error('cancelled'))
     await expect(running.result).rejects.toThrow('cancelled')
-    expect(await peer.docker.listContainers({ all: true })).toEqual([])
+    await vi.waitFor(async () => expect(await peer.docker.listContainers({ all: true })).toEqual([]))
   })
 
   it('that floods its log is told in part, and its last line counts', async () => {
