@@ -274,12 +274,16 @@ function described(sha256: string, size: number): StoredObject {
 
 async function* checked(handle: FileHandle, sha256: string, key: string): AsyncGenerator<Buffer> {
   const sum: Hash = createHash('sha256')
+  // The last of it is held back until the whole is known to be right: who has got all bytes would take them for it.
+  let last: Buffer | undefined
   try {
     for await (const chunk of handle.createReadStream({ autoClose: false, highWaterMark: CHUNK_BYTES })) {
       sum.update(chunk)
-      yield chunk
+      if (last) yield last
+      last = chunk
     }
     if (sum.digest('hex') !== sha256) throw new ObjectDamaged(key)
+    if (last) yield last
   } finally {
     await handle.close()
   }

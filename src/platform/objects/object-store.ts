@@ -40,7 +40,7 @@ export abstract class ObjectStore {
   abstract put(scope: ObjectScope, content: ObjectContent): Promise<StoredObject>
 
   /**
-   * Throws `ObjectMissing`, or `ObjectDamaged` where its length is wrong; a wrong hash ends the stream with `ObjectDamaged`. Of a `part`
+   * Throws `ObjectMissing`, or `ObjectDamaged` where its length is wrong; a wrong hash ends the stream with `ObjectDamaged`, before its last bytes. Of a `part`
    * nothing else is read, so the hash cannot be looked at: it is told only that the object is there in its length.
    */
   abstract get(scope: ObjectScope, key: string, part?: ObjectPart): Promise<Readable>

@@ -45,6 +45,12 @@ const FORGET: Statement = {
   text: 'delete from bucket_released where id = any($1::bigint[])',
 }
 
+const FORGET_HASHES: Statement = {
+  name: 'bucket_blob_hashes_forget',
+  text: `delete from bucket_blob_hashes using unnest($1::text[], $2::text[]) as gone (tenant, blob)
+    where tenant_id = tenant and ref = blob`,
+}
+
 /** Those that nobody is about to name. From then on whoever would waits, and sees that they are gone. */
 const HOLD: Statement = {
   name: 'bucket_blobs_hold',
@@ -168,10 +174,11 @@ export class BlobSweep {
   private async removeHeld(tx: SqlSession, blobs: readonly Blob[], unlessSince: Date): Promise<number> {
     const rows = await tx.query<{ ref: string }>(KEPT, [blobs.map(({ key }) => key), unlessSince])
     const kept = new Set(rows.map(({ ref }) => ref))
-    let removed = 0
-    for (const { scope, key } of blobs)
-      if (!kept.has(key) && (await this.store.delete(scope, key, unlessSince))) removed++
-    return removed
+    const removed: Blob[] = []
+    for (const blob of blobs)
+      if (!kept.has(blob.key) && (await this.store.delete(blob.scope, blob.key, unlessSince))) removed.push(blob)
+    await tx.query(FORGET_HASHES, [removed.map(({ scope }) => scope.tenantId), removed.map(({ key }) => key)])
+    return removed.length
   }
 }
 

@@ -16,7 +16,8 @@ import type {
 } from './embedded-objects.js'
 import { checkKey } from './key-order.js'
 import { MultipartUploads } from './multipart-uploads.js'
-import { BUCKETS_AREA, held, readable, resolvedRange, written } from './object-content.js'
+import { HASH_BYTES } from './blob-pieces.js'
+import { type BlobReading, BUCKETS_AREA, held, readable, resolvedRange, written } from './object-content.js'
 import { listed } from './object-list.js'
 import { OBJECT_COLUMNS, type ObjectRow, toInfo } from './object-rows.js'
 import { type ObjectWriter, refuseUnless } from './object-writer.js'
@@ -43,6 +44,7 @@ export interface StagedContent {
   ref: string
   size: number
   md5: string
+  hashes: Buffer | undefined
   open(): Promise<Readable>
   /** It goes, unless something names it. */
   release(): Promise<void>
@@ -59,6 +61,10 @@ const OBJECT: Statement = {
   text: `select ${OBJECT_COLUMNS} from bucket_object where tenant_id = $1 and bucket = $2 and key = $3`,
 }
 
+const HASHES: Statement = {
+  name: 'bucket_blob_hashes',
+  text: 'select substring(hashes from $3 for $4) as hashes from bucket_blob_hashes where tenant_id = $1 and ref = $2',
+}
 /** Far below the least grace. */
 const STILL_READ_MS = 15_000
 const STILL_READ: Statement = {
@@ -76,12 +82,14 @@ export class EmbeddedStorage implements StorageDriver {
   private readonly scope: ObjectScope
   private readonly changes: StoreChanges
   private readonly space: BucketUsage
+  private readonly reading: BlobReading
 
   constructor(
     readonly tenantId: string,
     private readonly parts: EmbeddedStoreParts,
   ) {
     this.scope = { area: BUCKETS_AREA, tenantId }
+    this.reading = { store: parts.objects, scope: this.scope, hashesOf: (...asked) => this.hashesOf(...asked) }
     this.space = new BucketUsage(tenantId, parts.quota ?? NO_QUOTA)
     this.changes = new StoreChanges(tenantId, parts.dataSource, this.space)
     this.uploads = new MultipartUploads(this.scope, this.changes, parts)
@@ -141,7 +149,7 @@ export class EmbeddedStorage implements StorageDriver {
     const row = await this.row(bucket, key)
     const info = toInfo(row)
     const range = resolvedRange(options.range, info.size)
-    const stream = await readable(this.parts.objects, this.scope, row.refs, range, options.signal)
+    const stream = await readable(this.reading, row.refs, range, options.signal)
     if (row.refs.length > 1) this.keepWhileRead(row.refs, stream)
     return { info, stream, ...(range && { range }) }
   }
@@ -182,13 +190,14 @@ export class EmbeddedStorage implements StorageDriver {
   async putStaged(
     bucket: string,
     key: string,
-    { ref, size, md5 }: StagedContent,
+    staged: StagedContent,
     options: Omit<EmbeddedPutOptions, 'size' | 'signal'> = {},
   ): Promise<EmbeddedObjectInfo> {
     checkKey(key)
+    const { ref, size, md5 } = staged
     return await this.changes.run(async (writer, tx) => {
       await writer.holdBucket(bucket)
-      await writer.hold(ref, (one) => this.parts.objects.has(this.scope, one))
+      await writer.hold(staged, (one) => this.parts.objects.has(this.scope, one))
       const object = { bucket, key, refs: [ref], size, etag: md5, attributes: options }
       const change = await writer.put(object, options)
       await options.within?.(tx, change)
@@ -289,6 +298,12 @@ export class EmbeddedStorage implements StorageDriver {
     if ((await writer.query(text, [this.tenantId, bucket])).length > 0) throw new BucketNotEmpty(bucket)
   }
 
+  private async hashesOf(ref: string, first: number, count: number): Promise<Buffer | undefined> {
+    const asked = [this.tenantId, ref, first * HASH_BYTES + 1, count * HASH_BYTES]
+    const [row] = await this.parts.sql.query<{ hashes: Buffer }>(HASHES, asked)
+    return row?.hashes
+  }
+
   /** Blobs of an object are opened one after the other: one that is let go of meanwhile is not swept for as long as it will be read. */
   private keepWhileRead(refs: readonly string[], stream: Readable): void {
     const timer = setInterval(() => {
@@ -304,11 +319,12 @@ export class EmbeddedStorage implements StorageDriver {
   ): Promise<StagedContent> {
     const { objects } = this.parts
     const full = (bytes: number) => this.space.refused(this.parts.sql, bytes)
-    const { key: ref, size, md5 } = await written(objects, this.scope, content, { ...options, full })
+    const { key: ref, size, md5, hashes } = await written(objects, this.scope, content, { ...options, full })
     return {
       ref,
       size,
       md5,
+      hashes,
       open: () => objects.get(this.scope, ref),
       release: () => this.changes.run((writer) => writer.release([ref])),
     }

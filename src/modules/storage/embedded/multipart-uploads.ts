@@ -136,7 +136,7 @@ export class MultipartUploads {
     return await this.changes.run(async (writer) => {
       // Of two puts at once the later waits here, and sees what it replaces.
       await this.held(writer, upload)
-      await writer.hold(blob.key, (ref) => this.stores.objects.has(this.scope, ref))
+      await writer.hold({ ref: blob.key, hashes: blob.hashes }, (ref) => this.stores.objects.has(this.scope, ref))
       const [row] = await writer.query<PartRow & { replaced: string | null; replaced_size: string | null }>(
         `with old as (select ref, size from bucket_upload_part where upload_id = $1 and number = $2)
           insert into bucket_upload_part as part (upload_id, number, ref, size, etag, put_at)

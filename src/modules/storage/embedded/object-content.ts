@@ -3,6 +3,7 @@ import { finished, Readable } from 'node:stream'
 import type { ObjectPart, ObjectScope, ObjectStore, StoredObject } from '../../../platform/objects/object-store.js'
 import { RangeNotSatisfiable, SizeMismatch } from '../storage.errors.js'
 import type { ByteRange } from '../storage-driver.js'
+import { checkedPart, PIECE_BYTES, PieceHashes, piecesOf } from './blob-pieces.js'
 import type { SuffixRange } from './embedded-objects.js'
 import { sizeOf } from './object-rows.js'
 
@@ -12,7 +13,12 @@ export const BUCKETS_AREA = 'buckets'
 /** A blob as it was written, with the MD5 of its bytes in hex. */
 export interface WrittenBlob extends StoredObject {
   md5: string
+  /** Of its pieces, where it has several. */
+  hashes: Buffer | undefined
 }
+
+/** The hashes of some pieces of a blob; undefined of one that has none, since it is older than they are. */
+export type HashesOf = (ref: string, first: number, count: number) => Promise<Buffer | undefined>
 
 export interface Writing {
   /** Bytes, where they are known beforehand. */
@@ -32,6 +38,7 @@ export async function written(
 ): Promise<WrittenBlob> {
   const source = until(signal, content)
   const md5 = createHash('md5')
+  const pieces = new PieceHashes()
   const counted = async function* () {
     let count = 0
     for await (const piece of source as AsyncIterable<Uint8Array | string>) {
@@ -40,13 +47,14 @@ export async function written(
       if (size !== undefined && count > size) throw new SizeMismatch(size, count)
       if (count > room) throw await full(count)
       md5.update(chunk)
+      pieces.update(chunk)
       yield chunk
     }
     if (size !== undefined && count < size) throw new SizeMismatch(size, count)
   }
   try {
     const blob = await store.put(scope, counted())
-    return { ...blob, md5: md5.digest('hex') }
+    return { ...blob, md5: md5.digest('hex'), hashes: pieces.digest() }
   } catch (error) {
     // Also where the store failed before it asked for the first byte.
     content.destroy()
@@ -68,27 +76,33 @@ export function resolvedRange(range: ByteRange | SuffixRange | undefined, size: 
   return { first, last }
 }
 
+/** Where the blobs of a tenant are read from. */
+export interface BlobReading {
+  store: ObjectStore
+  scope: ObjectScope
+  hashesOf: HashesOf
+}
+
 /**
  * The bytes of some blobs one after the other, or a range of them. The first is opened before this resolves. What is read whole is checked
- * against its hash; of a blob that the range cuts, only the length is.
+ * against its hash, a part against those of its pieces.
  */
 export async function readable(
-  store: ObjectStore,
-  scope: ObjectScope,
+  reading: BlobReading,
   refs: readonly string[],
   range: ObjectPart | undefined,
   signal?: AbortSignal,
 ): Promise<Readable> {
-  const slices = range ? slicesOf(refs, range) : refs.map((ref) => ({ ref, part: undefined }))
+  const slices = range ? slicesOf(refs, range) : refs.map((ref) => ({ ref }))
   const [head, ...rest] = slices
   if (!head) return Readable.from([])
-  const first = await store.get(scope, head.ref, head.part)
+  const first = await opened(reading, head)
   if (rest.length === 0) return until(signal, first)
   const all = Readable.from(
     (async function* () {
       try {
         yield* first
-        for (const { ref, part } of rest) yield* await store.get(scope, ref, part)
+        for (const slice of rest) yield* await opened(reading, slice)
       } finally {
         first.destroy()
       }
@@ -98,6 +112,22 @@ export async function readable(
   // A stream that nobody has begun to read never comes to the end of its generator.
   all.once('close', () => first.destroy())
   return until(signal, all)
+}
+
+async function opened({ store, scope, hashesOf }: BlobReading, { ref, part }: Slice): Promise<Readable> {
+  if (!part) return await store.get(scope, ref)
+  const size = sizeOf(ref)
+  if (size <= PIECE_BYTES) {
+    const content = await store.read(scope, ref)
+    return Readable.from([content.subarray(part.first, part.last + 1)], { objectMode: false })
+  }
+  const { first, count, whole } = piecesOf(part, size)
+  const hashes = await hashesOf(ref, first, count)
+  if (!hashes) return await store.get(scope, ref, part)
+  const pieces = await store.get(scope, ref, whole)
+  held(pieces)
+  const stream = Readable.from(checkedPart(pieces, hashes, { part, whole, ref }), { objectMode: false })
+  return stream.once('close', () => pieces.destroy())
 }
 
 /** Breaks a stream off, with the signal's reason. */
@@ -110,8 +140,14 @@ function until<Stream extends Readable>(signal: AbortSignal | undefined, stream:
   return stream
 }
 
-function slicesOf(refs: readonly string[], { first, last }: ObjectPart): { ref: string; part?: ObjectPart }[] {
-  const slices: { ref: string; part?: ObjectPart }[] = []
+interface Slice {
+  ref: string
+  /** Undefined of the whole. */
+  part?: ObjectPart
+}
+
+function slicesOf(refs: readonly string[], { first, last }: ObjectPart): Slice[] {
+  const slices: Slice[] = []
   let start = 0
   for (const ref of refs) {
     const size = sizeOf(ref)

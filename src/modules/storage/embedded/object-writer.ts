@@ -83,9 +83,16 @@ export class ObjectWriter {
    * Keeps the sweep from a blob that no row may name yet, until the transaction ends. Throws where the sweep was faster: what the blob was
    * written for has waited for longer than the grace.
    */
-  async hold(ref: string, isThere: (ref: string) => Promise<boolean>): Promise<void> {
+  async hold(
+    { ref, hashes }: { ref: string; hashes: Buffer | undefined },
+    isThere: (ref: string) => Promise<boolean>,
+  ): Promise<void> {
     await this.query(`select pg_advisory_xact_lock_shared(${LOCKS.blobs}, hashtext($1))`, [ref])
     if (!(await isThere(ref))) throw new Unavailable(new Error('a content was swept before it was named'))
+    if (hashes) {
+      const text = 'insert into bucket_blob_hashes (tenant_id, ref, hashes) values ($1, $2, $3) on conflict do nothing'
+      await this.query(text, [this.tenantId, ref, hashes])
+    }
   }
 
   /** An object's row, which nobody changes until the transaction ends. */
