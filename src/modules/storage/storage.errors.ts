@@ -1,5 +1,5 @@
 import { DomainError } from '../../platform/errors/domain-error.js'
-import { ValidationFailed } from '../../platform/http/faults.js'
+import { InvalidRequest, ValidationFailed } from '../../platform/http/faults.js'
 
 export class BucketNotFound extends DomainError {
   constructor(name: string) {
@@ -168,6 +168,14 @@ export class ProviderNotFound extends DomainError {
     super('not_found', 'provider-not-found', 'Provider not found', `There is no provider '${shortened(id)}'`, {
       resource: 'provider',
     })
+  }
+}
+
+/** A type is said that is not the provider's. Not a fault of the member alone: no value but the present one would be right. */
+export class ProviderTypeImmutable extends InvalidRequest {
+  constructor() {
+    const detail = 'Type cannot be changed after creation'
+    super(detail, [{ pointer: '#/type', detail, code: 'immutable' }])
   }
 }
 

@@ -5,6 +5,7 @@ import type { ObjectScope, ObjectStore } from '../../../platform/objects/object-
 import type { Presigner } from '../presigner.js'
 import { BucketExists, BucketNotEmpty, BucketNotFound, ObjectNotFound } from '../storage.errors.js'
 import type { Bucket, ObjectPage, Presigning, StorageDriver } from '../storage-driver.js'
+import { HASH_BYTES } from './blob-pieces.js'
 import { BucketUsage, NO_QUOTA, type StorageQuota, type Usage } from './bucket-usage.js'
 import type {
   CopyOptions,
@@ -16,7 +17,6 @@ import type {
 } from './embedded-objects.js'
 import { checkKey } from './key-order.js'
 import { MultipartUploads } from './multipart-uploads.js'
-import { HASH_BYTES } from './blob-pieces.js'
 import { type BlobReading, BUCKETS_AREA, held, readable, resolvedRange, written } from './object-content.js'
 import { listed } from './object-list.js'
 import { OBJECT_COLUMNS, type ObjectRow, toInfo } from './object-rows.js'

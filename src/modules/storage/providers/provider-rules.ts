@@ -49,8 +49,6 @@ export function settingsAfter(
   faults: Fault[],
 ): { endpoint: URL; credentials?: object } | undefined {
   const { type } = known
-  if (change.type !== undefined && change.type !== type)
-    faults.push({ pointer: '#/type', detail: 'Type cannot be changed after creation', code: 'immutable' })
   if (change.region != null && !REGION.test(change.region))
     faults.push({ pointer: '#/region', detail: 'Region must be letters, digits and hyphens', code: 'region' })
   const given = movesEndpoint(change) ? readEndpoint(endpointAfter(known.endpoint, change), type, faults) : undefined

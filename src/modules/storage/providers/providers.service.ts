@@ -12,7 +12,7 @@ import { newId } from '../../../platform/ids.js'
 import { AuditTrail } from '../../audit/audit-trail.js'
 import { bucketNameFault } from '../bucket-name.js'
 import type { ProviderType } from '../provider-settings.js'
-import { ProviderInUse, ProviderNotFound } from '../storage.errors.js'
+import { ProviderInUse, ProviderNotFound, ProviderTypeImmutable } from '../storage.errors.js'
 import { EMBEDDED_PROVIDER, StorageProviders } from '../storage-providers.js'
 import { type TestResult, testConnection } from './connection-test.js'
 import { type CredentialsInput, namesOf } from './credentials.js'
@@ -112,6 +112,7 @@ export class ProvidersService {
     return await this.changeDefault(tenantId, async (tx) => {
       const provider = await this.find(tx, tenantId, id, 'lock')
       requireMatch(expected, provider.updatedAt)
+      requireType(change, provider)
       const before = audited(provider)
       const faults = bucketFaults(change.bucket)
       if (change.isDefault === false && provider.isDefault) faults.push(NEEDS_ANOTHER)
@@ -191,6 +192,7 @@ export class ProvidersService {
     return await this.changeDefault(tenantId, async (tx) => {
       const before = await this.embedded(tx, tenantId)
       requireMatch(expected, before.updatedAt)
+      requireType(others, before)
       const faults: Fault[] = Object.entries(others).flatMap(([member, value]) =>
         value === undefined || value === before[member as keyof ShownProvider]
           ? []
@@ -276,6 +278,10 @@ function shown(provider: StorageProvider): ShownProvider {
 }
 
 /** A provider as the audit trail keeps it. */
+function requireType(change: ProviderChange, { type }: { type: ProviderType }): void {
+  if (change.type !== undefined && change.type !== type) throw new ProviderTypeImmutable()
+}
+
 function audited({ name, type, endpoint, region, bucket, credentialNames, isDefault }: StorageProvider) {
   return { name, type, endpoint, region, bucket, credentialNames, isDefault }
 }
