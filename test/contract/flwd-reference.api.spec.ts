@@ -152,7 +152,7 @@ it('tells the logs of a run, as JSON and as events', async () => {
     authorization: user.authorization,
   })
   expect(stream.response.headers.get('content-type')).toContain('text/event-stream')
-  await vi.waitUntil(() => stream.hasEnded, { timeout: 20_000 })
+  await vi.waitUntil(() => stream.hasEnded)
   const told = stream.events.filter(({ event }) => event === 'log').map(({ data }) => data)
   for (const message of ['Starting backup...', 'Backup complete'])
     expect(told).toContainEqual(expect.objectContaining({ level: 'info', message }))

@@ -20,6 +20,9 @@ const graphs = new Map<string, Record<string, FakeNode>>()
 const engines: EngineProcess[] = []
 let database: TestDatabase
 
+// Each waits for processes, up to twenty seconds at a time.
+vi.setConfig({ testTimeout: 60_000 })
+
 beforeAll(async () => {
   database = await testDatabase()
 })

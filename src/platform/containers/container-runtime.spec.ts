@@ -435,7 +435,7 @@ const PLAIN = {
   limits: LIMITS,
 }
 
-const WAIT = { timeout: 15_000 }
+const WAIT = { timeout: 40_000 }
 
 let count = 0
 

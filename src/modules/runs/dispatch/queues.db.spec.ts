@@ -5,6 +5,9 @@ import type { FakeNode } from '../../../engine/flow.fake.js'
 import type { RunEngine } from '../run-engine.js'
 import { Processes } from './processes.fake.js'
 
+// Those that wait for many runs give them up to half a minute.
+vi.setConfig({ testTimeout: 60_000 })
+
 const COUNT: Record<string, FakeNode> = { count: { type: 'count' } }
 const COUNT_AND_HOLD: Record<string, FakeNode> = {
   count: { type: 'count', next: { default: 'hold' } },
@@ -88,7 +91,7 @@ describe.skipIf(noRedis)('runs by way of Redis', () => {
     await redis.flushAll()
     await releaseAll(ids)
     for (const id of ids) expect(processes.counted.get(id)).toHaveLength(2)
-  }, 60_000)
+  })
 
   it('survive a Redis that is killed and comes back, and go on while it is away', async () => {
     const api = await dispatcher()
@@ -110,7 +113,7 @@ describe.skipIf(noRedis)('runs by way of Redis', () => {
     })
     expect(monitored).toBeGreaterThan(40)
     for (const id of [...first, ...meanwhile]) expect(processes.counted.get(id)).toHaveLength(2)
-  }, 60_000)
+  })
 
   it('go on while Redis hangs', async () => {
     const api = await dispatcher()
@@ -125,7 +128,7 @@ describe.skipIf(noRedis)('runs by way of Redis', () => {
     } finally {
       redis.thaw()
     }
-  }, 60_000)
+  })
 
   it('of a worker that is gone are finished by another, and its finished steps are not run again', async () => {
     const api = await dispatcher()
@@ -146,7 +149,7 @@ describe.skipIf(noRedis)('runs by way of Redis', () => {
     for (const id of ids) expect(processes.counted.get(id)?.slice(0, 1)).toEqual(['process 2'])
     for (const id of ids) expect(processes.counted.get(id)?.filter((name) => name === 'process 3')).toHaveLength(1)
     await processes.stop(lost)
-  }, 60_000)
+  })
 
   it('are given up by a worker that loses its lease while it has no place for them, and taken once it begins anew', async () => {
     const api = await dispatcher()
@@ -157,7 +160,7 @@ describe.skipIf(noRedis)('runs by way of Redis', () => {
     await releaseAll(ids)
     expect(await processes.states(ids)).toEqual({ completed: 12 })
     await vi.waitUntil(async () => (await jobs()).length === 0, { timeout: 20_000 })
-  }, 60_000)
+  })
 
   it('are handed back by a worker that stops, and its connections end', async () => {
     const api = await dispatcher()
@@ -171,7 +174,7 @@ describe.skipIf(noRedis)('runs by way of Redis', () => {
     await worker({ maxActive: 10 })
     await releaseAll(ids)
     for (const id of ids) expect(processes.counted.get(id)).toEqual(['process 2', 'process 3'])
-  }, 60_000)
+  })
 
   async function dispatcher(): Promise<RunEngine> {
     return await open(await processes.start({ maxActive: 0, redisUrl: redis.url }))

@@ -3,6 +3,9 @@ import { type TestDatabase, testDatabase } from '../../../../test/support/databa
 import type { FakeNode } from '../../../engine/flow.fake.js'
 import { Processes } from './processes.fake.js'
 
+// Those that wait for many runs give them up to half a minute.
+vi.setConfig({ testTimeout: 60_000 })
+
 const HOLD: Record<string, FakeNode> = { hold: { type: 'hold' } }
 
 let database: TestDatabase
@@ -123,7 +126,7 @@ describe('a limit on runs with a key', () => {
     holding.release()
     ;(await processes.heldBy(waiting)).release()
     await processes.ended([waiting, next])
-  }, 60_000)
+  })
 
   it('frees the slot of a run that is cancelled, handed back, or held back', async () => {
     const engine = await processes.start()
@@ -145,7 +148,7 @@ describe('a limit on runs with a key', () => {
     await processes.start()
     ;(await processes.heldBy(third)).release()
     await processes.ended([first, second, third])
-  }, 60_000)
+  })
 })
 
 function release(): void {

@@ -61,7 +61,7 @@ async function until(id: string, state: string) {
       if (body.state !== state) throw new Error(`${id} is ${JSON.stringify(body)}`)
       return body
     },
-    { timeout: 20_000, interval: 25 },
+    { interval: 25 },
   )
 }
 

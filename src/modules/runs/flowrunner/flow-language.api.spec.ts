@@ -224,15 +224,13 @@ describe('control of the flow', () => {
 
 it('answers other requests while a script takes all the time that it may', async () => {
   const id = await user.start(await user.flow({ start: script('console.log("begun"); while (true) {}') }))
-  const answered: number[] = []
-  const over = user.ended(id).then(() => performance.now())
-  for (let round = 0; round < 10; round++) {
-    expect((await user.execution(id)).status).toBe('running')
+  // How often both are answered meanwhile is the machine's affair; a server that stood still would answer neither before the end.
+  let answered = 0
+  while ((await user.execution(id)).status === 'running') {
+    answered++
     await api.get('/api/health').expect(200)
-    answered.push(performance.now())
   }
-  const at = await over
-  expect(answered.every((time) => time < at)).toBe(true)
+  expect(answered).toBeGreaterThan(3)
   expect((await user.execution(id)).error).toBe('the script ran longer than 2000 ms')
 })
 

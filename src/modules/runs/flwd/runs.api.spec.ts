@@ -53,6 +53,9 @@ steps:
   'stages/two.sh': `echo second\necho '{"done": true}'\n`,
 }
 
+// Each waits for processes, up to twenty seconds at a time.
+vi.setConfig({ testTimeout: 60_000 })
+
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'millrace-runs-'))
   for (const [path, content] of Object.entries(JOBS)) {

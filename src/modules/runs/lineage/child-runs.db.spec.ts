@@ -340,6 +340,6 @@ async function ended(id: string) {
       const run = await queries.find('account_a', id)
       return run?.finishedAt && run
     },
-    { timeout: 20_000, interval: 10 },
+    { interval: 10 },
   )
 }
