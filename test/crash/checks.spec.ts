@@ -64,6 +64,14 @@ const DOCTORED: [check: Check, what: string, doctor: (wave: Wave) => void, finds
     /run_chain \(chain\) ended as failed/,
   ],
   [
+    checks.deadLettersWereLost,
+    'a run that was given up too early',
+    (wave) => {
+      Object.assign(rowOf(wave, 'run_chain'), { state: 'failed', dead: true, recoveries: 6 })
+    },
+    /run_chain \(chain\) was given up after 6 losses/,
+  ],
+  [
     checks.recoveriesInTime,
     'a run that nobody took up for long',
     ({ record }) => {

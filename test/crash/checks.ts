@@ -28,6 +28,8 @@ export type Check = (record: CrashRecord) => string[]
 const IN_FLIGHT_MS = 5_000
 /** The lease, and as much again for a machine that is busy. */
 const RECOVERY_MS = 30_000
+/** A run that is lost so often without getting further is a dead letter. */
+const DEADLY_LOSSES = 6
 /** Until the owner has heard of a cancel, also when the message is lost. */
 const CANCEL_MS = 4_000
 /** A schedule may be this late while there is a server: longer than a lease, and its takeover. */
@@ -72,10 +74,23 @@ export function oneRunPerKey({ ledger, runs }: CrashRecord): string[] {
 
 /** Every run has come to an end that its story knows. */
 export function everyRunEnds({ runs }: CrashRecord): string[] {
-  return runs.flatMap(({ id, story, state, finishedAt }) => {
+  return runs.flatMap(({ id, story, state, finishedAt, dead }) => {
+    if (dead && state === 'failed') return []
     if (!FINAL.includes(state) || finishedAt === null) return [`${id} (${story}) is still ${state}`]
     return storyNamed(story)?.ends.some((end) => end === state) ? [] : [`${id} (${story}) ended as ${state}`]
   })
+}
+
+/** A run is given up only where it was lost so often that it may be what ends its processes. */
+export function deadLettersWereLost({ runs, faults }: CrashRecord): string[] {
+  const interruptions = interruptionsIn(faults)
+  return runs
+    .filter(({ dead }) => dead)
+    .filter(({ recoveries, createdAt, finishedAt }) => {
+      const met = interruptions.filter(({ from, until }) => until >= createdAt && from <= (finishedAt ?? 0))
+      return Math.min(recoveries, met.length) < DEADLY_LOSSES
+    })
+    .map(({ id, story, recoveries }) => `${id} (${story}) was given up after ${recoveries} losses`)
 }
 
 /** Runs of a process that is lost are taken up soon, once there is somebody who can. */
@@ -343,6 +358,7 @@ export const CHECKS: readonly Check[] = [
   acceptedRunsExist,
   oneRunPerKey,
   everyRunEnds,
+  deadLettersWereLost,
   recoveriesInTime,
   endsAreFinal,
   outcomesFollowTheGraph,

@@ -20,6 +20,8 @@ export interface RunRow {
   state: string
   epoch: number
   recoveries: number
+  /** Given up, since its processes were lost again and again. */
+  dead: boolean
   scheduleId: string | null
   idempotencyKey: string | null
   parentRunId: string | null
@@ -105,7 +107,7 @@ export async function readRecord(
     ledger: await readLog<LedgerEntry>(join(folder, FILES.ledger)),
     effects: await readLog<EffectEntry>(join(folder, FILES.effects)),
     faults: await readLog<FaultEntry>(join(folder, FILES.faults)),
-    runs: await postgres.query<RunRow>(`select r.id, f.name as story, r.state, r.epoch, r.recoveries,
+    runs: await postgres.query<RunRow>(`select r.id, f.name as story, r.state, r.epoch, r.recoveries, r.dead,
         r.schedule_id as "scheduleId", substring(r.idempotency_key from '[^ ]+$') as "idempotencyKey", r.parent_run_id as "parentRunId",
         r.parent_path as "parentPath", ${ms('r.created_at')} as "createdAt",
         ${ms('r.finished_at')} as "finishedAt"
@@ -159,7 +161,8 @@ const LEFT_ROWS: Readonly<Record<string, string>> = {
     where r.state is distinct from 'failed' and r.state is distinct from 'cancelled'
       or exists (select from step_outcome s where s.run_id = o.run_id and s.path = o.path and s.attempt >= o.attempt)`,
   'a schedule is left': 'select id from schedule',
-  'a secret of a run is left': 'select run_id as id from run_secret',
+  // Those of runs whose acceptance a kill came before go by and by.
+  'a secret of a run is left': 'select run_id as id from run_secret where exists (select from run where id = run_id)',
   'an artifact is neither kept nor gone': `select id from artifact where state <> 'kept'`,
   'an artifact belongs to no run': 'select id from artifact a where not exists (select from run where id = a.run_id)',
   'an outcome belongs to no run':

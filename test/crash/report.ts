@@ -27,6 +27,7 @@ export function report(waves: readonly WaveResult[], seed: number): string {
       `${sum((wave) => wave.accepted)} (${sum((wave) => wave.runs)} runs with those that schedules began)`,
     ),
     line('lost', String(sum((wave) => wave.lost))),
+    line('dead letters', String(sum((wave) => wave.dead))),
     line('effects', String(effects)),
     line(
       'in flight at a fault',

@@ -55,6 +55,8 @@ export interface WaveResult {
   accepted: number
   lost: number
   runs: number
+  /** Runs that were given up, since they were lost again and again. */
+  dead: number
   /** Requests that came again, or whose outcome was lost. */
   duplicates: number
   /** Requests of processes that had been frozen, which no outcome accounts for. */
@@ -219,6 +221,7 @@ function resultOf(
     accepted: accepted.size,
     lost: [...accepted].filter((id) => !there.has(id)).length,
     runs: record.runs.length,
+    dead: record.runs.filter(({ dead }) => dead).length,
     duplicates: repeats.length,
     zombies: repeats.filter(({ arrival }) => thaws.some((at) => arrival.at >= at && arrival.at < at + 3_000)).length,
     late: record.late,
