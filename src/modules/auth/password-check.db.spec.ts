@@ -68,6 +68,16 @@ it('finds the account of the default tenant first, and else that of another', as
   })
 })
 
+it('goes on finding an account whose address somebody of another tenant has taken', async () => {
+  await insert('account_5', 'default', 'Other@example.com', 'of whoever took it', '2023-01-01')
+  await database.dataSource.query(`update account set email_vouched = false where id = 'account_5'`)
+  try {
+    expect(await check.check('other@example.com', 'of other', ADDRESS)).toMatchObject({ id: 'account_3' })
+  } finally {
+    await database.dataSource.query(`delete from account where id = 'account_5'`)
+  }
+})
+
 it('hashes nothing again for a pair that was right, until the password is another', async () => {
   for (let time = 0; time < 3; time++) await check.checkAgain('other@example.com', 'of other', ADDRESS)
   expect(hasher.verified).toBe(1)

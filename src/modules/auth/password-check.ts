@@ -21,7 +21,8 @@ export interface Known {
 
 /**
  * The name as the database folds it, which has its own opinion of letters such as İ, and whose it is. An address may have an account in
- * several tenants. The default tenant's comes first, then the oldest.
+ * several tenants. Those that have it from an admin or from Firebase come first, so that nobody locks another out by taking their
+ * address; then the default tenant's, then the oldest.
  */
 const BY_NAME: Statement = {
   name: 'account_by_name',
@@ -30,7 +31,7 @@ const BY_NAME: Statement = {
     from (select) as always left join lateral (
       select id, tenant_id as "tenantId", email, name, role, password_hash as "passwordHash"
       from account where lower(email) = lower($1) and deleted_at is null
-      order by tenant_id <> '${DEFAULT_TENANT}', id limit 1
+      order by not email_vouched, tenant_id <> '${DEFAULT_TENANT}', id limit 1
     ) as account on true`,
 }
 
