@@ -1,7 +1,10 @@
 import { Injectable } from '@nestjs/common'
 import type { Request } from 'express'
 import { DataSource } from 'typeorm'
-import type { Principal } from '../../platform/auth/principal.js'
+import { Forbidden } from '../../platform/auth/auth.errors.js'
+import { Authenticator } from '../../platform/auth/authenticator.js'
+import { type Principal, WRITERS } from '../../platform/auth/principal.js'
+import { callerOf } from '../../platform/auth/socket-caller.js'
 import { BodyTooLarge } from '../../platform/http/refusals.js'
 import type { SendableContent } from '../../platform/http/send-content.js'
 import { AuditTrail } from '../audit/audit-trail.js'
@@ -35,6 +38,7 @@ export class BucketsService {
     private readonly stores: EmbeddedStores,
     private readonly dataSource: DataSource,
     private readonly trail: AuditTrail,
+    private readonly authenticator: Authenticator,
   ) {}
 
   /** By name. */
@@ -88,11 +92,11 @@ export class BucketsService {
     const opened = await this.writable(caller, place)
     if (Number(request.headers['content-length']) > MOST_OBJECT_BYTES) throw new BodyTooLarge(MOST_OBJECT_BYTES)
     if (!(await opened.driver.hasBucket(place.bucket))) throw new BucketNotFound(place.bucket)
-    return await readUpload(request, (file) =>
+    const take = (file: UploadedFile) =>
       file.keyBefore === undefined
         ? this.putNamedLater(caller, place, opened, file)
-        : this.put(caller, place, opened, file.keyBefore, file),
-    )
+        : this.put(caller, place, opened, file.keyBefore, file)
+    return await readUpload(request, take, () => this.requireStill(request))
   }
 
   async remove(caller: Principal, place: BucketPlace, key: string): Promise<void> {
@@ -103,6 +107,13 @@ export class BucketsService {
   async url(caller: Principal, place: BucketPlace, key: string, expiresIn: number): Promise<string> {
     const { driver } = await this.readable(caller, place)
     return await driver.presignGet(place.bucket, key, { expiresIn })
+  }
+
+  /** Throws where who began to upload may not do so any more: it may have taken hours. */
+  private async requireStill({ headers, host }: Request): Promise<void> {
+    const query = new URLSearchParams()
+    const { role } = await callerOf({ headers, host, query }, ['bearer', 'session'], this.authenticator)
+    if (!WRITERS.includes(role)) throw new Forbidden()
   }
 
   /** The key may come behind the file. Until then the content waits in the embedded store. */

@@ -24,10 +24,15 @@ export interface UploadedFile {
 
 /**
  * Reads a form with one `file` and perhaps a `key`, in either order, without keeping anything of the file: `take` is called when the file
- * begins, and what it answers is answered. A form that breaks off, or that says what is not known here, fails what reads `content`.
+ * begins, and what it answers is answered. A form that breaks off, that says what is not known here, or that `allowed` refuses once all of it
+ * has come, fails what reads `content`.
  */
-export async function readUpload<T>(request: Request, take: (file: UploadedFile) => Promise<T>): Promise<T> {
-  const form = new UploadForm(request, take)
+export async function readUpload<T>(
+  request: Request,
+  take: (file: UploadedFile) => Promise<T>,
+  allowed: () => Promise<void> = async () => {},
+): Promise<T> {
+  const form = new UploadForm(request, take, allowed)
   return await form.read()
 }
 
@@ -42,6 +47,7 @@ class UploadForm<T> {
   constructor(
     private readonly request: Request,
     private readonly take: (file: UploadedFile) => Promise<T>,
+    private readonly allowed: () => Promise<void>,
   ) {
     // Nobody may be waiting for it.
     this.ended.promise.catch(() => {})
@@ -87,7 +93,7 @@ class UploadForm<T> {
       this.fail(unknown(name))
       return void file.resume()
     }
-    const { ended } = this
+    const { ended, allowed } = this
     const content = Readable.from(
       (async function* () {
         try {
@@ -96,6 +102,7 @@ class UploadForm<T> {
           throw error instanceof DomainError ? error : new InvalidRequest('The body is not a valid form')
         }
         await ended.promise
+        await allowed()
       })(),
       { objectMode: false },
     )

@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common'
-import type { Principal } from '../../platform/auth/principal.js'
+import { type Principal, WRITERS } from '../../platform/auth/principal.js'
 import { CLOCK, type Clock } from '../../platform/clock/clock.js'
 import { AccessKeys, type Signer } from '../auth/access-keys.js'
 import { S3Error } from './s3.errors.js'
@@ -29,6 +29,13 @@ export class S3Callers {
     const signer = await this.signer(claimed.accessKey, claimed.expiresIn !== undefined)
     if (!signer) throw new S3Error('InvalidAccessKeyId', undefined, { AWSAccessKeyId: claimed.accessKey })
     return { principal: signer.principal, signature: checkSignature(request, claimed, signer.secret) }
+  }
+
+  /** Throws where whoever has signed the request may change nothing any more: it may have taken hours to come. */
+  async requireStill({ claimed, presigned }: CheckedSignature): Promise<void> {
+    const signer = await this.signer(claimed.accessKey, presigned)
+    if (!signer) throw new S3Error('InvalidAccessKeyId', undefined, { AWSAccessKeyId: claimed.accessKey })
+    if (!WRITERS.includes(signer.principal.role)) throw new S3Error('AccessDenied')
   }
 
   private async signer(accessKey: string, presigned: boolean): Promise<Signer | undefined> {

@@ -98,8 +98,10 @@ export class S3Protocol {
       presigned: signature.presigned,
       payload: () => payloadOf(asked, body, signature),
       body: (limit) => wholePayload(asked, body, signature, limit),
-      audit: (tx, { after, ...entry }) =>
-        this.trail.record(tx, { actor: principal, ...entry, after: { ...after, provider: EMBEDDED_PROVIDER } }),
+      audit: async (tx, { after, ...entry }) => {
+        await this.callers.requireStill(signature)
+        await this.trail.record(tx, { actor: principal, ...entry, after: { ...after, provider: EMBEDDED_PROVIDER } })
+      },
     }
     return await operation.serve(call)
   }

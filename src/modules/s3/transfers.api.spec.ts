@@ -1,9 +1,12 @@
+import { once } from 'node:events'
+import { request } from 'node:http'
 import * as S3 from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { FlowRunnerUser } from '../../../test/support/flowrunner-user.js'
-import { type S3InUse, s3InUse } from './s3-in-use.fake.js'
+import { S3Callers } from './s3-callers.js'
+import { accessKey, type S3InUse, s3InUse } from './s3-in-use.fake.js'
 import { ask } from './s3-wire.fake.js'
 
 const MIB = 1024 * 1024
@@ -272,6 +275,25 @@ describe('a URL', () => {
     expect((await fetch(url.replace('by%20url', 'other'))).status).toBe(403)
     expect((await fetch(`${url}&response-content-disposition=inline`)).status).toBe(403)
     expect((await fetch(url, { method: 'DELETE' })).status).toBe(403)
+  })
+
+  it('puts nothing whose signer counts no more when its last byte comes', async () => {
+    const { id, ...keys } = await accessKey(s3.api, await s3.api.asAdmin())
+    const theirs = s3.client(keys)
+    const url = await getSignedUrl(theirs, new S3.PutObjectCommand({ Bucket, Key: 'late' }), { expiresIn: 60 })
+    theirs.destroy()
+    const known = vi.spyOn(s3.api.app.get(S3Callers), 'known')
+    const sent = request(url, { method: 'PUT', headers: { 'content-length': 10 } })
+    const answered = once(sent, 'response')
+    sent.write('first')
+    await vi.waitFor(() => expect(known).toHaveResolved())
+    known.mockRestore()
+    await admin.delete(`/api/api-keys/${id}`).expect(204)
+    sent.end('later')
+    const [answer] = await answered
+    answer.resume()
+    expect(answer.statusCode).toBe(403)
+    expect(await codeOf(text('late'))).toBe('NoSuchKey')
   })
 
   it('that this server has signed is followed by whoever has it, as long as its caller counts', async () => {

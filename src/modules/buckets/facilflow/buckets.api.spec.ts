@@ -12,6 +12,7 @@ import { artifactsBucket } from '../../storage/bucket-access.js'
 import { EmbeddedStores } from '../../storage/embedded/embedded-stores.js'
 import { ProviderFailed } from '../../storage/storage.errors.js'
 import { StorageProviders } from '../../storage/storage-providers.js'
+import { BucketsService } from '../buckets.service.js'
 
 const azurite = await startAzurite()
 let api: ApiUnderTest
@@ -170,6 +171,28 @@ describe('objects', () => {
     sent.write('x'.repeat(100_000), () => sent.destroy())
     await closed
     await get('/api/buckets/my-bucket/objects/left').expect(404)
+  })
+
+  it('whose sender may do so no more when their last byte comes are not there', async () => {
+    const { port } = api.app.getHttpServer().address() as AddressInfo
+    const { body: key } = await api.post('/api/api-keys').set('Authorization', admin).send({ name: 'Late' }).expect(201)
+    const begun = vi.spyOn(api.app.get(BucketsService), 'upload')
+    const sent = httpRequest({
+      port,
+      method: 'POST',
+      path: '/api/buckets/my-bucket/objects',
+      headers: { authorization: `Bearer ${key.key}`, 'content-type': 'multipart/form-data; boundary=b' },
+    })
+    const answered = once(sent, 'response')
+    sent.write('--b\r\ncontent-disposition: form-data; name="file"; filename="late"\r\n\r\nhalf of')
+    await vi.waitFor(() => expect(begun).toHaveBeenCalled())
+    begun.mockRestore()
+    await api.delete(`/api/api-keys/${key.id}`).set('Authorization', admin).expect(204)
+    sent.end(' it\r\n--b--\r\n')
+    const [answer] = await answered
+    answer.resume()
+    expect(answer.statusCode).toBe(401)
+    await get('/api/buckets/my-bucket/objects/late').expect(404)
   })
 
   it.each([
