@@ -5,6 +5,7 @@ import { graphileWorker } from './graphile.js'
 import { kills } from './kills.js'
 import { Lab } from './lab.js'
 import { history } from './lists.js'
+import { neighbours } from './neighbours.js'
 import { oneAtATime } from './one-at-a-time.js'
 import { readOptions } from './options.js'
 import { overHttp } from './over-http.js'
@@ -19,6 +20,7 @@ console.log(
 try {
   await overHttp(lab, isAsked)
   if (isAsked('one at a time')) await oneAtATime(lab)
+  if (isAsked('neighbours')) await neighbours(lab)
   if (isAsked('kill')) await kills(lab)
   if (isAsked('lists') || isAsked('history')) await history(lab, isAsked)
   if (isAsked('at rest')) await atRest(lab)

@@ -76,6 +76,33 @@ export class Lab {
     return new Sql(connectionSettings({ url, poolSize: 10, applicationName: 'bench' }))
   }
 
+  /** Puts so many due runs of a flow into the table, as if they had been accepted while there was no room. */
+  async queue(url: string, flowId: string, count: number): Promise<void> {
+    await this.ask(
+      url,
+      `insert into run (id, tenant_id, account_id, flow_id, revision, trigger, input, created_at, state, wake_at)
+        select run_id_at(now()) || lpad(upper(to_hex(n)), 16, '0'), tenant_id, account_id, id, revision, 'api', '{"n":1}', now(),
+          'queued', now()
+        from flow cross join generate_series(1, ${count}) as n where id = '${flowId}'`,
+    )
+  }
+
+  /** Runs that wait in the table. */
+  async queued(url: string): Promise<number> {
+    const [row] = await this.ask(url, `select count(*)::integer as queued from run where state = 'queued'`)
+    return row?.queued ?? 0
+  }
+
+  private async ask(url: string, text: string): Promise<{ queued?: number }[]> {
+    const client = new pg.Client({ connectionString: url })
+    await client.connect()
+    try {
+      return (await client.query(text)).rows
+    } finally {
+      await client.end()
+    }
+  }
+
   async server(databaseUrl: string, build = this.builds.at(-1) as Build): Promise<BenchServer> {
     const profileDir = this.options.profile ? join(this.folder, 'profiles') : undefined
     if (profileDir) await mkdir(profileDir, { recursive: true })

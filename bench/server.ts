@@ -16,34 +16,17 @@ export interface ServerOptions {
   profileDir?: string
 }
 
-/** A built server as a child process, asked over loopback. */
-export class BenchServer {
+/** A server as one account asks it over loopback. */
+class BenchAccount {
   private readonly pool: Pool
   private token = ''
 
-  private constructor(
-    private readonly options: ServerOptions,
-    private readonly port: number,
-    private child: ChildProcess,
-  ) {
-    this.pool = new Pool(`http://127.0.0.1:${port}`, { connections: 256, pipelining: 1 })
+  constructor(readonly origin: string) {
+    this.pool = new Pool(origin, { connections: 256, pipelining: 1 })
   }
 
-  static async start(options: ServerOptions): Promise<BenchServer> {
-    const port = await freePort()
-    const server = new BenchServer(options, port, spawnServer(options, port))
-    await server.ready()
-    const { token } = await server.ask<{ token: string }>('POST', '/api/v1/auth/login', ADMIN)
-    server.token = token
-    return server
-  }
-
-  get pid(): number {
-    return this.child.pid ?? 0
-  }
-
-  get origin(): string {
-    return `http://127.0.0.1:${this.port}`
+  async login(credentials: object): Promise<void> {
+    this.token = (await this.ask<{ token: string }>('POST', '/api/v1/auth/login', credentials)).token
   }
 
   get authorization(): string {
@@ -74,6 +57,42 @@ export class BenchServer {
     return (await answer.json()) as T
   }
 
+  async close(): Promise<void> {
+    await this.pool.close()
+  }
+}
+
+/** A built server as a child process, asked by its admin. */
+export class BenchServer extends BenchAccount {
+  private constructor(
+    private readonly options: ServerOptions,
+    private readonly port: number,
+    private child: ChildProcess,
+  ) {
+    super(`http://127.0.0.1:${port}`)
+  }
+
+  static async start(options: ServerOptions): Promise<BenchServer> {
+    const port = await freePort()
+    const server = new BenchServer(options, port, spawnServer(options, port))
+    await server.ready()
+    await server.login(ADMIN)
+    return server
+  }
+
+  /** The same server as another account has it, which is made for that. */
+  async another(email: string): Promise<BenchAccount> {
+    const password = 'correct horse battery'
+    await this.ask('POST', '/api/v1/accounts', { name: 'Another', email, password, role: 'user' })
+    const account = new BenchAccount(this.origin)
+    await account.login({ username: email, password })
+    return account
+  }
+
+  get pid(): number {
+    return this.child.pid ?? 0
+  }
+
   /** Ends it as a power cut would, and starts it again at the same port. Resolves with the milliseconds that it was away. */
   async killAndRestart(): Promise<number> {
     const from = performance.now()
@@ -86,7 +105,7 @@ export class BenchServer {
   }
 
   async stop(): Promise<void> {
-    await this.pool.close()
+    await this.close()
     const ended = once(this.child, 'close')
     this.child.kill('SIGTERM')
     await ended
