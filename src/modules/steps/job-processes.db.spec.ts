@@ -79,7 +79,7 @@ describe.each(available)('a step of a job under %s, on a server that stops', (pr
 describe('folders of runs', () => {
   it('go once they were not used for long, unless their run is live', async () => {
     const dataDir = join(job.folder, 'data')
-    const config = { dataDir, jobGraceMs: 100, jobFolderHours: 24, surroundings: {} }
+    const config = { dataDir, jobGraceMs: 100, jobFolderHours: 24, maxJobSteps: 1, surroundings: {} }
     const processes = new JobProcesses(config, systemClock, database.sql, {} as never, { look: () => {} } as never)
     graphs.set('flow_waiting', {
       work: { type: 'process', params: job.params({ profile: 'permissive', command: 'sleep 600' }) },

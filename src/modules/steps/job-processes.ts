@@ -6,6 +6,7 @@ import { Rounds } from '../../platform/clock/rounds.js'
 import { Config } from '../../platform/config/config.js'
 import { ContainerRuntimes } from '../../platform/containers/container-runtimes.js'
 import { Sql, type Statement } from '../../platform/database/sql.js'
+import { SharedPlaces } from '../../platform/fairness/shared-places.js'
 import { findCgroups } from '../../platform/processes/cgroups.js'
 import { killOrphans, removeControlFolders } from '../../platform/processes/orphans.js'
 import { ProcessRunner } from '../../platform/processes/process-runner.js'
@@ -41,6 +42,7 @@ export class JobProcesses implements OnApplicationBootstrap, OnApplicationShutdo
   readonly runner: ProcessRunner
   private readonly logger = new Logger(JobProcesses.name)
   private readonly control: string
+  private readonly places: SharedPlaces
   private readonly rounds = new Rounds(
     HOUR_MS,
     () => this.removeUnused(),
@@ -48,7 +50,8 @@ export class JobProcesses implements OnApplicationBootstrap, OnApplicationShutdo
   )
 
   constructor(
-    @Inject(Config) private readonly config: Pick<Config, 'dataDir' | 'jobGraceMs' | 'jobFolderHours' | 'surroundings'>,
+    @Inject(Config)
+    private readonly config: Pick<Config, 'dataDir' | 'jobGraceMs' | 'maxJobSteps' | 'jobFolderHours' | 'surroundings'>,
     @Inject(CLOCK) private readonly clock: Clock,
     private readonly sql: Sql,
     private readonly containers: ContainerRuntimes,
@@ -57,6 +60,7 @@ export class JobProcesses implements OnApplicationBootstrap, OnApplicationShutdo
     const base = join(config.dataDir, 'jobs')
     this.folders = new RunFolders(join(base, 'runs'))
     this.control = join(base, 'control')
+    this.places = new SharedPlaces(config.maxJobSteps)
     this.runner = new ProcessRunner(this.control, { hidden: [config.dataDir] })
   }
 
@@ -67,7 +71,8 @@ export class JobProcesses implements OnApplicationBootstrap, OnApplicationShutdo
     const handedOn = Object.entries(surroundings).filter(([name]) => !secretVariables.has(name))
     const environment = Object.fromEntries(handedOn)
     const earlier = { of: async ({ id }: { id: string }) => (await this.worked(id)).slice(1) }
-    const parts = { ...ports, earlier, folders: this.folders, folder: this.control, graceMs }
+    const { folders, control: folder, places } = this
+    const parts = { ...ports, earlier, folders, folder, places, graceMs }
     return [
       processStep({ ...parts, runner: this.runner, environment, endLeftovers: () => this.endLeftovers() }),
       containerStep({ ...parts, runtimes: this.containers }),

@@ -48,6 +48,7 @@ it('has a default for everything', () => {
     artifactRetentionDays: 7,
     workerTags: ['default'],
     maxActiveRuns: 500,
+    maxJobSteps: 32,
     mcpCommands: [],
     outboundAllow: [],
   })

@@ -25,6 +25,7 @@ export class Config {
   readonly workerTags: readonly string[]
   /** Runs that this process works on at the same time. 0 = none: it leaves them to others. */
   readonly maxActiveRuns: number
+  readonly maxJobSteps: number
   /** The first admin. */
   readonly adminEmail?: string
   readonly adminPassword?: string
@@ -104,6 +105,7 @@ export class Config {
     this.redisUrl = set.REDIS_URL
     this.workerTags = set.WORKER_TAGS
     this.maxActiveRuns = set.MAX_ACTIVE_RUNS
+    this.maxJobSteps = set.MAX_JOB_STEPS
     this.adminEmail = set.ADMIN_EMAIL
     this.adminPassword = set.ADMIN_PASSWORD
     this.jwtSecret = set.JWT_SECRET ?? generatedKey(set.DATA_DIR, 'jwt-secret')

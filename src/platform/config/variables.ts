@@ -26,6 +26,9 @@ export const variables = z.object({
     .default(['default'])
     .describe('which runs this process works on'),
   MAX_ACTIVE_RUNS: whole(0, 100_000).default(500).describe('runs that this process works on at the same time'),
+  MAX_JOB_STEPS: whole(1, 10_000)
+    .default(32)
+    .describe('steps of jobs whose programs this process has at work at the same time'),
   ADMIN_EMAIL: z.email('must be an e-mail address').optional(),
   ADMIN_PASSWORD: z.string().min(8, 'must have at least 8 characters').optional(),
   JWT_SECRET: z.string().min(32, 'must have at least 32 characters').optional(),

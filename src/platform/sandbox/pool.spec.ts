@@ -169,3 +169,18 @@ describe('closing', () => {
     await open().close()
   })
 })
+
+test('what waits for one tenant leaves room for others to wait', async () => {
+  open({ timeoutMs: 600_000, maxWaiting: 10 })
+  const stop = new AbortController()
+  const ofAda = { tenant: 'ada', signal: stop.signal }
+  // One runs, and nine of ten may wait.
+  const all = Array.from({ length: 10 }, () => sandbox.evaluate(spin, ofAda))
+  const ended = Promise.allSettled(all)
+  await expect(sandbox.evaluate(quick, ofAda)).rejects.toMatchObject({ code: 'script_busy' })
+  const other = sandbox.evaluate(quick, { tenant: 'bob' })
+  stop.abort()
+  expect((await other).values).toEqual([1])
+  await ended
+  expect((await sandbox.evaluate(quick, { tenant: 'ada' })).values).toEqual([1])
+})

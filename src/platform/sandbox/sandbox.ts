@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os'
+import { FairQueue } from '../fairness/fair-queue.js'
 import { type Evaluation, type EvaluationResult, ScriptError } from './evaluation.js'
-import { FairQueue } from './fair-queue.js'
 import type { Reply } from './protocol.js'
 import { reachableScope } from './reach.js'
 import { Slot, type SlotOptions } from './slot.js'
@@ -28,6 +28,9 @@ export interface EvaluateOptions {
   signal?: AbortSignal
 }
 
+/** The part of what may wait that one tenant may fill; the rest is for others. */
+const SHARE_OF_WAITING = 0.9
+
 interface Waiting {
   tenant: string
   evaluation: Evaluation
@@ -49,6 +52,7 @@ export class Sandbox {
   private readonly running = new Map<string, number>()
   private readonly perTenant: number
   private waitingChars = 0
+  private readonly charsOf = new Map<string, number>()
   /** Evaluations that have ended, by what came of them: `ok`, or the code of the error. */
   readonly counts = { ok: 0, script_error: 0, script_timeout: 0, script_memory: 0, script_aborted: 0, script_busy: 0 }
   private closed = false
@@ -78,7 +82,7 @@ export class Sandbox {
   evaluate(evaluation: Evaluation, { tenant, timeoutMs, signal }: EvaluateOptions): Promise<EvaluationResult> {
     if (this.closed) return Promise.reject(new ScriptError('the sandbox is closed', 'script_aborted'))
     if (signal?.aborted) return Promise.reject(new ScriptError('the script was stopped', 'script_aborted'))
-    if (this.isFull()) {
+    if (this.isFull(tenant)) {
       this.counts.script_busy++
       return Promise.reject(new ScriptError('too many scripts are waiting; try again later', 'script_busy'))
     }
@@ -96,12 +100,12 @@ export class Sandbox {
       }
       const leave = () => {
         if (!this.queue.delete(tenant, waiting)) return
-        this.waitingChars -= scope.length
+        this.hold(tenant, -scope.length)
         reject(new ScriptError('the script was stopped', 'script_aborted'))
       }
       signal?.addEventListener('abort', leave, { once: true })
       this.queue.push(tenant, waiting)
-      this.waitingChars += scope.length
+      this.hold(tenant, scope.length)
       this.dispatch()
     })
   }
@@ -116,9 +120,18 @@ export class Sandbox {
     await Promise.all(this.slots.map((slot) => slot.close()))
   }
 
-  private isFull(): boolean {
+  private isFull(tenant: string): boolean {
     const { maxWaiting = 10_000, maxWaitingChars = 256 * 1024 * 1024 } = this.options
-    return this.queue.size >= maxWaiting || this.waitingChars >= maxWaitingChars
+    if (this.queue.size >= maxWaiting || this.waitingChars >= maxWaitingChars) return true
+    if (this.queue.sizeOf(tenant) >= Math.ceil(maxWaiting * SHARE_OF_WAITING)) return true
+    return (this.charsOf.get(tenant) ?? 0) >= maxWaitingChars * SHARE_OF_WAITING
+  }
+
+  private hold(tenant: string, chars: number): void {
+    this.waitingChars += chars
+    const held = (this.charsOf.get(tenant) ?? 0) + chars
+    if (held > 0) this.charsOf.set(tenant, held)
+    else this.charsOf.delete(tenant)
   }
 
   private dispatch(): void {
@@ -132,7 +145,7 @@ export class Sandbox {
 
   private async runOn(slot: Slot, waiting: Waiting): Promise<void> {
     const { tenant, evaluation, scope, timeoutMs, signal } = waiting
-    this.waitingChars -= scope.length
+    this.hold(tenant, -scope.length)
     waiting.forget()
     this.running.set(tenant, (this.running.get(tenant) ?? 0) + 1)
     try {

@@ -3,6 +3,7 @@ import { chmod, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { type StepContext, StepError, type StepResult } from '../../engine/step.js'
+import type { SharedPlaces } from '../../platform/fairness/shared-places.js'
 import { isJsonObject, type Json, type JsonObject } from '../../platform/json.js'
 import { SecretMasker } from '../../platform/masking/secret-masker.js'
 import { controlPrefix } from '../../platform/processes/orphans.js'
@@ -32,6 +33,8 @@ export interface JobStepParts extends JobStepPorts {
   folders: RunFolders
   /** Where it keeps what a step needs meanwhile. */
   folder: string
+  /** For attempts at steps of jobs, whosever. */
+  places: SharedPlaces
 }
 
 /**
@@ -50,7 +53,13 @@ export class JobStepRun {
     private readonly step: StepContext,
   ) {}
 
-  async run(): Promise<StepResult> {
+  /** Waits for a place first: programs are many times heavier than the runs that they belong to. */
+  run(): Promise<StepResult> {
+    const { parts, step } = this
+    return parts.places.take(step.run.accountId, step.signal, () => this.runNow())
+  }
+
+  private async runNow(): Promise<StepResult> {
     const { parts, params, step } = this
     // An image is fetched before anything waits for it.
     const programs = await this.programs.prepare(params, step)

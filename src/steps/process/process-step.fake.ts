@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import type { RunIdentity, StepResult, StepType } from '../../engine/step.js'
+import { SharedPlaces } from '../../platform/fairness/shared-places.js'
 import type { JsonObject } from '../../platform/json.js'
 import { SMALL_LIMITS } from '../../platform/processes/process.fake.js'
 import { ProcessRunner } from '../../platform/processes/process-runner.js'
@@ -32,6 +33,7 @@ export class JobUnderTest {
   readonly kept: KeptArtifact[] = []
   secrets: Record<string, string> = {}
   private runs = 0
+  private readonly places = new SharedPlaces(32)
 
   constructor(
     private readonly parts: Partial<ProcessStepParts> = {},
@@ -66,9 +68,10 @@ export class JobUnderTest {
     params: Partial<JobStepParams>,
     {
       run = this.newRun(),
+      account = 'account_1',
       args = {},
       ...options
-    }: Omit<FakeStepOptions, 'run'> & { run?: string; args?: JsonObject } = {},
+    }: Omit<FakeStepOptions, 'run'> & { run?: string; account?: string; args?: JsonObject } = {},
   ): Promise<{
     result: Promise<StepResult>
     step: FakeStepContext
@@ -76,7 +79,7 @@ export class JobUnderTest {
     run: string
     stdout: () => string[]
   }> {
-    const step = new FakeStepContext({ runInput: args, run: { id: run }, ...options })
+    const step = new FakeStepContext({ runInput: args, run: { id: run, accountId: account }, ...options })
     const result = runStep(this.make(this.all()), { ...DEFAULTS, ...params } as JsonObject, step)
     result.catch(() => {})
     const stdout = () => step.logs.filter(({ level }) => level === 'info').map(({ message }) => message)
@@ -108,6 +111,7 @@ export class JobUnderTest {
       artifacts: { keep: (run, file) => this.keep(run, file) },
       earlier: { of: async () => [] },
       limits: () => SMALL_LIMITS,
+      places: this.places,
       graceMs: 2_000,
       environment: { PATH: SYSTEM_PATH, HOME: '/root', COLOUR: 'blue' },
       endLeftovers: async () => {},

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, vi } from 'vitest'
+import { SharedPlaces } from '../../platform/fairness/shared-places.js'
 import { PROFILES } from '../../platform/processes/profiles.js'
 import { failure } from '../step-context.fake.js'
 import { JobUnderTest } from './process-step.fake.js'
@@ -233,6 +234,30 @@ describe('steps of one run', () => {
     await job.folders.remove(run)
     expect(existsSync(job.folders.pathOf(run))).toBe(false)
     expect(existsSync(`${job.folders.pathOf(run)}.removed`)).toBe(false)
+  })
+})
+
+describe('places for steps', () => {
+  it('are not one account’s alone: its further steps wait, another’s begins', async () => {
+    const places = new SharedPlaces(1)
+    const busy = new JobUnderTest({ places })
+    const stop = new AbortController()
+    try {
+      const endless = { profile: 'permissive', command: 'echo begun; sleep 600' } as const
+      const first = await busy.run(endless, { account: 'account_a', signal: stop.signal })
+      await vi.waitUntil(() => first.stdout().includes('begun'), { timeout: 15_000 })
+      const second = await busy.run(endless, { account: 'account_a', signal: stop.signal })
+      const other = { profile: 'permissive', command: 'echo 1' } as const
+      expect(await busy.output(other, { account: 'account_b' })).toMatchObject({ value: 1 })
+      expect(places.waiting).toBe(1)
+      expect(second.stdout()).toEqual([])
+      stop.abort(new Error('cancelled'))
+      await expect(second.result).rejects.toThrow('cancelled')
+      await expect(first.result).rejects.toThrow('cancelled')
+      expect(await busy.output(other, { account: 'account_a' })).toMatchObject({ value: 1 })
+    } finally {
+      await busy.close()
+    }
   })
 })
 

@@ -1,4 +1,4 @@
-import { FairQueue } from '../../../platform/sandbox/fair-queue.js'
+import { FairQueue } from '../../../platform/fairness/fair-queue.js'
 
 interface Waiting {
   account: string

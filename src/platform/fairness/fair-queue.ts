@@ -7,6 +7,16 @@ export class FairQueue<T> {
     return this.count
   }
 
+  /** Those that have something waiting, the one whose turn it is first. */
+  get tenants(): string[] {
+    return [...this.lanes.keys()]
+  }
+
+  /** How much of this tenant waits. */
+  sizeOf(tenant: string): number {
+    return this.lanes.get(tenant)?.size ?? 0
+  }
+
   push(tenant: string, item: T): void {
     const lane = this.lanes.get(tenant) ?? new Set<T>()
     this.lanes.set(tenant, lane.add(item))
