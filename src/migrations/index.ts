@@ -22,6 +22,7 @@ import { Jobs0000000000020 } from './0020-jobs.js'
 import { RunFeed0000000000022 } from './0022-run-feed.js'
 import { ArtifactsAndRates0000000000023 } from './0023-artifacts-and-rates.js'
 import { JobSchedules0000000000030 } from './0030-job-schedules.js'
+import { FairClaims0000000000031 } from './0031-fair-claims.js'
 import { BucketUsage0000000000032 } from './0032-bucket-usage.js'
 import { CreatedRuns0000000000033 } from './0033-created-runs.js'
 
@@ -55,6 +56,7 @@ export const migrations: (new () => MigrationInterface)[] = [
   RunFeed0000000000022,
   ArtifactsAndRates0000000000023,
   JobSchedules0000000000030,
+  FairClaims0000000000031,
   BucketUsage0000000000032,
   CreatedRuns0000000000033,
 ]

@@ -139,7 +139,7 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
     }
     const tag = run.tag ?? DEFAULT_TAG
     // One with a concurrency key begins once it has a slot.
-    const place = run.concurrency ? undefined : parts.worker.reserve(tag)
+    const place = run.concurrency ? undefined : parts.worker.reserve(tag, run.accountId)
     const state = place ? 'running' : 'queued'
     try {
       crashPoint('accept-before-commit')
@@ -160,7 +160,7 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
           requestId: run.audit?.requestId,
         })
       else if (run.concurrency) parts.admissions.ask({ accountId: run.accountId, key: run.concurrency.key })
-      else parts.worker.due([tag])
+      else parts.worker.due([tag], run.accountId)
       return { ...accepted, state }
     } catch (error) {
       throw error instanceof LeaseLost ? new EngineNotReady() : error
@@ -338,7 +338,7 @@ export class RunEngine implements OnApplicationBootstrap, BeforeApplicationShutd
         isTaking = true
         for (const tag of this.config.workerTags)
           queues
-            .take(tag, this.config.maxActiveRuns, async (run) => await this.parts?.worker.takeHanded(run))
+            .take(tag, this.config.maxActiveRuns, async (run) => await this.parts?.worker.takeHanded(tag, run))
             .catch((error) => this.report(error))
       },
     }

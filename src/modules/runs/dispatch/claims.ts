@@ -3,18 +3,23 @@ import type { Sql } from '../../../platform/database/sql.js'
 import type { Journal } from '../journal/journal.js'
 import type { Writer } from '../journal/records.js'
 import type { ActiveRun } from '../worker/active-run.js'
+import type { Places, Quota } from '../../../platform/fairness/places.js'
 import {
+  type Claim,
   claimDueRuns,
-  claimHandedRuns,
   type HandedRun,
+  MOST_WOKEN,
   nextDueAt,
   ownedRunIds,
   retakeRuns,
   type TakenRun,
+  waitingAccounts,
 } from '../worker/taken-run.js'
 import type { HandOver } from './hand-over.js'
 
 const CLAIM_BATCH = 100
+/** After so many of these, others that claim have their turn, however much waits. */
+const MOST_PASSES = 20
 /** How often the queue is looked at without a hint. */
 const LOOK_MS = 1_000
 /** How often this process compares what it works on with what is its own by the table. */
@@ -30,14 +35,19 @@ export interface ClaimsParts {
   handOver: HandOver
   /** What this process works on, by run. */
   active: ReadonlyMap<string, ActiveRun>
-  /** Runs that it could take now. */
-  room(): number
+  /** The places that it has for runs. */
+  places: Places
+  isOutOfMemory(): boolean
   start(run: TakenRun): void
   onError(error: unknown): void
 }
 
-/** A run that this process was handed, until it is settled what becomes of it here. */
+/** Later than any hand-over. */
+const NEVER = new Date('9999-12-31T00:00:00Z')
+
+/** A run of this tag that this process was told of, until it is settled what comes of it here. */
 interface Handed extends HandedRun {
+  tag: string
   settle(work?: Promise<void>): void
 }
 
@@ -53,6 +63,8 @@ export class Claims {
   private readonly handed: Handed[] = []
   private claimingHanded?: Promise<void>
   private lastClaim: Promise<unknown> = Promise.resolve()
+  /** The account that had the last turn. */
+  private lastTurn = ''
   private compareAt = 0
   private forgetWake = () => {}
   private readonly look: NodeJS.Timeout
@@ -63,13 +75,14 @@ export class Claims {
 
   /** There was less room than runs to claim. */
   get isWaiting(): boolean {
-    return this.again
+    const { places, handOver } = this.parts
+    return this.again || places.owesSpare || (places.isContended && !handOver.isFedByQueues)
   }
 
-  /** Works on a run that was handed over, if it is still to be had. Resolves when this process has no more to do with it. */
-  takeHanded(run: HandedRun): Promise<void> {
+  /** A queue tells of a run. Resolves when this process has no more to do with what it took for it. */
+  takeHanded(tag: string, run: HandedRun): Promise<void> {
     return new Promise((resolve) => {
-      this.handed.push({ ...run, settle: resolve })
+      this.handed.push({ ...run, tag, settle: resolve })
       this.claimHandedSoon()
     })
   }
@@ -116,25 +129,51 @@ export class Claims {
 
   private async claim(): Promise<void> {
     await this.compare()
-    do {
+    const { places, handOver, tags } = this.parts
+    let isMore = true
+    for (let passes = 0; isMore && passes < MOST_PASSES && !this.stopping; passes++) {
       this.again = false
-      const room = Math.min(CLAIM_BATCH, this.parts.room())
-      if (room <= 0) break
-      const runs = await claimDueRuns(this.parts.sql, this.parts.owner, {
-        limit: room,
-        now: this.parts.clock.now(),
-        tags: this.parts.tags,
-        suspects: [...this.parts.active.values()].some(({ run }) => run.suspect) ? 0 : 1,
-        lateBefore: this.parts.handOver.lateBefore,
-        fresh: !this.parts.handOver.isFedByQueues,
-      })
-      for (const run of runs) this.parts.start(run)
-      if (runs.length === room) this.again = true
-    } while (this.again && !this.stopping)
-    if (this.parts.room() <= 0) this.parts.handOver.offer(this.parts.tags)
-    else this.parts.handOver.look()
+      isMore = await this.claimSome()
+    }
+    if (isMore) this.again = true
+    if (places.room === 0 || this.parts.isOutOfMemory()) handOver.offer(tags)
+    else handOver.look()
     if (this.handed.length > 0) this.claimHandedSoon()
     await this.wakeWhenDue()
+  }
+
+  /** False when nothing is left to be claimed, or no place. */
+  private async claimSome(): Promise<boolean> {
+    const { sql, clock, owner, places, handOver, tags, start } = this.parts
+    const { accounts, woken } = await waitingAccounts(sql, tags, this.lastTurn, clock.now())
+    places.wait(accounts)
+    const quotas = this.quotas(accounts)
+    const hasPlaces = places.room > 0 && !this.parts.isOutOfMemory()
+    const suspects = hasPlaces && ![...this.parts.active.values()].some(({ run }) => run.suspect) ? 1 : 0
+    if (quotas.length === 0 && suspects === 0) return woken === MOST_WOKEN
+    // What comes by a queue finds no way in while all usual places are taken.
+    const isFed = hasPlaces && handOver.isFedByQueues
+    const runs = await claimDueRuns(sql, owner, {
+      quotas,
+      now: clock.now(),
+      tags,
+      suspects,
+      lateBefore: hasPlaces ? handOver.lateBefore : NEVER,
+      fresh: !isFed,
+    })
+    for (const run of runs) start(run)
+    const [only, other] = quotas
+    const isLast = accounts.length < 2 && other === undefined && runs.length < (only?.quota ?? 1)
+    if (isLast && !isFed) places.wait([])
+    return woken === MOST_WOKEN || (runs.length > 0 && !isLast)
+  }
+
+  /** Whose runs are taken next; whoever gets the last place of these has had its turn. */
+  private quotas(accounts: readonly string[], atMost = CLAIM_BATCH): Quota[] {
+    if (this.parts.isOutOfMemory()) return []
+    const quotas = this.parts.places.quotas(accounts, atMost)
+    this.lastTurn = quotas.at(-1)?.account ?? this.lastTurn
+    return quotas
   }
 
   /** What comes in this turn of the event loop is claimed together. */
@@ -147,17 +186,35 @@ export class Claims {
 
   /** Those for which there is no room wait for some, and others take them when they are late. Whoever stops takes none. */
   private async claimHanded(): Promise<void> {
-    const { sql, owner, clock, onError } = this.parts
-    const handed = this.handed.splice(0, this.stopping ? this.handed.length : Math.max(0, this.parts.room()))
-    const wanted = this.stopping ? [] : handed
-    let claimed: TakenRun[] = []
-    try {
-      if (wanted.length > 0) claimed = await claimHandedRuns(sql, owner, wanted, clock.now())
-    } catch (error) {
-      onError(error)
+    const room = this.parts.isOutOfMemory() ? 0 : this.parts.places.room
+    const handed = this.handed.splice(0, this.stopping ? this.handed.length : room)
+    for (const [tag, told] of Map.groupBy(handed, (run) => run.tag)) {
+      const claimed: TakenRun[] = []
+      try {
+        await this.claimFor(tag, told, claimed)
+      } catch (error) {
+        this.parts.onError(error)
+      }
+      for (const [index, { settle }] of told.entries()) settle(this.parts.active.get(claimed[index]?.id ?? '')?.done)
     }
-    for (const run of claimed) this.parts.start(run)
-    for (const { runId, settle } of handed) settle(this.parts.active.get(runId)?.done)
+  }
+
+  /**
+   * As many runs of this tag as a queue told of, in turns like all others: which these were does not matter. Accounts that had fewer than
+   * they might have had leave places, which go around once more.
+   */
+  private async claimFor(tag: string, told: readonly HandedRun[], claimed: TakenRun[]): Promise<void> {
+    const { sql, owner, clock, places, start } = this.parts
+    while (claimed.length < told.length && !this.stopping) {
+      const { accounts } = await waitingAccounts(sql, [tag], this.lastTurn, clock.now())
+      const quotas = this.quotas(accounts, Math.min(told.length - claimed.length, places.room))
+      if (quotas.length === 0) return
+      const claim: Claim = { quotas, now: clock.now(), tags: [tag], suspects: 0, lateBefore: NEVER, fresh: true, told }
+      const runs = await claimDueRuns(sql, owner, claim)
+      for (const run of runs) start(run)
+      claimed.push(...runs)
+      if (runs.length === 0) return
+    }
   }
 
   private inTurn<T>(claim: () => Promise<T>): Promise<T> {

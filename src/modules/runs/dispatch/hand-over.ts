@@ -3,7 +3,8 @@ import { crashPoint } from '../../../platform/crash-point/crash-point.js'
 import type { Sql, Statement } from '../../../platform/database/sql.js'
 import type { Hints } from '../../../platform/hints/hints.js'
 import { RUN_HINT } from '../run-hints.js'
-import type { Offered, RunQueues } from './run-queues.js'
+import type { HandedRun } from '../worker/taken-run.js'
+import type { RunQueues } from './run-queues.js'
 
 /** Runs that are handed over in one statement, for each tag. */
 const BATCH = 500
@@ -35,6 +36,8 @@ export class HandOver {
   private dispatching?: Promise<void>
   private again = false
   private redoAll = false
+  /** The account that had the last turn. */
+  private lastTurn = ''
   private stopped = false
 
   constructor(private readonly parts: HandOverParts) {}
@@ -97,11 +100,12 @@ export class HandOver {
     const now = clock.now()
     const lostBefore = this.redoAll ? now : this.before(AGAIN_MS)
     this.redoAll = false
-    const rows = await sql.query<DispatchRow>(DISPATCH, [now, lostBefore, BATCH])
+    const rows = await sql.query<DispatchRow>(DISPATCH, [now, lostBefore, BATCH, this.lastTurn])
+    this.lastTurn = rows.at(-1)?.account ?? this.lastTurn
     crashPoint('outbox-before-queue')
     const byTag = Map.groupBy(rows, (row) => row.worker_tag)
     const added = [...byTag].map(async ([tag, runs]) => {
-      if (!(await queues.add(tag, runs.map(toOffered)))) {
+      if (!(await queues.add(tag, runs.map(toHanded)))) {
         await sql.query(TAKE_BACK, [runs.map((run) => run.run_id), now])
         return
       }
@@ -127,16 +131,16 @@ interface DispatchRow {
   run_id: string
   run_epoch: number
   worker_tag: string
-  run_priority: number
+  account: string
 }
 
-const DISPATCH: Statement = { name: 'run_dispatch', text: 'select * from run_dispatch($1, $2, $3)' }
+const DISPATCH: Statement = { name: 'run_dispatch', text: 'select * from run_dispatch($1, $2, $3, $4)' }
 
 const TAKE_BACK: Statement = {
   name: 'run_take_back',
   text: `update run set dispatched_at = null where id = any ($1) and state = 'queued' and dispatched_at = $2`,
 }
 
-function toOffered(row: DispatchRow): Offered {
-  return { runId: row.run_id, epoch: row.run_epoch, priority: row.run_priority }
+function toHanded(row: DispatchRow): HandedRun {
+  return { runId: row.run_id, epoch: row.run_epoch }
 }

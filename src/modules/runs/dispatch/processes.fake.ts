@@ -71,6 +71,11 @@ export class Processes {
     return await acceptRun(engine, flowId, run)
   }
 
+  /** What runs of this flow do that come into the table by other ways. */
+  flow(id: string, nodes: Record<string, FakeNode>): void {
+    this.graphs.set(id, nodes)
+  }
+
   async stop(engine: RunEngine): Promise<void> {
     this.engines.delete(engine)
     await engine.stop(0)
@@ -80,6 +85,7 @@ export class Processes {
     for (const { release } of this.held.values()) release()
     await Promise.all([...this.engines.keys()].map((engine) => this.stop(engine)))
     this.held.clear()
+    this.counted.clear()
     this.started = 0
     await this.database.dataSource.query('delete from run')
     await this.database.dataSource.query('delete from engine_instance')

@@ -2,6 +2,7 @@ import type { DataSource } from 'typeorm'
 import { newId } from '../../../platform/ids.js'
 
 export interface QueuedRun {
+  account?: string
   state?: 'queued' | 'running' | 'waiting'
   owner?: string
   tag?: string
@@ -18,6 +19,7 @@ export interface QueuedRun {
 export async function queueRuns(database: DataSource, runs: readonly QueuedRun[]): Promise<string[]> {
   const rows = runs.map((run) => ({
     id: newId('run'),
+    account_id: run.account ?? 'account_a',
     state: run.state ?? 'queued',
     owner: run.owner,
     tag: run.tag ?? 'default',
@@ -32,9 +34,9 @@ export async function queueRuns(database: DataSource, runs: readonly QueuedRun[]
   await database.query(
     `insert into run (id, tenant_id, account_id, flow_id, revision, trigger, input, created_at, state, owner, tag, priority, wake_at,
         concurrency_key, concurrency_limit, stalls, epoch, dispatched_at)
-      select id, 'tenant_t', 'account_a', 'flow_f', 1, 'api', '{}', now(), state, owner, tag, priority, wake_at, concurrency_key,
+      select id, 'tenant_t', account_id, 'flow_f', 1, 'api', '{}', now(), state, owner, tag, priority, wake_at, concurrency_key,
         concurrency_limit, stalls, epoch, dispatched_at
-      from json_to_recordset($1) as x (id text, state text, owner text, tag text, priority smallint, wake_at timestamptz,
+      from json_to_recordset($1) as x (id text, account_id text, state text, owner text, tag text, priority smallint, wake_at timestamptz,
         concurrency_key text, concurrency_limit integer, stalls smallint, epoch integer, dispatched_at timestamptz)`,
     [JSON.stringify(rows)],
   )
@@ -51,6 +53,18 @@ export async function queueBacklog(database: DataSource, count: number): Promise
         case kind when 'key' then 'backlog' end, case kind when 'key' then 1 end
       from generate_series(1, $1) as n cross join unnest(array['tag', 'key']) as kind`,
     [count],
+  )
+  await database.query('analyze run')
+}
+
+/** So many runs of one account that are due. */
+export async function queueFlood(database: DataSource, account: string, count: number): Promise<void> {
+  await database.query(
+    `insert into run (id, tenant_id, account_id, flow_id, revision, trigger, input, created_at, state, wake_at)
+      select 'run_0' || $1 || lpad(n::text, 12, '0'), 'tenant_t', $1, 'flow_f', 1, 'api', '{}', now() - interval '1 hour', 'queued',
+        now() - interval '1 hour'
+      from generate_series(1, $2) as n`,
+    [account, count],
   )
   await database.query('analyze run')
 }

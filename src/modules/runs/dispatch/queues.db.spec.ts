@@ -66,7 +66,6 @@ describe.skipIf(noRedis)('runs by way of Redis', () => {
     await vi.waitUntil(() => processes.held.size === 4)
     await vi.waitUntil(async () => (await jobs()).length === 8)
     const urgent = await processes.accept(api, hold, { priority: 50 })
-    await vi.waitUntil(async () => (await jobs()).length === 9)
     const cancelled = ordinary.slice(20)
     await database.dataSource.query(
       `update run set state = 'cancelled', wake_at = null where id = any ($1) and state = 'queued'`,

@@ -29,11 +29,6 @@ export const RUN_QUEUES = Symbol('run queues')
 /** Whether this process works on what is in the queues, and does not only add to them. */
 export const TAKES_FROM_QUEUES = Symbol('takes from queues')
 
-/** A run as it is handed over. */
-export interface Offered extends HandedRun {
-  priority: number
-}
-
 /**
  * The Bull queues of worker tags, each opened when it is first met. Whoever adds to them is answered within seconds, though Redis be away:
  * with an error.
@@ -54,7 +49,7 @@ export class RunQueues {
   }
 
   /** Hands runs over; one that waits in the queue already stays where it is. False when Redis did not take them, or perhaps did not. */
-  async add(tag: string, runs: readonly Offered[]): Promise<boolean> {
+  async add(tag: string, runs: readonly HandedRun[]): Promise<boolean> {
     const queue = await this.queue(tag)
     if (!this.isOpen) return false
     try {
@@ -66,13 +61,10 @@ export class RunQueues {
     }
   }
 
-  private async addTo(queue: Queue<HandedRun>, runs: readonly Offered[]): Promise<void> {
+  private async addTo(queue: Queue<HandedRun>, runs: readonly HandedRun[]): Promise<void> {
     const jobs = await queue.addBulk(
-      runs.map(({ runId, epoch, priority }) => ({
-        data: { runId, epoch },
-        // One job for each segment of a run. Bull's own priorities go from 1, the first, and come before jobs without one.
-        opts: { jobId: `${runId}.${epoch}`, ...(priority > 0 ? { priority: 101 - priority } : {}) },
-      })),
+      // One job for each segment of a run.
+      runs.map(({ runId, epoch }) => ({ data: { runId, epoch }, opts: { jobId: `${runId}.${epoch}` } })),
     )
     // What Redis refuses in the middle of it is not reported otherwise.
     if (jobs.some(({ id }) => !id)) throw new Error('Redis refused a hand-over')

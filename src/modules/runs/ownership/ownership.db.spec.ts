@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { type TestDatabase, testDatabase } from '../../../../test/support/database.js'
 import { LOCKS } from '../../../platform/database/advisory-locks.js'
 import { newId } from '../../../platform/ids.js'
-import { claimDueRuns, ownedRunIds, retakeRuns } from '../worker/taken-run.js'
+import { claimDueRuns, ownedRunIds, retakeRuns, waitingAccounts } from '../worker/taken-run.js'
 import { Ownership } from './ownership.js'
 import { MOST_STALLS, Reaper } from './reaper.js'
 
@@ -320,6 +320,7 @@ describe('due runs', () => {
     const [forSignal] = await runs(1, null, 'waiting')
     await database.dataSource.query('update run set wake_at = null where id = $1', [forSignal])
     await runs(1, null, 'cancelled')
+    expect((await waitingAccounts(database.sql, ['default'], '', new Date())).woken).toBe(1)
     const claimed = await claimDueRuns(database.sql, ownership.writer, claim(10))
     expect(claimed.map(({ id, epoch }) => ({ id, epoch }))).toEqual([{ id: due, epoch: 1 }])
   })
@@ -340,7 +341,8 @@ describe('a run whose accept or claim was answered to a broken connection', () =
 })
 
 function claim(limit: number) {
-  return { limit, now: new Date(), tags: ['default'], suspects: 1, lateBefore: new Date(), fresh: true }
+  const quotas = [{ account: 'account_a', quota: limit }]
+  return { quotas, now: new Date(), tags: ['default'], suspects: 1, lateBefore: new Date(), fresh: true }
 }
 
 async function take(): Promise<Watched> {

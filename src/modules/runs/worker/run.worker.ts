@@ -6,6 +6,7 @@ import { StepTransactions } from '../host/step-transactions.js'
 import { type RunTelemetry, UNMEASURED } from '../telemetry/run-telemetry.js'
 import { ActiveRun, type ActiveRunParts } from './active-run.js'
 import { MemoryBudget } from './memory-budget.js'
+import { Places } from '../../../platform/fairness/places.js'
 import { type HandedRun, isOwned, type TakenRun } from './taken-run.js'
 
 /** How long events may stay unwritten while a run goes on. */
@@ -36,13 +37,14 @@ export class RunWorker {
   private readonly claims: Claims
   private readonly activeParts: ActiveRunParts
   private readonly memory: MemoryBudget
-  private reserved = 0
+  private readonly places: Places
   private stopping = false
   private isLost = false
   private readonly writeEvents: NodeJS.Timeout
 
   constructor(private readonly parts: WorkerParts) {
     this.memory = parts.memory ?? new MemoryBudget()
+    this.places = new Places(parts.maxActive)
     this.activeParts = {
       ...parts,
       transactions: new StepTransactions(parts.sql, parts.owner, parts.supplies.values),
@@ -54,7 +56,8 @@ export class RunWorker {
     this.claims = new Claims({
       ...parts,
       active: this.active,
-      room: () => this.room,
+      places: this.places,
+      isOutOfMemory: () => this.isOutOfMemory,
       start: (run) => this.start(run),
     })
     this.writeEvents = setInterval(() => {
@@ -62,11 +65,12 @@ export class RunWorker {
     }, WRITE_EVENTS_MS)
   }
 
-  /** A place for a run that is about to be accepted; undefined when all are taken, or it is not for this process. */
-  reserve(tag: string): { release(): void } | undefined {
-    if (this.stopping || this.room <= 0 || !this.parts.tags.includes(tag)) return undefined
-    this.reserved++
-    return { release: () => this.reserved-- }
+  /** A place for a run that is about to be accepted; undefined when others have a right to it, or it is not for this process. */
+  reserve(tag: string, accountId: string): { release(): void } | undefined {
+    if (this.stopping || !this.parts.tags.includes(tag)) return undefined
+    if (this.isOutOfMemory || !this.places.mayTake(accountId)) return undefined
+    this.places.take(accountId)
+    return { release: () => this.places.leave(accountId) }
   }
 
   /** Runs that it works on. */
@@ -76,8 +80,7 @@ export class RunWorker {
 
   /** Runs that it could take now. */
   get room(): number {
-    if (this.isOutOfMemory) return 0
-    return this.parts.maxActive - this.active.size - this.reserved
+    return this.isOutOfMemory ? 0 : this.places.room
   }
 
   /** True while the values of its runs, and of what waits to be written, leave no memory for more of them. */
@@ -91,6 +94,7 @@ export class RunWorker {
     if (this.isLost) return
     const active = new ActiveRun(run, this.activeParts, (this.parts.telemetry ?? UNMEASURED).taken(run))
     this.active.set(run.id, active)
+    this.places.take(run.accountId)
     void active.done.then(() => this.rested(run))
   }
 
@@ -110,17 +114,21 @@ export class RunWorker {
     await this.active.get(runId)?.flushEvents()
   }
 
-  /** Runs with these tags have become due. */
-  due(tags: Iterable<string>): void {
-    const others = new Set(tags)
-    const mine = this.room > 0 ? this.parts.tags.filter((tag) => others.delete(tag)) : []
-    if (mine.length > 0) this.lookForWork()
-    if (others.size > 0) this.parts.handOver.offer(others)
+  /** Runs with these tags have become due; of this account, where that is known. */
+  due(tags: Iterable<string>, accountId?: string): void {
+    const due = new Set(tags)
+    const mine = this.parts.tags.filter((tag) => due.has(tag))
+    if (mine.length > 0 && accountId !== undefined) this.places.waits(accountId)
+    if (mine.length > 0 && (this.room > 0 || this.places.owesSpare)) {
+      for (const tag of mine) due.delete(tag)
+      this.lookForWork()
+    }
+    if (due.size > 0) this.parts.handOver.offer(due)
   }
 
-  /** Works on a run that was handed over, if it is still to be had. Resolves when this process has no more to do with it. */
-  takeHanded(run: HandedRun): Promise<void> {
-    return this.claims.takeHanded(run)
+  /** Works on the run whose turn it is, since a queue told of one. Resolves when this process has no more to do with it. */
+  takeHanded(tag: string, run: HandedRun): Promise<void> {
+    return this.claims.takeHanded(tag, run)
   }
 
   /** Claims due runs until none is due or there is no room. */
@@ -152,6 +160,7 @@ export class RunWorker {
 
   private rested({ id, concurrencyKey: key, accountId, suspect }: TakenRun): void {
     this.active.delete(id)
+    this.places.leave(accountId)
     if (key !== undefined) this.parts.admissions.ask({ accountId, key })
     this.claims.goOn()
     // The next suspect need not wait for the next look.

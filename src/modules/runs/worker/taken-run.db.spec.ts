@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type TestDatabase, testDatabase } from '../../../../test/support/database.js'
 import { newId } from '../../../platform/ids.js'
-import { claimHandedRuns, retakeRuns } from './taken-run.js'
+import { claimDueRuns, retakeRuns } from './taken-run.js'
 
 let database: TestDatabase
 const owner = { id: newId('engine'), fence: 0 }
@@ -90,7 +90,11 @@ describe('a run that is taken', () => {
     await database.dataSource.query(`update run set state = 'queued', owner = null, wake_at = now() where id = $1`, [
       id,
     ])
-    const [run] = await claimHandedRuns(database.sql, owner, [{ runId: id, epoch: 0 }], new Date(Date.now() + 1_000))
+    const now = new Date(Date.now() + 1_000)
+    const quotas = [{ account: 'account_1', quota: 1 }]
+    const where = { tags: ['default'], lateBefore: now, fresh: true, suspects: 0 }
+    const [run] = await claimDueRuns(database.sql, owner, { quotas, now, ...where })
+    expect(run?.id).toBe(id)
     expect([...(run?.toldStarts ?? [])]).toEqual(['hold'])
   })
 })

@@ -3,6 +3,7 @@ import type { Sql, Statement } from '../../../platform/database/sql.js'
 import type { Json, JsonObject } from '../../../platform/json.js'
 import type { Logged } from '../host/log-budget.js'
 import type { TimerRecord, Writer } from '../journal/records.js'
+import type { Quota } from '../../../platform/fairness/places.js'
 
 /** Takeovers without a new outcome in between from which on a run is a suspect, as `run_claim` has it too. */
 const SUSPECT_STALLS = 2
@@ -101,16 +102,11 @@ const COLUMNS =
 
 const CLAIM: Statement = {
   name: 'run_claim',
-  text: `select ${COLUMNS} from run_claim($1, $2, $3, $4, $5, $6, $7, $8)`,
-}
-
-const CLAIM_THESE: Statement = {
-  name: 'run_claim_these',
-  text: `select ${COLUMNS} from run_claim_these($1, $2, $3, $4, $5)`,
+  text: `select ${COLUMNS} from run_claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
 }
 
 export interface Claim {
-  limit: number
+  quotas: readonly Quota[]
   now: Date
   /** Runs with other worker tags are left to others. */
   tags: readonly string[]
@@ -120,6 +116,8 @@ export interface Claim {
   lateBefore: Date
   /** Whether what was not handed over is taken too. */
   fresh: boolean
+  /** What queues told of: taken are those runs whose turn it is, and as many. */
+  told?: readonly HandedRun[]
 }
 
 /** A run that this process was told of, as it was then. */
@@ -128,25 +126,50 @@ export interface HandedRun {
   epoch: number
 }
 
+/** Accounts of one tag that one look at the queue finds, and parked runs that it wakes. */
+const MOST_ACCOUNTS = 100
+export const MOST_WOKEN = 500
+
+const WAITING: Statement = {
+  name: 'run_waiting',
+  text: 'select woken, run_waiting($1, $2, $3) as accounts from run_wake($4, $5) as woken',
+}
+
+/**
+ * The accounts that have queued runs with these tags, beginning behind the one that had the last turn; and how many parked runs were put
+ * into the queue before, since they were due.
+ */
+export async function waitingAccounts(
+  sql: Sql,
+  tags: readonly string[],
+  after: string,
+  now: Date,
+): Promise<{ accounts: string[]; woken: number }> {
+  const values = [tags, after, MOST_ACCOUNTS, MOST_WOKEN, now]
+  const [row] = await sql.query<{ accounts: string[]; woken: number }>(WAITING, values)
+  return row ?? { accounts: [], woken: 0 }
+}
+
 /** Takes runs that are due and that nobody has, with all that they have done so far. */
 export async function claimDueRuns(
   sql: Sql,
   owner: Writer,
-  { limit, now, tags, suspects, lateBefore, fresh }: Claim,
+  { quotas, now, tags, suspects, lateBefore, fresh, told = [] }: Claim,
 ): Promise<TakenRun[]> {
-  const values = [owner.id, owner.fence, limit, now, tags, suspects, lateBefore, fresh]
-  return await withPast(sql, await sql.query<RunRow>(CLAIM, values))
-}
-
-/** Takes those of these runs that are still due and nobody's. */
-export async function claimHandedRuns(
-  sql: Sql,
-  owner: Writer,
-  handed: readonly HandedRun[],
-  now: Date,
-): Promise<TakenRun[]> {
-  const values = [owner.id, owner.fence, handed.map(({ runId }) => runId), handed.map(({ epoch }) => epoch), now]
-  return await withPast(sql, await sql.query<RunRow>(CLAIM_THESE, values))
+  const rows = await sql.query<RunRow>(CLAIM, [
+    owner.id,
+    owner.fence,
+    quotas.map(({ account }) => account),
+    quotas.map(({ quota }) => quota),
+    now,
+    tags,
+    suspects,
+    lateBefore,
+    fresh,
+    told.map(({ runId }) => runId),
+    told.map(({ epoch }) => epoch),
+  ])
+  return await withPast(sql, rows)
 }
 
 const OWNED: Statement = {
