@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'supertest'
+import { DataSource } from 'typeorm'
 import { expect, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import { stringify } from 'yaml'
@@ -121,6 +122,12 @@ export class FlowRunnerUser {
   /** Uploads a flow, runs it and waits for its end. */
   async outcome(nodes: Nodes | string, input: object = {}): Promise<Execution> {
     return await this.ended(await this.start(await this.flow(nodes), input))
+  }
+
+  /** Resolves once a step of the execution waits for a signal: a signal goes to those that wait, and is kept for one where nobody does. */
+  async waits(id: string): Promise<void> {
+    const waiting = 'select from signal_wait where run_id = $1 and delivered_at is null'
+    await vi.waitUntil(async () => (await this.api.app.get(DataSource).query(waiting, [id])).length > 0)
   }
 
   async logs(id: string, query = '?limit=1000'): Promise<LogLine[]> {

@@ -375,9 +375,7 @@ describe('a running execution', () => {
 
   async function parked(flowId: string): Promise<string> {
     const id = await user.start(flowId)
-    const watcher = user.watch(id)
-    await watcher.message(({ type, node_id }) => type === 'execution_update' && node_id === 'start')
-    watcher.socket.close()
+    await user.waits(id)
     return id
   }
 

@@ -154,6 +154,7 @@ describe('a flow that runs another', () => {
     expect(failed.status).toBe('failed')
     const [ofFailed] = await children(failed.id)
     expect(ofFailed?.status).toBe('running')
+    for (const id of [below?.id, ofFailed?.id]) await user.waits(id ?? '')
     await signal('let-it-end')
     for (const id of [below?.id, ofFailed?.id]) expect((await user.ended(id ?? '')).status).toBe('completed')
   })
