@@ -33,16 +33,18 @@ it('is packed, and serves a project that has nothing else', { timeout: 120_000 }
   execFileSync('tar', ['-xzf', join(folder, tarball ?? ''), '-C', installed, '--strip-components=1'])
   writeFileSync(
     join(project, 'use.mjs'),
-    `import { connect } from '@millrace/sdk'
+    `import * as sdk from '@millrace/sdk'
 import { createServer } from 'node:http'
 const seen = []
 const server = createServer((request, response) => {
   seen.push(request.method + ' ' + request.url + ' ' + request.headers.authorization)
-  response.setHeader('content-type', 'application/json').end('{"flows":[],"total":0,"limit":5,"offset":0}')
+  response.setHeader('content-type', 'application/json').end('{"total":0}')
 }).listen(0, '127.0.0.1', async () => {
-  const millrace = connect({ baseUrl: 'http://127.0.0.1:' + server.address().port, token: 'abc' })
-  const { data } = await millrace.flowRunner.flows.list({ query: { limit: 5 } })
-  console.log(JSON.stringify({ seen, data }))
+  const millrace = sdk.connect({ baseUrl: 'http://127.0.0.1:' + server.address().port, token: 'abc' })
+  const { data } = await millrace.flow8.plays.list({ query: { state: 'RUN' } })
+  await millrace.flowRunner.flows.list({ query: { limit: 5 } })
+  await millrace.flwd.jobs.get({ path: { job_id: 'backup/daily' } })
+  console.log(JSON.stringify({ seen, data, exports: Object.keys(sdk) }))
   server.close()
   server.closeAllConnections()
 })
@@ -50,7 +52,13 @@ const server = createServer((request, response) => {
   )
   const output = execFileSync(process.execPath, ['use.mjs'], { cwd: project, encoding: 'utf8' })
   expect(JSON.parse(output)).toEqual({
-    seen: ['GET /api/v1/flows?limit=5 Bearer abc'],
-    data: { flows: [], total: 0, limit: 5, offset: 0 },
+    seen: [
+      'GET /api/plays?state=RUN Bearer abc',
+      'GET /api/v1/flows?limit=5 Bearer abc',
+      'GET /api/v1/jobs/backup%2Fdaily Bearer abc',
+    ],
+    data: { total: 0 },
+    // Classes of the generator are reached through these: their own names change when others come.
+    exports: ['Millrace', 'connect', 'createClient'],
   })
 })

@@ -2,7 +2,8 @@ import { createClient } from './src/client/index.js'
 import { Millrace } from './src/index.js'
 
 export { createClient } from './src/client/index.js'
-export * from './src/index.js'
+export { Millrace, type Options } from './src/index.js'
+export type * from './src/types.gen.js'
 
 export interface ConnectOptions {
   /** Where the server is, such as `http://localhost:8080`. */

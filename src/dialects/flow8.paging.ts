@@ -1,15 +1,9 @@
-import { IntField, LimitField, QueryIntField } from '../platform/openapi/fields.js'
+import { IntField } from '../platform/openapi/fields.js'
+import { LimitField, PageNumberField } from '../platform/openapi/paging.js'
 
 /** The page of a list that is asked for: pages are counted from 0. */
 export class Flow8PageQuery {
-  @QueryIntField({
-    description: 'Which page, counted from 0.',
-    example: 0,
-    default: 0,
-    optional: true,
-    min: 0,
-    max: 1_000_000,
-  })
+  @PageNumberField()
   page = 0
 
   @LimitField({ default: 25, max: 100 })

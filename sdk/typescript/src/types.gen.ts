@@ -935,11 +935,6 @@ export type Flow8Approval = {
     note?: string;
 };
 
-/**
- * What was decided, or that nobody did in time; null while it is waited for.
- */
-export type Flow8ApprovalDecision = 'approved' | 'declined' | 'expired';
-
 export type Flow8Channel = {
     /**
      * The id.
@@ -1663,7 +1658,7 @@ export type Flow8LayerApproval = {
     /**
      * What was decided, or that nobody did in time; null while it is waited for.
      */
-    decision: Flow8ApprovalDecision | null;
+    decision: Flow8LayerDecision | null;
     /**
      * Who decided.
      */
@@ -1746,6 +1741,11 @@ export type Flow8LayerChange = {
      */
     enabled?: boolean;
 };
+
+/**
+ * What was decided, or that nobody did in time; null while it is waited for.
+ */
+export type Flow8LayerDecision = 'approved' | 'declined' | 'expired';
 
 export type Flow8LayerError = {
     /**
@@ -2703,10 +2703,6 @@ export type FlowRunnerAccountChange = {
 
 export type FlowRunnerAccountList = {
     /**
-     * This page.
-     */
-    accounts: Array<FlowRunnerAccount>;
-    /**
      * How many there are on all pages.
      */
     total: number;
@@ -2715,9 +2711,13 @@ export type FlowRunnerAccountList = {
      */
     limit: number;
     /**
-     * How many came before this page.
+     * How many come before this page.
      */
     offset: number;
+    /**
+     * This page.
+     */
+    accounts: Array<FlowRunnerAccount>;
 };
 
 export type FlowRunnerAccountMessage = {
@@ -2780,21 +2780,21 @@ export type FlowRunnerExecution = {
 
 export type FlowRunnerExecutionList = {
     /**
-     * This page, newest first.
-     */
-    executions: Array<FlowRunnerExecutionSummary>;
-    /**
-     * How many there are before paging.
+     * How many there are on all pages.
      */
     total: number;
     /**
-     * The largest number of executions on a page.
+     * How many a page holds at most.
      */
     limit: number;
     /**
      * How many come before this page.
      */
     offset: number;
+    /**
+     * This page, newest first.
+     */
+    executions: Array<FlowRunnerExecutionSummary>;
 };
 
 export type FlowRunnerExecutionMessage = {
@@ -2935,21 +2935,21 @@ export type FlowRunnerFlowDetails = {
 
 export type FlowRunnerFlowList = {
     /**
-     * This page, oldest first.
-     */
-    flows: Array<FlowRunnerFlow>;
-    /**
-     * How many there are before paging.
+     * How many there are on all pages.
      */
     total: number;
     /**
-     * The largest number of flows on a page.
+     * How many a page holds at most.
      */
     limit: number;
     /**
      * How many come before this page.
      */
     offset: number;
+    /**
+     * This page, oldest first.
+     */
+    flows: Array<FlowRunnerFlow>;
 };
 
 export type FlowRunnerFlowMessage = {
@@ -3009,21 +3009,21 @@ export type FlowRunnerLogoutMessage = {
 
 export type FlowRunnerLogs = {
     /**
-     * This page, oldest first.
-     */
-    logs: Array<FlowRunnerLogEntry>;
-    /**
-     * How many lines there are before paging.
+     * How many there are on all pages.
      */
     total: number;
     /**
-     * The largest number of lines on a page.
+     * How many a page holds at most.
      */
     limit: number;
     /**
-     * How many lines come before this page.
+     * How many come before this page.
      */
     offset: number;
+    /**
+     * This page, oldest first.
+     */
+    logs: Array<FlowRunnerLogEntry>;
 };
 
 export type FlowRunnerNewAccount = {
@@ -4307,8 +4307,14 @@ export type FacilflowAuditExportData = {
          * Whether it was done, or refused or failed.
          */
         outcome?: FacilFlowAuditOutcome;
-        startDate?: unknown;
-        endDate?: unknown;
+        /**
+         * Only from this time on, or from the beginning of this day (UTC).
+         */
+        startDate?: string;
+        /**
+         * Only until this time, or until the end of this day (UTC).
+         */
+        endDate?: string;
         /**
          * Only what this user did.
          */
@@ -4379,8 +4385,14 @@ export type FacilflowAuditLogsData = {
          * Whether it was done, or refused or failed.
          */
         outcome?: FacilFlowAuditOutcome;
-        startDate?: unknown;
-        endDate?: unknown;
+        /**
+         * Only from this time on, or from the beginning of this day (UTC).
+         */
+        startDate?: string;
+        /**
+         * Only until this time, or until the end of this day (UTC).
+         */
+        endDate?: string;
         /**
          * Only entries from before the one with this id: the last of a page, to go on from there at any depth.
          */
@@ -4464,8 +4476,14 @@ export type FacilflowAuditActivityData = {
          * Whether it was done, or refused or failed.
          */
         outcome?: FacilFlowAuditOutcome;
-        startDate?: unknown;
-        endDate?: unknown;
+        /**
+         * Only from this time on, or from the beginning of this day (UTC).
+         */
+        startDate?: string;
+        /**
+         * Only until this time, or until the end of this day (UTC).
+         */
+        endDate?: string;
         /**
          * Only entries from before the one with this id: the last of a page, to go on from there at any depth.
          */
@@ -9084,10 +9102,6 @@ export type FacilflowUsersListData = {
     path?: never;
     query?: {
         /**
-         * Only users with this role.
-         */
-        role?: 'admin' | 'editor' | 'user' | 'viewer';
-        /**
          * How many to answer at most. More than 200 counts as 200.
          */
         limit?: number;
@@ -9095,6 +9109,10 @@ export type FacilflowUsersListData = {
          * How many to skip.
          */
         offset?: number;
+        /**
+         * Only users with this role.
+         */
+        role?: 'admin' | 'editor' | 'user' | 'viewer';
     };
     url: '/api/users';
 };
@@ -9142,10 +9160,6 @@ export type FlowRunnerAccountsListData = {
     path?: never;
     query?: {
         /**
-         * Only accounts with this role.
-         */
-        role?: 'admin' | 'editor' | 'user' | 'viewer';
-        /**
          * How many to answer at most. More than 100 counts as 100.
          */
         limit?: number;
@@ -9153,6 +9167,10 @@ export type FlowRunnerAccountsListData = {
          * How many to skip.
          */
         offset?: number;
+        /**
+         * Only accounts with this role.
+         */
+        role?: 'admin' | 'editor' | 'user' | 'viewer';
     };
     url: '/api/v1/accounts';
 };
@@ -9635,10 +9653,6 @@ export type FlwdArtifactsListData = {
     path?: never;
     query?: {
         /**
-         * Only what this run has left.
-         */
-        run_id?: string;
-        /**
          * How many to answer at most. More than 1000 counts as 1000.
          */
         limit?: number;
@@ -9646,6 +9660,10 @@ export type FlwdArtifactsListData = {
          * How many to skip.
          */
         offset?: number;
+        /**
+         * Only what this run has left.
+         */
+        run_id?: string;
     };
     url: '/api/v1/artifacts';
 };
@@ -10092,6 +10110,14 @@ export type FlowRunnerExecutionsListData = {
     path?: never;
     query?: {
         /**
+         * How many to answer at most. More than 100 counts as 100.
+         */
+        limit?: number;
+        /**
+         * How many to skip.
+         */
+        offset?: number;
+        /**
          * Only executions of this flow.
          */
         flow_id?: string;
@@ -10111,14 +10137,6 @@ export type FlowRunnerExecutionsListData = {
          * True: only executions that were given up because their processes ended again and again, and that nobody has resumed or replayed yet. False: only others.
          */
         dead_letter?: boolean;
-        /**
-         * How many to answer at most. More than 100 counts as 100.
-         */
-        limit?: number;
-        /**
-         * How many to skip.
-         */
-        offset?: number;
     };
     url: '/api/v1/executions';
 };
@@ -10340,10 +10358,6 @@ export type FlowRunnerExecutionsLogsData = {
     };
     query?: {
         /**
-         * Only lines of exactly this level.
-         */
-        level?: 'debug' | 'info' | 'warn' | 'error';
-        /**
          * How many to answer at most. More than 1000 counts as 1000.
          */
         limit?: number;
@@ -10351,6 +10365,10 @@ export type FlowRunnerExecutionsLogsData = {
          * How many to skip.
          */
         offset?: number;
+        /**
+         * Only lines of exactly this level.
+         */
+        level?: 'debug' | 'info' | 'warn' | 'error';
     };
     url: '/api/v1/executions/{id}/logs';
 };
@@ -10554,10 +10572,6 @@ export type FlowRunnerFlowsListData = {
     path?: never;
     query?: {
         /**
-         * Only flows with this tag.
-         */
-        tag?: string;
-        /**
          * How many to answer at most. More than 100 counts as 100.
          */
         limit?: number;
@@ -10565,6 +10579,10 @@ export type FlowRunnerFlowsListData = {
          * How many to skip.
          */
         offset?: number;
+        /**
+         * Only flows with this tag.
+         */
+        tag?: string;
     };
     url: '/api/v1/flows';
 };
@@ -10966,14 +10984,6 @@ export type FlwdJobsListData = {
     path?: never;
     query?: {
         /**
-         * Only jobs of this source.
-         */
-        source?: string;
-        /**
-         * Only jobs directly in this namespace.
-         */
-        namespace?: string;
-        /**
          * How many to answer at most. More than 1000 counts as 1000.
          */
         limit?: number;
@@ -10981,6 +10991,14 @@ export type FlwdJobsListData = {
          * How many to skip.
          */
         offset?: number;
+        /**
+         * Only jobs of this source.
+         */
+        source?: string;
+        /**
+         * Only jobs directly in this namespace.
+         */
+        namespace?: string;
     };
     url: '/api/v1/jobs';
 };
@@ -11086,14 +11104,6 @@ export type FlwdRunsListData = {
     path?: never;
     query?: {
         /**
-         * Only runs of this job, or of this flow.
-         */
-        job_id?: string;
-        /**
-         * Only runs that stand so.
-         */
-        status?: 'pending' | 'running' | 'success' | 'failed' | 'cancelled';
-        /**
          * How many to answer at most. More than 1000 counts as 1000.
          */
         limit?: number;
@@ -11101,6 +11111,14 @@ export type FlwdRunsListData = {
          * How many to skip.
          */
         offset?: number;
+        /**
+         * Only runs of this job, or of this flow.
+         */
+        job_id?: string;
+        /**
+         * Only runs that stand so.
+         */
+        status?: 'pending' | 'running' | 'success' | 'failed' | 'cancelled';
     };
     url: '/api/v1/runs';
 };
@@ -11342,14 +11360,6 @@ export type FlwdRunsLogsData = {
     };
     query?: {
         /**
-         * True answers a stream of server-sent events that goes on until the run ends.
-         */
-        follow?: boolean;
-        /**
-         * Only lines from this moment on.
-         */
-        since?: string;
-        /**
          * How many to answer at most. More than 10000 counts as 10000.
          */
         limit?: number;
@@ -11357,6 +11367,14 @@ export type FlwdRunsLogsData = {
          * How many to skip.
          */
         offset?: number;
+        /**
+         * True answers a stream of server-sent events that goes on until the run ends.
+         */
+        follow?: boolean;
+        /**
+         * Only lines from this moment on.
+         */
+        since?: string;
         /**
          * As `Last-Event-ID`, for clients that cannot set headers; the header counts where both are there.
          */

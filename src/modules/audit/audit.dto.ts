@@ -8,11 +8,10 @@ import {
   EnumField,
   IdField,
   IntField,
-  LimitField,
   ObjectField,
-  OffsetField,
   StringField,
 } from '../../platform/openapi/fields.js'
+import { LimitField, OffsetField } from '../../platform/openapi/paging.js'
 import { type AuditFilter, type AuditPage, MOST_COUNTED } from './audit.queries.js'
 import type { AuditEntry, AuditOutcome } from './audit-entry.entity.js'
 import { FORMATS, type Format } from './audit-export.js'

@@ -1,20 +1,29 @@
 import { type CallHandler, type ExecutionContext, Injectable, type NestInterceptor } from '@nestjs/common'
-import type { Response } from 'express'
+import type { Request, Response } from 'express'
 import { map, type Observable } from 'rxjs'
 import { type Answer, answerOf } from '../openapi/operations.js'
+import { pagingOf } from '../openapi/paging.js'
 import { entityTag } from './headers.js'
+import { pageLinks } from './page-links.js'
 
-/** Sends `Location` and `ETag` where `@Answers` says where the thing can be read, and which member tells its version. */
+/**
+ * Sends `Location` and `ETag` where `@Answers` says where the thing can be read, and which member tells its version, and `Link` with a
+ * page of a list. Handlers that send their answer themselves do so for themselves.
+ */
 @Injectable()
 export class AnswerHeadersInterceptor implements NestInterceptor {
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
-    const answer = answerOf(context.getHandler())
-    if (answer?.location === undefined && answer?.version === undefined) return next.handle()
+    const handler = context.getHandler()
+    const answer = answerOf(handler)
+    const paging = pagingOf(context.getClass(), handler.name)
+    if (answer?.location === undefined && answer?.version === undefined && !paging) return next.handle()
     const response = context.switchToHttp().getResponse<Response>()
-    const parameters = context.switchToHttp().getRequest().params as Record<string, string>
+    const request = context.switchToHttp().getRequest<Request>()
     return next.handle().pipe(
       map((body) => {
-        response.setHeaders(headersOf(answer, body, parameters))
+        if (response.headersSent) return body
+        if (answer) response.setHeaders(headersOf(answer, body, request.params as Record<string, string>))
+        if (paging) response.setHeader('Link', pageLinks(request, paging, body))
         return body
       }),
     )

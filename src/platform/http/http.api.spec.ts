@@ -19,14 +19,13 @@ import {
   EnumField,
   IntField,
   JsonField,
-  LimitField,
   ObjectField,
-  OffsetField,
   QueryBooleanField,
   StringField,
   TextMapField,
 } from '../openapi/fields.js'
 import { Answers, Public, Summary, SurfaceController } from '../openapi/operations.js'
+import { pagedBy } from '../openapi/paging.js'
 import { LeasedRates } from '../rates/leased-rates.js'
 import { MemoryShares } from '../rates/memory-shares.js'
 import { RateCounter } from '../rates/rate-counter.js'
@@ -82,13 +81,7 @@ class NewThing {
   anything?: unknown
 }
 
-class ThingsQuery {
-  @LimitField({ default: 10, max: 100 })
-  limit = 10
-
-  @OffsetField()
-  offset = 0
-
+class ThingsQuery extends pagedBy({ default: 10, max: 100 }) {
   @QueryBooleanField({ description: 'x', example: true, optional: true })
   deep?: boolean
 }

@@ -36,6 +36,14 @@ const headers: Record<string, unknown> = {
     maxLength: 2048,
     examples: ['/api/v1/flows/flow-123'],
   }),
+  Link: header(
+    'The other pages, as RFC 8288 has it: `first`; `prev` and `next` where there are such; `last` where it is known how many there are. Relative to the URL that was asked.',
+    {
+      type: 'string',
+      maxLength: 8192,
+      examples: ['</api/v1/flows?limit=10&offset=10>; rel="next", </api/v1/flows?limit=10&offset=0>; rel="first"'],
+    },
+  ),
   'Set-Cookie': header('The cookie of the session, set or cleared.', {
     type: 'string',
     maxLength: 500,
@@ -87,7 +95,7 @@ const parameters: Record<RequestHeader, Parameter> = {
     in: 'header',
     required: false,
     description: '`*` makes the thing only where it is not there yet; otherwise the request is refused.',
-    schema: { type: 'string', const: '*' },
+    schema: { type: 'string', enum: ['*'] },
     example: '*',
   },
   'If-None-Match: tags': {

@@ -1,4 +1,4 @@
-import type { INestApplication } from '@nestjs/common'
+import type { INestApplication, Type } from '@nestjs/common'
 import { DiscoveryService, type NestContainer } from '@nestjs/core'
 import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger'
 import type { ErrorKind } from '../errors/domain-error.js'
@@ -19,6 +19,7 @@ import {
   surfaceOf,
   tagOf,
 } from './operations.js'
+import { pagingOf } from './paging.js'
 import { exampleOf, modern, walk } from './schemas.js'
 import { resourceWord, type SurfaceName, surfaceNames, surfaces } from './surface.js'
 
@@ -36,7 +37,7 @@ export class DocumentError extends Error {
 interface Handler {
   name: string
   handler: object
-  controller: object
+  controller: Type<unknown>
   surface: SurfaceControllerOptions
   dialect: Dialect
 }
@@ -121,7 +122,13 @@ function handlersOf(app: INestApplication, dialects: Dialects): Map<string, Hand
       const key = `${metatype.name}.${name}`
       if (handlers.has(key)) throw new DocumentError([`two controllers are called ${metatype.name}`])
       const dialect = dialects.of(surface.surface)
-      handlers.set(key, { name, handler: metatype.prototype[name], controller: metatype, surface, dialect })
+      handlers.set(key, {
+        name,
+        handler: metatype.prototype[name],
+        controller: metatype as Type<unknown>,
+        surface,
+        dialect,
+      })
     }
   }
   return handlers
@@ -142,6 +149,7 @@ function complete(operation: Operation, path: string, found: Handler, schemas: R
     ...(answer.version || answer.isContent ? ['ETag'] : []),
     ...(answer.isContent ? ['Content-Disposition'] : []),
     ...(answer.cookie ? ['Set-Cookie'] : []),
+    ...(pagingOf(controller, name) ? ['Link'] : []),
   )
   for (const [type, media] of Object.entries(success.content ?? {})) {
     const example = answer.examples?.[type] ?? answer.example

@@ -134,7 +134,11 @@ export function AnswersContent(options: Pick<AnswerOptions, 'description'>): Met
   const schema = { type: 'string', format: 'binary', maxLength: 1_099_511_627_776 }
   return applyDecorators(
     HttpCode(200),
-    ApiResponse({ status: 200, description: options.description, content: { '*/*': { schema } } }),
+    ApiResponse({
+      status: 200,
+      description: options.description,
+      content: { 'application/octet-stream': { schema }, '*/*': { schema } },
+    }),
     mark(ANSWERS, { ...options, status: 200, example: '(bytes)', isContent: true } satisfies Answer),
     reads('Range'),
     reads('If-None-Match: tags'),

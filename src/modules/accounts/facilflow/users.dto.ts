@@ -6,25 +6,18 @@ import {
   EnumField,
   IdField,
   IntField,
-  LimitField,
-  OffsetField,
   StringField,
 } from '../../../platform/openapi/fields.js'
+import { pagedBy } from '../../../platform/openapi/paging.js'
 import type { Account } from '../account.entity.js'
 import type { AccountPage } from '../accounts.service.js'
 
 const ROLE = { name: 'FacilFlowRole', description: 'What they may do.' } as const
 
 /** Which users to list. */
-export class FacilFlowUsersQuery {
+export class FacilFlowUsersQuery extends pagedBy({ default: 50, max: 200 }) {
   @EnumField(ROLES, { description: 'Only users with this role.', example: 'admin', optional: true })
   role?: Role
-
-  @LimitField({ default: 50, max: 200 })
-  limit = 50
-
-  @OffsetField()
-  offset = 0
 }
 
 /** One user. */

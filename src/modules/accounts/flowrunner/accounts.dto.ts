@@ -1,3 +1,4 @@
+import { FlowRunnerPage } from '../../../dialects/flowrunner.paging.js'
 import { ROLES, type Role } from '../../../platform/auth/principal.js'
 import {
   ArrayField,
@@ -5,11 +6,9 @@ import {
   EmailField,
   EnumField,
   IdField,
-  IntField,
-  LimitField,
-  OffsetField,
   StringField,
 } from '../../../platform/openapi/fields.js'
+import { pagedBy } from '../../../platform/openapi/paging.js'
 import type { Account } from '../account.entity.js'
 import type { AccountPage } from '../accounts.service.js'
 
@@ -69,15 +68,9 @@ export class FlowRunnerAccountChange {
 }
 
 /** Which accounts to list. */
-export class FlowRunnerAccountsQuery {
+export class FlowRunnerAccountsQuery extends pagedBy({ default: 10, max: 100 }) {
   @EnumField(ROLES, { description: 'Only accounts with this role.', example: 'admin', optional: true })
   role?: Role
-
-  @LimitField({ default: 10, max: 100 })
-  limit = 10
-
-  @OffsetField()
-  offset = 0
 }
 
 /** One account. */
@@ -102,18 +95,9 @@ export class FlowRunnerAccount {
 }
 
 /** One page of accounts. */
-export class FlowRunnerAccountList {
+export class FlowRunnerAccountList extends FlowRunnerPage {
   @ArrayField({ of: () => FlowRunnerAccount, description: 'This page.', maxItems: 100 })
   accounts: FlowRunnerAccount[]
-
-  @IntField({ description: 'How many there are on all pages.', example: 2 })
-  total: number
-
-  @IntField({ description: 'How many a page holds at most.', example: 10 })
-  limit: number
-
-  @IntField({ description: 'How many came before this page.', example: 0 })
-  offset: number
 }
 
 /** That the account is gone. */

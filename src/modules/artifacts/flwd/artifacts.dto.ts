@@ -1,25 +1,12 @@
 import { posix } from 'node:path'
-import {
-  ArrayField,
-  DateField,
-  IdField,
-  IntField,
-  LimitField,
-  OffsetField,
-  StringField,
-} from '../../../platform/openapi/fields.js'
+import { ArrayField, DateField, IdField, IntField, StringField } from '../../../platform/openapi/fields.js'
+import { pagedBy } from '../../../platform/openapi/paging.js'
 import type { Artifact } from '../artifacts.queries.js'
 
 /** Which artifacts to list. */
-export class FlwdArtifactsQuery {
+export class FlwdArtifactsQuery extends pagedBy({ default: 100, max: 1000 }) {
   @IdField({ description: 'Only what this run has left.', example: 'run_01HX...', optional: true })
   run_id?: string
-
-  @LimitField({ default: 100, max: 1000 })
-  limit = 100
-
-  @OffsetField()
-  offset = 0
 }
 
 /** A file that a run has left. */

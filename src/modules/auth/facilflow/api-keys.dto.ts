@@ -1,13 +1,6 @@
 import type { Scope } from '../../../platform/auth/scopes.js'
-import {
-  ArrayField,
-  DateField,
-  IdField,
-  IntField,
-  LimitField,
-  OffsetField,
-  StringField,
-} from '../../../platform/openapi/fields.js'
+import { ArrayField, DateField, IdField, IntField, StringField } from '../../../platform/openapi/fields.js'
+import { pagedBy } from '../../../platform/openapi/paging.js'
 import type { ApiKey } from '../api-key.entity.js'
 import {
   AccessKeyField,
@@ -33,13 +26,7 @@ export class FacilFlowNewApiKey {
 }
 
 /** Which API keys to list. */
-export class FacilFlowApiKeysQuery {
-  @LimitField({ default: 100, max: 1000 })
-  limit = 100
-
-  @OffsetField()
-  offset = 0
-}
+export class FacilFlowApiKeysQuery extends pagedBy({ default: 100, max: 1000 }) {}
 
 /** One API key, without its secret. */
 export class FacilFlowApiKey {

@@ -4,11 +4,11 @@ import {
   DateField,
   IdField,
   IntField,
-  LimitField,
   QueryBooleanField,
   QueryIntField,
   StringField,
 } from '../../../platform/openapi/fields.js'
+import { ContinuationField, LimitField } from '../../../platform/openapi/paging.js'
 import type { Bucket, ObjectInfo, ObjectPage, ObjectQuery } from '../../storage/storage-driver.js'
 import type { BucketPlace } from '../buckets.service.js'
 
@@ -55,12 +55,7 @@ export class FacilFlowObjectsQuery extends FacilFlowBucketQuery {
   })
   recursive = false
 
-  @StringField({
-    description: '`next` of the page before.',
-    example: 'Zm9sZGVyL2ZpbGUuY3N2AQ',
-    maxLength: 8_192,
-    optional: true,
-  })
+  @ContinuationField({ example: 'Zm9sZGVyL2ZpbGUuY3N2AQ', maxLength: 8_192 })
   continuation?: string
 
   @LimitField({ default: 1_000, max: 1_000 })

@@ -1,12 +1,6 @@
-import {
-  ArrayField,
-  DateField,
-  IdField,
-  IntField,
-  LimitField,
-  OffsetField,
-  StringField,
-} from '../../../platform/openapi/fields.js'
+import { FlowRunnerPage } from '../../../dialects/flowrunner.paging.js'
+import { ArrayField, DateField, IdField, StringField } from '../../../platform/openapi/fields.js'
+import { pagedBy } from '../../../platform/openapi/paging.js'
 import type { Flow } from '../flow.entity.js'
 import type { FlowPage } from '../flows.service.js'
 import { DEFINITION, UPDATED_DEFINITION } from './flows.examples.js'
@@ -91,30 +85,15 @@ export class FlowRunnerFlowDetails extends FlowRunnerFlow {
 }
 
 /** Which flows to list. */
-export class FlowRunnerFlowsQuery {
+export class FlowRunnerFlowsQuery extends pagedBy({ default: 10, max: 100 }) {
   @StringField({ description: 'Only flows with this tag.', example: 'production', maxLength: 100, optional: true })
   tag?: string
-
-  @LimitField({ default: 10, max: 100 })
-  limit = 10
-
-  @OffsetField()
-  offset = 0
 }
 
 /** One page of flows. */
-export class FlowRunnerFlowList {
+export class FlowRunnerFlowList extends FlowRunnerPage {
   @ArrayField({ of: () => FlowRunnerFlow, description: 'This page, oldest first.' })
   flows: FlowRunnerFlow[]
-
-  @IntField({ description: 'How many there are before paging.', example: 2 })
-  total: number
-
-  @IntField({ description: 'The largest number of flows on a page.', example: 10 })
-  limit: number
-
-  @IntField({ description: 'How many come before this page.', example: 0 })
-  offset: number
 }
 
 /** That the flow is gone. */

@@ -1,16 +1,10 @@
-import {
-  ArrayField,
-  IntField,
-  LimitField,
-  ObjectField,
-  OffsetField,
-  StringField,
-} from '../../../platform/openapi/fields.js'
+import { ArrayField, IntField, ObjectField, StringField } from '../../../platform/openapi/fields.js'
+import { pagedBy } from '../../../platform/openapi/paging.js'
 import type { Job } from '../jobs.service.js'
 import type { JobError } from '../read-job.js'
 
 /** Which jobs to list. */
-export class FlwdJobsQuery {
+export class FlwdJobsQuery extends pagedBy({ default: 100, max: 1000 }) {
   @StringField({ description: 'Only jobs of this source.', example: 'local-fs', optional: true, maxLength: 64 })
   source?: string
 
@@ -21,12 +15,6 @@ export class FlwdJobsQuery {
     maxLength: 500,
   })
   namespace?: string
-
-  @LimitField({ default: 100, max: 1000 })
-  limit = 100
-
-  @OffsetField()
-  offset = 0
 }
 
 /** Why a job cannot be run. */

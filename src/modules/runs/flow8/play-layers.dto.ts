@@ -42,7 +42,7 @@ export class Flow8LayerApproval {
     description: 'What was decided, or that nobody did in time; null while it is waited for.',
     example: 'approved',
     nullable: true,
-    name: 'Flow8ApprovalDecision',
+    name: 'Flow8LayerDecision',
   })
   decision: 'approved' | 'declined' | 'expired' | null
 

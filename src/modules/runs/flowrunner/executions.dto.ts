@@ -1,3 +1,4 @@
+import { FlowRunnerPage } from '../../../dialects/flowrunner.paging.js'
 import { isJsonObject, type JsonObject } from '../../../platform/json.js'
 import {
   ArrayField,
@@ -5,12 +6,11 @@ import {
   EnumField,
   IdField,
   IntField,
-  LimitField,
   ObjectField,
-  OffsetField,
   QueryBooleanField,
   StringField,
 } from '../../../platform/openapi/fields.js'
+import { pagedBy } from '../../../platform/openapi/paging.js'
 import type { RunState } from '../run-state.js'
 import type { LogEntry, Page, Run, RunSummary } from '../runs.queries.js'
 
@@ -129,7 +129,7 @@ export class FlowRunnerExecution extends FlowRunnerExecutionSummary {
 }
 
 /** Which executions to list. */
-export class FlowRunnerExecutionsQuery {
+export class FlowRunnerExecutionsQuery extends pagedBy({ default: 10, max: 100 }) {
   @IdField({ description: 'Only executions of this flow.', example: 'flow-123', optional: true })
   flow_id?: string
 
@@ -157,41 +157,20 @@ export class FlowRunnerExecutionsQuery {
     optional: true,
   })
   dead_letter?: boolean
-
-  @LimitField({ default: 10, max: 100 })
-  limit = 10
-
-  @OffsetField()
-  offset = 0
 }
 
 /** One page of executions. */
-export class FlowRunnerExecutionList {
+export class FlowRunnerExecutionList extends FlowRunnerPage {
   @ArrayField({ of: () => FlowRunnerExecutionSummary, description: 'This page, newest first.' })
   executions: FlowRunnerExecutionSummary[]
-
-  @IntField({ description: 'How many there are before paging.', example: 2 })
-  total: number
-
-  @IntField({ description: 'The largest number of executions on a page.', example: 10 })
-  limit: number
-
-  @IntField({ description: 'How many come before this page.', example: 0 })
-  offset: number
 }
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
 
 /** Which lines of a log to show. */
-export class FlowRunnerLogsQuery {
+export class FlowRunnerLogsQuery extends pagedBy({ default: 10, max: 1000 }) {
   @EnumField(LOG_LEVELS, { description: 'Only lines of exactly this level.', example: 'info', optional: true })
   level?: (typeof LOG_LEVELS)[number]
-
-  @LimitField({ default: 10, max: 1000 })
-  limit = 10
-
-  @OffsetField()
-  offset = 0
 }
 
 /** One line of an execution's log. Secrets are masked. */
@@ -225,18 +204,9 @@ export class FlowRunnerLogEntry {
 }
 
 /** One page of an execution's log. */
-export class FlowRunnerLogs {
+export class FlowRunnerLogs extends FlowRunnerPage {
   @ArrayField({ of: () => FlowRunnerLogEntry, description: 'This page, oldest first.' })
   logs: FlowRunnerLogEntry[]
-
-  @IntField({ description: 'How many lines there are before paging.', example: 3 })
-  total: number
-
-  @IntField({ description: 'The largest number of lines on a page.', example: 10 })
-  limit: number
-
-  @IntField({ description: 'How many lines come before this page.', example: 0 })
-  offset: number
 }
 
 /** That the execution is cancelled. */

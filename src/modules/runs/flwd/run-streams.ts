@@ -1,13 +1,14 @@
 import { Injectable } from '@nestjs/common'
 import type { Request, Response } from 'express'
 import type { Principal } from '../../../platform/auth/principal.js'
+import { sendPage } from '../../../platform/http/page-links.js'
 import { EventStreams, type ServerEvent } from '../../../platform/realtime/event-streams.js'
 import type { BriefEvent } from '../events/run-events.js'
 import { RunFeed } from '../feed/run-feed.js'
 import { RunsService } from '../runs.service.js'
 import { JobNames } from './job-names.js'
 import { type FlwdRunEventsQuery, toServerEvent } from './run-events.dto.js'
-import { type FlwdRunLogsQuery, toLogEntry, toLogs } from './runs.dto.js'
+import { FlwdRunLogsQuery, toLogEntry, toLogs } from './runs.dto.js'
 
 /** flwd's streams of events. What can be refused is refused before anything is sent. */
 @Injectable()
@@ -48,7 +49,7 @@ export class FlwdRunStreams {
     const since = query.since === undefined ? undefined : new Date(query.since)
     const page = await this.runs.logs(caller, runId, { since }, query.limit, query.offset)
     if (!query.follow) {
-      response.json(toLogs(page))
+      sendPage(request, response, FlwdRunLogsQuery, toLogs(page))
       return
     }
     const after = await this.runs.seqBehind(runId, lastEventId ?? query.last_event_id)

@@ -7,12 +7,11 @@ import {
   IdField,
   IntField,
   JsonField,
-  LimitField,
   ObjectField,
-  OffsetField,
   QueryBooleanField,
   StringField,
 } from '../../../platform/openapi/fields.js'
+import { pagedBy } from '../../../platform/openapi/paging.js'
 import { PROFILES } from '../../../platform/processes/profiles.js'
 import type { StoredEvent } from '../journal/records.js'
 import type { LogEntry, Page, Run, RunSummary } from '../runs.queries.js'
@@ -114,7 +113,7 @@ export class FlwdRun extends FlwdRunSummary {
 }
 
 /** Which runs to list. */
-export class FlwdRunsQuery {
+export class FlwdRunsQuery extends pagedBy({ default: 100, max: 1000 }) {
   @StringField({
     description: 'Only runs of this job, or of this flow.',
     example: 'backup/daily',
@@ -125,12 +124,6 @@ export class FlwdRunsQuery {
 
   @EnumField(RUN_STATUSES, { description: 'Only runs that stand so.', example: 'success', optional: true })
   status?: RunStatus
-
-  @LimitField({ default: 100, max: 1000 })
-  limit = 100
-
-  @OffsetField()
-  offset = 0
 }
 
 /** One page of runs. */
@@ -152,7 +145,7 @@ export class FlwdCancelledRun {
 }
 
 /** Which lines of a log, and how. */
-export class FlwdRunLogsQuery {
+export class FlwdRunLogsQuery extends pagedBy({ default: 1000, max: 10_000 }) {
   @QueryBooleanField({
     description: 'True answers a stream of server-sent events that goes on until the run ends.',
     example: false,
@@ -162,12 +155,6 @@ export class FlwdRunLogsQuery {
 
   @DateField({ description: 'Only lines from this moment on.', example: '2024-01-15T10:30:00Z', optional: true })
   since?: string
-
-  @LimitField({ default: 1000, max: 10_000 })
-  limit = 1000
-
-  @OffsetField()
-  offset = 0
 
   @StringField({
     description: 'As `Last-Event-ID`, for clients that cannot set headers; the header counts where both are there.',

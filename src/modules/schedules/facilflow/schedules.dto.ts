@@ -7,12 +7,11 @@ import {
   IdField,
   IntField,
   JsonField,
-  LimitField,
   ObjectField,
-  OffsetField,
   QueryIntField,
   StringField,
 } from '../../../platform/openapi/fields.js'
+import { pagedBy } from '../../../platform/openapi/paging.js'
 import { MISSED, type Missed, OVERLAPS, type Overlap, type SkipReason } from '../due-slots.js'
 import type { Schedule } from '../schedule.entity.js'
 import type { PastSlot, PastSlots } from '../schedule-history.js'
@@ -226,13 +225,7 @@ export class FacilFlowSchedule {
 }
 
 /** Which schedules to list. */
-export class FacilFlowSchedulesQuery {
-  @LimitField({ default: 1000, max: 1000 })
-  limit = 1000
-
-  @OffsetField()
-  offset = 0
-}
+export class FacilFlowSchedulesQuery extends pagedBy({ default: 1000, max: 1000 }) {}
 
 /** Schedules. */
 export class FacilFlowScheduleList {
@@ -244,13 +237,7 @@ export class FacilFlowScheduleList {
 }
 
 /** Which slots of the past to list. */
-export class FacilFlowScheduleHistoryQuery {
-  @LimitField({ default: 100, max: 1000 })
-  limit = 100
-
-  @OffsetField()
-  offset = 0
-}
+export class FacilFlowScheduleHistoryQuery extends pagedBy({ default: 100, max: 1000 }) {}
 
 /** A slot that has come, or several in a row that were left out together. */
 export class FacilFlowScheduleExecution {
