@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Cgroup } from './cgroups.js'
-import { folderSize } from './folder-size.js'
+import { folderSize, restingFolderSize } from './folder-size.js'
 import type { ProcessLimits } from './profiles.js'
 import type { ProcessTree } from './tree.js'
 
@@ -65,7 +65,7 @@ export class Watchdog {
   async after(): Promise<void> {
     const { cgroup } = this.watched
     if (cgroup) this.judge({ ...cgroup.use() })
-    await this.measure()
+    await this.measure(restingFolderSize)
   }
 
   private look(): void {
@@ -91,9 +91,9 @@ export class Watchdog {
       this.onReached({ limit: 'processes', message: `it had more than ${limits.processes} processes at a time` })
   }
 
-  private async measure(): Promise<void> {
+  private async measure(sizeOf = folderSize): Promise<void> {
     const { folder, limits } = this.watched
-    const { bytes, fault } = await folderSize(folder)
+    const { bytes, fault } = await sizeOf(folder)
     if (bytes > limits.fileMb * MIB)
       this.onReached({ limit: 'disk', message: `its folder took more than ${limits.fileMb} MiB` })
     else if (fault) this.onReached({ limit: 'disk', message: `the size of its folder cannot be told: ${fault}` })
