@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import { type CgroupBases, findCgroups } from './cgroups.js'
 import { permissiveCommand, type SandboxOptions, secureCommand } from './sandbox.js'
 import { writeSandboxFiles } from './sandbox-files.js'
+import { supervised } from './supervisor.js'
 import { SYSTEM_PATH } from './system-path.js'
 
 const run = promisify(execFile)
@@ -25,6 +26,8 @@ export interface Isolation {
   /** The kernel counts processes in each namespace of users, so that a limit is for one sandbox alone. */
   readonly countsInNamespace: boolean
   readonly cgroups?: CgroupBases
+  /** What a program starts can be kept below one process. */
+  readonly canSupervise: boolean
 }
 
 export interface IsolationOptions {
@@ -55,7 +58,12 @@ export async function probeIsolation({
       return await fault(secureCommand(['/bin/sh', '-c', SECURE_TRIAL], options, isRoot), path)
     }
     const permissive = permissiveCommand(['/bin/sh', '-c', PERMISSIVE_TRIAL], { hidden: [], files, cwd: '/' }, isRoot)
-    const [strict, namespaceFault] = await Promise.all([trySecure(true), fault(permissive, path)])
+    const supervising = supervised(['/bin/sh', '-c', SUPERVISED_TRIAL]) ?? ['']
+    const [strict, namespaceFault, unsupervised] = await Promise.all([
+      trySecure(true),
+      fault(permissive, path),
+      fault(supervising, path),
+    ])
     const secureFault = strict === undefined ? undefined : await trySecure(false)
     return {
       isRoot,
@@ -63,6 +71,7 @@ export async function probeIsolation({
       namespaceFault,
       canDisableNamespaces: strict === undefined,
       countsInNamespace: countsInNamespace(release()),
+      canSupervise: unsupervised === undefined,
       cgroups: useCgroups ? findCgroups() : undefined,
     }
   } finally {
@@ -84,6 +93,13 @@ prlimit --nproc=8 -- true
 
 const PERMISSIVE_TRIAL = `
 [ "$(ls -d /proc/[0-9]* | wc -l)" -lt 8 ] || { echo 'other processes are seen' >&2; exit 1; }
+`
+
+/** Whoever has lost its parent has another, which can be asked for its children. */
+const SUPERVISED_TRIAL = `
+above=$PPID
+for child in $(cat /proc/$above/task/*/children); do [ "$child" = $$ ] && known=1; done
+[ "$known" = 1 ] || { echo 'the kernel does not tell the children of a process' >&2; exit 1; }
 `
 
 /** Why a trial failed, in the words of what failed. */

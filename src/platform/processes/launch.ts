@@ -4,6 +4,7 @@ import type { ProcessCommand } from './process-command.js'
 import type { ProcessLimits } from './profiles.js'
 import { permissiveCommand, secureCommand } from './sandbox.js'
 import type { SandboxFiles } from './sandbox-files.js'
+import { supervised } from './supervisor.js'
 import { SYSTEM_PATH } from './system-path.js'
 
 /** Joins the control groups, is the first to go where the host is short of memory, then becomes the program. */
@@ -51,7 +52,9 @@ export function launchOf(
     const options = { hidden: hidden.map((path) => ({ path, shown })), files, cwd, processes }
     return { argv: permissiveCommand(argv, options, isRoot), env: own, cwd: '/', ownProcesses: 2, isNamespaced: true }
   }
-  return { argv: [...argv], env, cwd, ownProcesses: 0, isNamespaced: false }
+  // A group tells who belongs to it; without one, whoever hides is below the supervisor all the same.
+  const kept = isolation.cgroups || !isolation.canSupervise ? undefined : supervised(argv)
+  return { argv: kept ?? [...argv], env, cwd, ownProcesses: kept ? 1 : 0, isNamespaced: false }
 }
 
 /** A shell that goes through the doors of a control group and then becomes the program, within the limits of each process. */
