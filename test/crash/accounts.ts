@@ -37,8 +37,10 @@ export function interruptionsIn(faults: readonly FaultEntry[]): { from: number; 
   return faults.flatMap((entry) => {
     switch (entry.kind) {
       case 'death':
-      case 'stopped':
         return [{ from: entry.at, until: entry.at }]
+      case 'stopped':
+        // What is at work is broken off between the two.
+        return [{ from: entry.askedAt ?? entry.at, until: entry.at }]
       case 'cut': {
         const back =
           entry.connections === 'all' ? faults.find(({ kind, at }) => kind === 'restored' && at >= entry.at) : entry

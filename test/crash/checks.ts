@@ -26,6 +26,8 @@ export type Check = (record: CrashRecord) => string[]
 
 /** An attempt whose process was interrupted: how long after the request left that may have been. */
 const IN_FLIGHT_MS = 5_000
+/** The same of a program that a job has started, on a busy machine. */
+const JOB_IN_FLIGHT_MS = 30_000
 /** The lease, and as much again for a machine that is busy. */
 const RECOVERY_MS = 30_000
 /** A run that is lost so often without getting further is a dead letter. */
@@ -171,14 +173,13 @@ export function sameKeyOnEveryRepeat({ runs, effects }: CrashRecord): string[] {
 export function repeatsWereInFlight(record: CrashRecord): string[] {
   const { faults, runs } = record
   const interruptions = interruptionsIn(faults)
-  const states = new Map(runs.map(({ id, state }) => [id, state]))
+  const rows = new Map(runs.map((run) => [run.id, run]))
   return unaccounted(record)
     .filter(({ arrival, isLast }) => {
-      const run = (arrival.key ?? '').split(':')[0] as string
-      if (isLast && states.get(run) !== 'completed') return false
-      return !interruptions.some(
-        ({ from, until }) => from <= arrival.at + IN_FLIGHT_MS && until >= arrival.at - CLOCK_MS,
-      )
+      const run = rows.get((arrival.key ?? '').split(':')[0] as string)
+      if (isLast && run?.state !== 'completed') return false
+      const inFlight = storyNamed(run?.story ?? '')?.kind === 'job' ? JOB_IN_FLIGHT_MS : IN_FLIGHT_MS
+      return !interruptions.some(({ from, until }) => from <= arrival.at + inFlight && until >= arrival.at - CLOCK_MS)
     })
     .map(
       ({ arrival }) =>

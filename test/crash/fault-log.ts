@@ -31,7 +31,7 @@ export type FaultEntry =
   /** The database serves again. */
   | { kind: 'restored'; at: number }
   /** It was asked to end and did so, or had to be killed after a while. */
-  | { kind: 'stopped'; at: number; server: string; code: number | null }
+  | { kind: 'stopped'; at: number; server: string; code: number | null; askedAt?: number }
   | { kind: 'up'; at: number; server: string }
 
 export type FaultLog = AppendLog<FaultEntry>

@@ -206,12 +206,13 @@ export class Injector {
 
   private async stop(server: ServerUnderFire): Promise<void> {
     const { armedAt, pid } = server
+    const askedAt = Date.now()
     const code = await server.stop(STOP_PATIENCE_MS)
     // Of two faults at the same time one may kill what the other asks to end: that is a death, and noted as such.
     if (code === null && this.killed.has(pid)) return
     // What is armed may end by itself on its way out.
     if (code === null && armedAt) await this.died(server, pid, `point:${armedAt.split(':')[0]}`)
-    else await this.note({ kind: 'stopped', at: Date.now(), server: server.name, code })
+    else await this.note({ kind: 'stopped', at: Date.now(), server: server.name, code, askedAt })
   }
 
   private async freeze(server: ServerUnderFire | undefined): Promise<void> {

@@ -145,6 +145,15 @@ describe('the checks of what each API promises', () => {
     )
   })
 
+  it('know that a server which is asked to end may break off what it does before it ends', () => {
+    const wave = sound().run('run_job_2', 'job-once', { at: 40_000, state: 'failed', stages: 0 })
+    wave.outcome('run_job_2', 'work', 40_000, { state: 'failed' })
+    wave.record.faults.push({ kind: 'stopped', at: START + 41_000, server: 'api-1', code: 0 })
+    expect(checks.unknownOnlyAfterAFault(wave.record)).toHaveLength(1)
+    wave.record.faults.push({ kind: 'stopped', at: START + 41_000, askedAt: START + 40_010, server: 'api-1', code: 0 })
+    expect(checks.unknownOnlyAfterAFault(wave.record)).toEqual([])
+  })
+
   it('know that a fault leaves unknown what must not be repeated, and skips what needs it', () => {
     const wave = sound()
     wave.run('run_job_2', 'job-once', { at: 900, state: 'failed', stages: 0 })
