@@ -17,6 +17,12 @@ export class FairClaims0000000000031 implements MigrationInterface {
   }
 }
 
+/**
+ * Planned while the table is small, and with statistics from before a flood, these would rather sort what an index by account alone finds,
+ * which is all that a flood has left.
+ */
+const ALONG_THE_INDEX = 'set enable_sort = off set enable_bitmapscan = off set jit = off'
+
 /** The same entries as before, by account. */
 const QUEUE = `
   drop function run_claim, run_claim_these, run_dispatch;
@@ -31,12 +37,13 @@ const QUEUE = `
  */
 const RUN_WAITING = `
   create function run_waiting(p_tags text[], p_after text, p_most integer) returns text[] language plpgsql set enable_seqscan = off
-  set plan_cache_mode = force_generic_plan
+  set plan_cache_mode = force_generic_plan ${ALONG_THE_INDEX}
   as $$
   declare
     v_tag text;
     v_last text;
     v_account text;
+    v_found record;
     v_is_round boolean;
     v_accounts text[] := '{}';
   begin
@@ -44,17 +51,17 @@ const RUN_WAITING = `
       v_last := p_after;
       v_is_round := p_after = '';
       for i in 1..p_most loop
-        v_account := (
-          select account_id from run
-            where tag = v_tag and state = 'queued' and wake_at is not null and stalls < 2 and account_id > v_last
-            order by account_id limit 1);
-        if v_account is null and not v_is_round then
+        -- By tag and account, though the tag is given: no other index has that order.
+        select tag, account_id into v_found from run
+          where (tag, account_id) > (v_tag, v_last) and state = 'queued' and wake_at is not null and stalls < 2
+          order by tag, account_id limit 1;
+        if (v_found.tag is distinct from v_tag) and not v_is_round then
           v_is_round := true;
-          v_account := (
-            select account_id from run
-              where tag = v_tag and state = 'queued' and wake_at is not null and stalls < 2
-              order by account_id limit 1);
+          select tag, account_id into v_found from run
+            where (tag, account_id) > (v_tag, '') and state = 'queued' and wake_at is not null and stalls < 2
+            order by tag, account_id limit 1;
         end if;
+        v_account := case when v_found.tag = v_tag then v_found.account_id end;
         exit when v_account is null or v_is_round and p_after <> '' and v_account > p_after;
         v_accounts := v_accounts || v_account;
         v_last := v_account;
@@ -77,7 +84,7 @@ const RUN_WAITING = `
 const RUN_CLAIM = `
   create function run_claim(p_engine text, p_fence integer, p_accounts text[], p_quotas integer[], p_now timestamptz, p_tags text[],
     p_suspects integer, p_late timestamptz, p_fresh boolean, p_told text[], p_epochs integer[]) returns setof run
-  language plpgsql set enable_seqscan = off set plan_cache_mode = force_generic_plan
+  language plpgsql set enable_seqscan = off set plan_cache_mode = force_generic_plan ${ALONG_THE_INDEX}
   as $$
   declare
     v_ids text[];
@@ -98,6 +105,8 @@ const RUN_CLAIM = `
               order by priority desc, wake_at limit turn.quota for update skip locked) as due
           order by due.priority desc, due.wake_at limit turn.quota) as taken);
     else
+      -- What was handed over is little, and has an index without an order.
+      perform set_config('enable_sort', 'on', true);
       v_ids := array(
         select id from run where id in (
             select late.id from unnest(p_accounts, p_quotas) as turn (account, quota) join (
@@ -136,7 +145,8 @@ const RUN_CLAIM = `
  */
 const RUN_DISPATCH = `
   create function run_dispatch(p_now timestamptz, p_late timestamptz, p_limit integer, p_after text)
-  returns table (run_id text, run_epoch integer, worker_tag text, account text) language plpgsql set enable_seqscan = off set plan_cache_mode = force_generic_plan
+  returns table (run_id text, run_epoch integer, worker_tag text, account text) language plpgsql
+  set enable_seqscan = off set plan_cache_mode = force_generic_plan ${ALONG_THE_INDEX}
   as $$
   declare
     v record;

@@ -1,9 +1,9 @@
 import type { Clock } from '../../../platform/clock/clock.js'
 import type { Sql } from '../../../platform/database/sql.js'
+import type { Places, Quota } from '../../../platform/fairness/places.js'
 import type { Journal } from '../journal/journal.js'
 import type { Writer } from '../journal/records.js'
 import type { ActiveRun } from '../worker/active-run.js'
-import type { Places, Quota } from '../../../platform/fairness/places.js'
 import {
   type Claim,
   claimDueRuns,

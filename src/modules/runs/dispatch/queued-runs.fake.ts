@@ -57,7 +57,7 @@ export async function queueBacklog(database: DataSource, count: number): Promise
   await database.query('analyze run')
 }
 
-/** So many runs of one account that are due. */
+/** So many runs of one account that are due, of which the database's statistics do not know yet. */
 export async function queueFlood(database: DataSource, account: string, count: number): Promise<void> {
   await database.query(
     `insert into run (id, tenant_id, account_id, flow_id, revision, trigger, input, created_at, state, wake_at)
@@ -66,5 +66,4 @@ export async function queueFlood(database: DataSource, account: string, count: n
       from generate_series(1, $2) as n`,
     [account, count],
   )
-  await database.query('analyze run')
 }
