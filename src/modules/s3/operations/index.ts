@@ -43,6 +43,7 @@ const OPERATIONS: Readonly<Record<Target, Operations>> = {
   },
   object: {
     GET: reads(objects.getObject),
+    'GET attributes': reads(objects.getObjectAttributes),
     'GET uploadId': reads(uploads.listParts),
     ...settings(buckets.OBJECT_SETTINGS),
     HEAD: reads(objects.headObject),
@@ -65,7 +66,6 @@ const ELSEWHERE = [
   'accelerate',
   'analytics',
   'annotation',
-  'attributes',
   'encryption',
   'intelligent-tiering',
   'inventory',

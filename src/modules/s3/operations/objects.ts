@@ -1,10 +1,12 @@
 import type { EmbeddedGetOptions, EmbeddedObjectInfo } from '../../storage/embedded/embedded-objects.js'
 import { resolvedRange } from '../../storage/embedded/object-content.js'
 import { isWanted, putConditions } from '../conditions.js'
+import { checksumElements, checksumHeaders, storedChecksum } from '../object-checksums.js'
 import { attributesOf, headersOf, overrides } from '../object-headers.js'
 import { S3Error } from '../s3.errors.js'
 import { auditedObject, bucketOf, objectOf, type S3Answer, type S3Call, shown, xmlOf } from '../s3-call.js'
 import { checkKey } from '../s3-request.js'
+import type { XmlContent } from '../xml.js'
 
 type Range = NonNullable<EmbeddedGetOptions['range']>
 
@@ -37,7 +39,10 @@ function answerOf(call: S3Call, info: EmbeddedObjectInfo, range?: { first: numbe
   if (!isWanted(call.request, info)) return { status: 304, headers }
   const parts = call.request.query.has('partNumber') && /-\d+$/.test(info.etag)
   if (parts) headers['x-amz-mp-parts-count'] = String(info.partSizes.length)
-  if (!range) return { headers: { ...headers, 'Content-Length': String(info.size) } }
+  if (!range) {
+    const whole = { 'Content-Length': String(info.size), ...checksumHeaders(call.request, info) }
+    return { headers: { ...headers, ...whole } }
+  }
   return {
     status: 206,
     headers: {
@@ -46,6 +51,26 @@ function answerOf(call: S3Call, info: EmbeddedObjectInfo, range?: { first: numbe
       'Content-Range': `bytes ${range.first}-${range.last}/${info.size}`,
     },
   }
+}
+
+const ATTRIBUTES: Readonly<Record<string, (info: EmbeddedObjectInfo) => XmlContent | undefined>> = {
+  ETag: ({ etag }) => etag,
+  Checksum: checksumElements,
+  ObjectParts: ({ etag, partSizes }) => (/-\d+$/.test(etag) ? { PartsCount: partSizes.length } : undefined),
+  StorageClass: () => 'STANDARD',
+  ObjectSize: ({ size }) => size,
+}
+
+/** What is asked for of an object, and nothing else. */
+export async function getObjectAttributes(call: S3Call): Promise<S3Answer> {
+  const { bucket, key } = objectOf(call)
+  const asked = (call.request.headers.get('x-amz-object-attributes') ?? '').split(',').map((name) => name.trim())
+  if (asked.some((name) => !Object.hasOwn(ATTRIBUTES, name)))
+    throw new S3Error('InvalidArgument', 'Invalid attribute name specified.')
+  const info = await call.store.headObject(bucket, key)
+  const content = Object.entries(ATTRIBUTES).map(([name, of]) => [name, asked.includes(name) ? of(info) : undefined])
+  const headers = { 'Last-Modified': info.lastModified.toUTCString() }
+  return { headers, xml: { root: 'GetObjectAttributesResponse', content: Object.fromEntries(content) } }
 }
 
 /** Ranges that are none are as if they were not there, several at once too, as in S3. */
@@ -77,7 +102,9 @@ export async function putObject(call: S3Call): Promise<S3Answer> {
   const conditions = putConditions(call.request)
   const { stream, size, checksums } = call.payload()
   const within = auditedObject(call, 'object.put', { bucket, key })
-  const info = await call.store.putObject(bucket, key, stream, { ...attributes, ...conditions, size, within })
+  const checksum = () => storedChecksum(checksums)
+  const options = { ...attributes, ...conditions, size, within, checksum }
+  const info = await call.store.putObject(bucket, key, stream, options)
   return { headers: { ETag: `"${info.etag}"`, ...checksums } }
 }
 

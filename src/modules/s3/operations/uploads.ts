@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
+import type { EmbeddedObjectInfo } from '../../storage/embedded/embedded-objects.js'
 import { UploadNotFound } from '../../storage/storage.errors.js'
 import { putConditions, tag } from '../conditions.js'
+import { checksumElements, compositeChecksum, partsChecksum } from '../object-checksums.js'
 import { attributesOf } from '../object-headers.js'
 import { S3Error } from '../s3.errors.js'
 import { auditedObject, bucketOf, countOf, objectOf, type S3Answer, type S3Call, xmlOf } from '../s3-call.js'
@@ -22,14 +24,26 @@ export function uploadOf(call: S3Call) {
 
 export async function createMultipartUpload(call: S3Call): Promise<S3Answer> {
   const { bucket, key } = objectOf(call)
-  const id = await call.store.uploads.create(bucket, key, attributesOf(call.request))
-  return { xml: { root: 'InitiateMultipartUploadResult', content: { Bucket: bucket, Key: key, UploadId: id } } }
+  const parts = partsChecksum(call.request)
+  const id = await call.store.uploads.create(bucket, key, { ...attributesOf(call.request), ...parts })
+  const { checksumAlgorithm: algorithm } = parts
+  const headers = algorithm && {
+    'x-amz-checksum-algorithm': algorithm.toUpperCase(),
+    'x-amz-checksum-type': 'COMPOSITE',
+  }
+  return {
+    ...(headers && { headers }),
+    xml: { root: 'InitiateMultipartUploadResult', content: { Bucket: bucket, Key: key, UploadId: id } },
+  }
 }
 
 export async function uploadPart(call: S3Call): Promise<S3Answer> {
   const { upload, number } = uploadOf(call)
   const { stream, size, checksums } = call.payload()
-  const { etag } = await call.store.uploads.putPart(upload, number, stream, { size })
+  const { etag } = await call.store.uploads.putPart(upload, number, stream, {
+    size,
+    checksum: (algorithm) => checksums[`x-amz-checksum-${algorithm}`],
+  })
   return { headers: { ETag: `"${etag}"`, ...checksums } }
 }
 
@@ -44,11 +58,17 @@ export async function completeMultipartUpload(call: S3Call): Promise<S3Answer> {
     throw new S3Error('MalformedXML')
   const within = auditedObject(call, 'object.put', upload)
   const conditions = putConditions(call.request)
-  const { etag } = await call.store.uploads
-    .complete(upload, parts, { ...conditions, within })
+  const info = await call.store.uploads
+    .complete(upload, parts, { ...conditions, within, composite: compositeChecksum })
     .catch((error) => completedBefore(call, parts, error))
   const { bucket, key } = upload
-  const content = { Location: `/${bucket}/${key}`, Bucket: bucket, Key: key, ETag: `"${etag}"` }
+  const content = {
+    Location: `/${bucket}/${key}`,
+    Bucket: bucket,
+    Key: key,
+    ETag: `"${info.etag}"`,
+    ...checksumElements(info),
+  }
   return { xml: { root: 'CompleteMultipartUploadResult', content } }
 }
 
@@ -57,7 +77,7 @@ async function completedBefore(
   call: S3Call,
   parts: readonly { etag: string }[],
   error: unknown,
-): Promise<{ etag: string }> {
+): Promise<EmbeddedObjectInfo> {
   if (!(error instanceof UploadNotFound) || parts.some(({ etag }) => !/^[0-9a-f]{32}$/.test(etag))) throw error
   const sum = createHash('md5')
   for (const { etag } of parts) sum.update(etag, 'hex')

@@ -12,6 +12,15 @@ export interface KeptHeaders {
   expires?: string
 }
 
+/** What a client has said of a content, and what it was found to be. */
+export interface StoredChecksum {
+  /** As in `x-amz-checksum-crc32`. */
+  algorithm: string
+  /** Of the content, or of the checksums of its parts. */
+  type: 'FULL_OBJECT' | 'COMPOSITE'
+  value: string
+}
+
 export interface ObjectAttributes {
   /** `application/octet-stream` unless said. */
   contentType?: string
@@ -23,6 +32,8 @@ export interface EmbeddedObjectInfo extends ObjectInfo {
   contentType: string
   metadata: Readonly<Record<string, string>>
   headers: Readonly<KeptHeaders>
+  /** Absent where none was told. */
+  checksum?: Readonly<StoredChecksum>
   /** The bytes of each part of a multipart upload, in order; of others one. */
   partSizes: readonly number[]
 }
@@ -47,6 +58,8 @@ export interface PutConditions {
 }
 
 export interface EmbeddedPutOptions extends PutOptions, PutConditions {
+  /** Asked for once the content has ended: a checksum may come behind it. */
+  checksum?: () => StoredChecksum | undefined
   headers?: Readonly<KeptHeaders>
   within?: Within
 }

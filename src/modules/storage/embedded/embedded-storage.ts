@@ -198,7 +198,8 @@ export class EmbeddedStorage implements StorageDriver {
     return await this.changes.run(async (writer, tx) => {
       await writer.holdBucket(bucket)
       await writer.hold(staged, (one) => this.parts.objects.has(this.scope, one))
-      const object = { bucket, key, refs: [ref], size, etag: md5, attributes: options }
+      const checksum = options.checksum?.()
+      const object = { bucket, key, refs: [ref], size, etag: md5, attributes: options, ...(checksum && { checksum }) }
       const change = await writer.put(object, options)
       await options.within?.(tx, change)
       return change.after
@@ -241,9 +242,12 @@ export class EmbeddedStorage implements StorageDriver {
       const source = await writer.held(from.bucket, from.key)
       if (!source) throw new ObjectNotFound(from.key)
       refuseUnless({ ifMatch: options.sourceIfMatch, ifNoneMatch: options.sourceIfNoneMatch }, source, from.key)
-      const { content_type: contentType, headers, metadata, refs, size, etag } = source
+      const { content_type: contentType, headers, metadata, refs, size, etag, checksum } = source
       const attributes = options.attributes ?? { contentType, headers, metadata }
-      const change = await writer.put({ ...to, refs, size: Number(size), etag, attributes }, options)
+      const change = await writer.put(
+        { ...to, refs, size: Number(size), etag, attributes, ...(checksum && { checksum }) },
+        options,
+      )
       await options.within?.(tx, change)
       return change.after
     })

@@ -4,7 +4,14 @@ import type { Sql, Statement } from '../../../platform/database/sql.js'
 import { newId } from '../../../platform/ids.js'
 import type { ObjectScope, ObjectStore } from '../../../platform/objects/object-store.js'
 import { PartInvalid, PartsOutOfOrder, PartTooSmall, UploadNotFound } from '../storage.errors.js'
-import type { EmbeddedObjectInfo, KeptHeaders, ObjectAttributes, PutConditions, Within } from './embedded-objects.js'
+import type {
+  EmbeddedObjectInfo,
+  KeptHeaders,
+  ObjectAttributes,
+  PutConditions,
+  StoredChecksum,
+  Within,
+} from './embedded-objects.js'
 import { afterAll, BEHIND_ALL, checkKey } from './key-order.js'
 import { held, type WrittenBlob, written } from './object-content.js'
 import type { ObjectWriter } from './object-writer.js'
@@ -34,6 +41,16 @@ export interface UploadedPart {
   lastModified: Date
 }
 
+export interface PartOptions {
+  size?: number
+  signal?: AbortSignal
+  /** What was said of the part by this algorithm. Asked for once the part has ended. */
+  checksum?: (algorithm: string) => string | undefined
+}
+
+/** The checksum of the parts' checksums. */
+export type Composite = (algorithm: string, parts: readonly string[]) => Promise<string>
+
 export interface UploadQuery {
   prefix?: string
   /** Only those behind this key, or of this key behind this id. */
@@ -46,20 +63,22 @@ interface UploadRow {
   content_type: string
   headers: KeptHeaders
   metadata: Record<string, string>
+  /** What the parts bring checksums of. */
+  checksum: { algorithm: string } | null
 }
 
-type PartRow = { number: number; ref: string; size: string; etag: string; put_at: Date }
+type PartRow = { number: number; ref: string; size: string; etag: string; put_at: Date; checksum: string | null }
 
 const FIND: Statement = {
   name: 'bucket_upload',
-  text: `select content_type, headers, metadata from bucket_upload
+  text: `select content_type, headers, metadata, checksum from bucket_upload
     where id = $4 and tenant_id = $1 and bucket = $2 and key = $3`,
 }
 const TAKE = `${FIND.text} for update`
 
 const PARTS: Statement = {
   name: 'bucket_upload_parts',
-  text: `select number, ref, size, etag, put_at from bucket_upload_part where upload_id = $1 and number > $2
+  text: `select number, ref, size, etag, put_at, checksum from bucket_upload_part where upload_id = $1 and number > $2
     order by number limit $3`,
 }
 
@@ -82,15 +101,19 @@ export class MultipartUploads {
   ) {}
 
   /** Answers the upload's id. */
-  async create(bucket: string, key: string, attributes: ObjectAttributes = {}): Promise<string> {
+  async create(
+    bucket: string,
+    key: string,
+    attributes: ObjectAttributes & { checksumAlgorithm?: string } = {},
+  ): Promise<string> {
     checkKey(key)
     const id = newId('upload')
     await this.changes.run(async (writer) => {
       await writer.holdBucket(bucket)
       writer.count(0, 1)
       await writer.query(
-        `insert into bucket_upload (id, tenant_id, bucket, key, content_type, headers, metadata, begun_at)
-          values ($1, $2, $3, $4, $5, $6, $7, clock_timestamp())`,
+        `insert into bucket_upload (id, tenant_id, bucket, key, content_type, headers, metadata, checksum, begun_at)
+          values ($1, $2, $3, $4, $5, $6, $7, $8, clock_timestamp())`,
         [
           id,
           this.scope.tenantId,
@@ -99,6 +122,7 @@ export class MultipartUploads {
           attributes.contentType ?? 'application/octet-stream',
           JSON.stringify(attributes.headers ?? {}),
           JSON.stringify(attributes.metadata ?? {}),
+          attributes.checksumAlgorithm ? JSON.stringify({ algorithm: attributes.checksumAlgorithm }) : null,
         ],
       )
     })
@@ -109,7 +133,7 @@ export class MultipartUploads {
     upload: UploadName,
     number: number,
     content: Readable,
-    options: { size?: number; signal?: AbortSignal } = {},
+    options: PartOptions = {},
   ): Promise<UploadedPart> {
     held(content)
     const { usage } = this.changes
@@ -125,26 +149,32 @@ export class MultipartUploads {
     const full = (bytes: number) => usage.refused(this.stores.sql, bytes)
     const blob = await written(this.stores.objects, this.scope, content, { ...options, room, full })
     try {
-      return await this.keepPart(upload, number, blob)
+      return await this.keepPart(upload, number, blob, options)
     } catch (error) {
       await this.changes.run((writer) => writer.release([blob.key])).catch(() => {})
       throw error
     }
   }
 
-  private async keepPart(upload: UploadName, number: number, blob: WrittenBlob): Promise<UploadedPart> {
+  private async keepPart(
+    upload: UploadName,
+    number: number,
+    blob: WrittenBlob,
+    { checksum }: PartOptions,
+  ): Promise<UploadedPart> {
     return await this.changes.run(async (writer) => {
       // Of two puts at once the later waits here, and sees what it replaces.
-      await this.held(writer, upload)
+      const begun = await this.held(writer, upload)
       await writer.hold({ ref: blob.key, hashes: blob.hashes }, (ref) => this.stores.objects.has(this.scope, ref))
       const [row] = await writer.query<PartRow & { replaced: string | null; replaced_size: string | null }>(
         `with old as (select ref, size from bucket_upload_part where upload_id = $1 and number = $2)
-          insert into bucket_upload_part as part (upload_id, number, ref, size, etag, put_at)
-            values ($1, $2, $3, $4, $5, clock_timestamp())
+          insert into bucket_upload_part as part (upload_id, number, ref, size, etag, checksum, put_at)
+            values ($1, $2, $3, $4, $5, $6, clock_timestamp())
             on conflict (upload_id, number) do update
-              set ref = excluded.ref, size = excluded.size, etag = excluded.etag, put_at = excluded.put_at
+              set ref = excluded.ref, size = excluded.size, etag = excluded.etag, checksum = excluded.checksum,
+                put_at = excluded.put_at
             returning *, (select ref from old) as replaced, (select size from old) as replaced_size`,
-        [upload.id, number, blob.key, blob.size, blob.md5],
+        [upload.id, number, blob.key, blob.size, blob.md5, begun.checksum && checksum?.(begun.checksum.algorithm)],
       )
       if (!row) throw new UploadNotFound(upload.id)
       writer.count(blob.size - Number(row.replaced_size ?? 0), row.replaced ? 0 : 1)
@@ -186,7 +216,7 @@ export class MultipartUploads {
   async complete(
     upload: UploadName,
     named: readonly { number: number; etag: string }[],
-    options: PutConditions & { within?: Within } = {},
+    options: PutConditions & { within?: Within; composite?: Composite } = {},
   ): Promise<EmbeddedObjectInfo> {
     return await this.changes.run(async (writer, tx) => {
       await writer.holdBucket(upload.bucket)
@@ -201,7 +231,8 @@ export class MultipartUploads {
         etag: etagOf(parts),
         attributes: { contentType: begun.content_type, headers: begun.headers, metadata: begun.metadata },
       }
-      const change = await writer.put(object, options)
+      const checksum = await compositeOf(begun, parts, options.composite)
+      const change = await writer.put({ ...object, ...(checksum && { checksum }) }, options)
       // They are the object's from now on; the others are let go of.
       await writer.query('delete from bucket_upload_part where upload_id = $1 and ref = any($2)', [
         upload.id,
@@ -248,6 +279,17 @@ function chosen(all: readonly PartRow[], named: readonly { number: number; etag:
   const small = parts.slice(0, -1).find(({ size }) => Number(size) < LEAST_PART_BYTES)
   if (small) throw new PartTooSmall(small.number, LEAST_PART_BYTES)
   return parts
+}
+
+async function compositeOf(
+  { checksum }: UploadRow,
+  parts: readonly PartRow[],
+  composite: Composite | undefined,
+): Promise<StoredChecksum | undefined> {
+  const told = parts.flatMap((part) => part.checksum ?? [])
+  if (!checksum || !composite || told.length < parts.length) return undefined
+  const { algorithm } = checksum
+  return { algorithm, type: 'COMPOSITE', value: await composite(algorithm, told) }
 }
 
 /** S3's own: the MD5 of the parts' MD5s, and how many they are. */

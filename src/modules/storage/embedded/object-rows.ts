@@ -1,5 +1,5 @@
 import { contentAddress } from '../../../platform/objects/object-key.js'
-import type { EmbeddedObjectInfo, KeptHeaders } from './embedded-objects.js'
+import type { EmbeddedObjectInfo, KeptHeaders, StoredChecksum } from './embedded-objects.js'
 
 /** A row of `bucket_object`, as a result. */
 export interface ObjectRow {
@@ -11,9 +11,10 @@ export interface ObjectRow {
   headers: KeptHeaders
   metadata: Record<string, string>
   last_modified: Date
+  checksum: StoredChecksum | null
 }
 
-export const OBJECT_COLUMNS = 'key, size, etag, refs, content_type, headers, metadata, last_modified'
+export const OBJECT_COLUMNS = 'key, size, etag, refs, content_type, headers, metadata, last_modified, checksum'
 
 export function toInfo(row: ObjectRow): EmbeddedObjectInfo {
   return {
@@ -24,6 +25,7 @@ export function toInfo(row: ObjectRow): EmbeddedObjectInfo {
     contentType: row.content_type,
     metadata: row.metadata,
     headers: row.headers,
+    ...(row.checksum && { checksum: row.checksum }),
     partSizes: row.refs.map(sizeOf),
   }
 }

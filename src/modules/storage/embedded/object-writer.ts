@@ -3,7 +3,13 @@ import type { SqlSession } from '../../../platform/database/sql.js'
 import { Unavailable } from '../../../platform/http/refusals.js'
 import { BucketNotFound, ObjectChanged, ObjectExists, ObjectNotFound } from '../storage.errors.js'
 import type { Usage } from './bucket-usage.js'
-import type { EmbeddedObjectInfo, EntityTags, ObjectAttributes, PutConditions } from './embedded-objects.js'
+import type {
+  EmbeddedObjectInfo,
+  EntityTags,
+  ObjectAttributes,
+  PutConditions,
+  StoredChecksum,
+} from './embedded-objects.js'
 import { OBJECT_COLUMNS, type ObjectRow, toInfo } from './object-rows.js'
 
 export interface NewObject {
@@ -13,6 +19,7 @@ export interface NewObject {
   size: number
   etag: string
   attributes: ObjectAttributes
+  checksum?: StoredChecksum
 }
 
 type Conditions = PutConditions & { onlyNew?: boolean }
@@ -20,12 +27,12 @@ type Conditions = PutConditions & { onlyNew?: boolean }
 const AT = 'tenant_id = $1 and bucket = $2 and key = $3'
 
 const INSERT = `
-  insert into bucket_object (tenant_id, bucket, key, size, etag, refs, content_type, headers, metadata, last_modified)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, clock_timestamp())
+  insert into bucket_object (tenant_id, bucket, key, size, etag, refs, content_type, headers, metadata, checksum, last_modified)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp())
     on conflict do nothing returning ${OBJECT_COLUMNS}`
 
 const UPDATE = `
-  update bucket_object set size = $4, etag = $5, refs = $6, content_type = $7, headers = $8, metadata = $9,
+  update bucket_object set size = $4, etag = $5, refs = $6, content_type = $7, headers = $8, metadata = $9, checksum = $10,
       last_modified = clock_timestamp()
     where ${AT} returning ${OBJECT_COLUMNS}`
 
@@ -66,6 +73,7 @@ export class ObjectWriter {
       attributes.contentType ?? 'application/octet-stream',
       JSON.stringify(attributes.headers ?? {}),
       JSON.stringify(attributes.metadata ?? {}),
+      object.checksum ? JSON.stringify(object.checksum) : null,
     ]
     for (;;) {
       const before = await this.held(object.bucket, object.key, 'for update')
