@@ -51,11 +51,7 @@ const breaking: [what: string, change: (document: Document) => void, said: RegEx
     (d) => (member(d, 'FlwdArtifact', 'path').type = ['string', 'null']),
     /artifacts.*path/,
   ],
-  [
-    'an answer has words that were not there',
-    (d) => schema(d, 'FlwdRunStatus').enum?.push('x'),
-    /runs.*status/,
-  ],
+  ['an answer has words that were not there', (d) => schema(d, 'FlwdRunStatus').enum?.push('x'), /runs.*status/],
   [
     'a member of a body is asked for',
     (d) => schema(d, 'FlowRunnerNewFlow').required.push('tags'),

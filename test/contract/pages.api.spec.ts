@@ -5,7 +5,8 @@ import { FlowRunnerUser } from '../support/flowrunner-user.js'
 
 /** Whoever follows `next` from the first page sees every thing once, on every surface and without knowing how it counts. */
 
-const FLOW = 'metadata: {name: One}\nnodes:\n  a: {type: transform, params: {script: "console.log(1); console.log(2); console.log(3); return 1"}}\n'
+const FLOW =
+  'metadata: {name: One}\nnodes:\n  a: {type: transform, params: {script: "console.log(1); console.log(2); console.log(3); return 1"}}\n'
 
 let api: ApiUnderTest
 let user: FlowRunnerUser

@@ -1,13 +1,6 @@
 import { FlowRunnerPage } from '../../../dialects/flowrunner.paging.js'
 import { ROLES, type Role } from '../../../platform/auth/principal.js'
-import {
-  ArrayField,
-  DateField,
-  EmailField,
-  EnumField,
-  IdField,
-  StringField,
-} from '../../../platform/openapi/fields.js'
+import { ArrayField, DateField, EmailField, EnumField, IdField, StringField } from '../../../platform/openapi/fields.js'
 import { pagedBy } from '../../../platform/openapi/paging.js'
 import type { Account } from '../account.entity.js'
 import type { AccountPage } from '../accounts.service.js'
