@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
 
-/** Tells `ci-tests.mjs` what became of each file, and how many errors belong to none. A reporter of Vitest. */
+/** Tells `test.mjs` what became of each file, and how many errors belong to none. A reporter of Vitest. */
 export default class CiReport {
   onTestRunEnd(modules, unhandledErrors) {
     const files = modules.map((module) => {
@@ -13,6 +13,6 @@ export default class CiReport {
         failed: named('failed'),
       }
     })
-    writeFileSync(process.env.CI_REPORT, JSON.stringify({ errors: unhandledErrors.length, files }))
+    writeFileSync(process.env.TEST_REPORT, JSON.stringify({ errors: unhandledErrors.length, files }))
   }
 }
