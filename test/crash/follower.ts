@@ -88,7 +88,7 @@ function isEnd({ event, run }: Told, id: string): boolean {
   return event === 'run.finished' && run === id
 }
 
-/** Undefined for comments, and for what says only when to come again. */
+/** Undefined for comments, for what says only when to come again, and for a fault of the server, which ends the stream and has no id. */
 function toldIn(block: string): Told | undefined {
   const fields = new Map(
     block.split('\n').map((line): [string, string] => {
@@ -97,7 +97,7 @@ function toldIn(block: string): Told | undefined {
     }),
   )
   const [id, event, data] = [fields.get('id'), fields.get('event'), fields.get('data')]
-  if (event === undefined || data === undefined) return undefined
+  if (id === undefined || event === undefined || data === undefined) return undefined
   const { run_id: run, step_id: step, status } = JSON.parse(data)
   return { id: Number(id), event, run, step, status }
 }
