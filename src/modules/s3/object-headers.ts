@@ -1,4 +1,5 @@
 import type { EmbeddedObjectInfo, KeptHeaders, ObjectAttributes } from '../storage/embedded/embedded-objects.js'
+import { tagsOf } from './object-tags.js'
 import { S3Error } from './s3.errors.js'
 import type { S3Call } from './s3-call.js'
 import type { S3Request, SentHeaders } from './s3-request.js'
@@ -26,8 +27,7 @@ const OVERRIDES: readonly [parameter: string, header: string][] = [
 ]
 
 /** Headers that ask for what is not done here: to take such an object as if it were would break the promise. */
-const NOT_OFFERED =
-  /^x-amz-(tagging$|server-side-encryption|object-lock-|website-redirect-location|grant-|write-offset-bytes$)/
+const NOT_OFFERED = /^x-amz-(server-side-encryption|object-lock-|website-redirect-location|grant-|write-offset-bytes$)/
 
 /** What a request says of the object that it makes. Throws where it wants more of it than there is. */
 export function attributesOf(request: S3Request): ObjectAttributes {
@@ -45,6 +45,7 @@ export function attributesOf(request: S3Request): ObjectAttributes {
     ...(contentType !== undefined && contentType !== '' && { contentType }),
     headers: Object.fromEntries(kept) as KeptHeaders,
     metadata: metadataOf(request),
+    tags: tagsOf(said(request, 'x-amz-tagging')),
   }
 }
 
@@ -88,6 +89,7 @@ function refuseOthers(request: S3Request, name: string, known: readonly string[]
 
 /** What an answer tells of an object. */
 export function headersOf(info: EmbeddedObjectInfo): Record<string, string> {
+  const tagCount = Object.keys(info.tags).length
   const kept = KEPT.flatMap(([member, header]) => {
     const value = info.headers[member]
     return value === undefined ? [] : [[header, asBytes(value)]]
@@ -95,6 +97,7 @@ export function headersOf(info: EmbeddedObjectInfo): Record<string, string> {
   return {
     'Accept-Ranges': 'bytes',
     ETag: `"${info.etag}"`,
+    ...(tagCount > 0 && { 'x-amz-tagging-count': String(tagCount) }),
     'Last-Modified': info.lastModified.toUTCString(),
     // Other APIs take types that could not stand in a header.
     'content-type': isHeader('content-type', info.contentType) ? asBytes(info.contentType) : 'application/octet-stream',

@@ -69,7 +69,7 @@ export function countOf({ request: { query } }: S3Call, name: string, most: numb
 /** Tells the trail of a change to an object, in its transaction. */
 export function auditedObject(
   call: S3Call,
-  action: 'object.put' | 'object.delete' | 'object.copy',
+  action: 'object.put' | 'object.delete' | 'object.copy' | 'object.tag',
   { bucket, key }: { bucket: string; key: string },
 ): Within {
   return (tx, { before, after }) =>
@@ -81,6 +81,6 @@ export function auditedObject(
     })
 }
 
-export function shown({ size, etag, contentType }: EmbeddedObjectInfo): JsonObject {
-  return { size, etag, contentType }
+export function shown({ size, etag, contentType, tags }: EmbeddedObjectInfo): JsonObject {
+  return { size, etag, contentType, ...(Object.keys(tags).length > 0 && { tags: { ...tags } }) }
 }

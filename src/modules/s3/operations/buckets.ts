@@ -62,7 +62,6 @@ export const BUCKET_SETTINGS: Answers = {
 
 export const OBJECT_SETTINGS: Answers = {
   acl: { root: 'AccessControlPolicy', content: accessControl },
-  tagging: { root: 'Tagging', content: () => ({ TagSet: '' }) },
 }
 
 export function setting(answers: Answers, name: string): (call: S3Call) => Promise<S3Answer> {

@@ -2,6 +2,7 @@ import { isVisible } from '../../storage/bucket-access.js'
 import { BucketNotFound } from '../../storage/storage.errors.js'
 import { putConditions, requireSource, sourceMatch } from '../conditions.js'
 import { attributesOf, said } from '../object-headers.js'
+import { replacesTags } from '../object-tags.js'
 import { S3Error } from '../s3.errors.js'
 import { auditedObject, objectOf, type S3Answer, type S3Call } from '../s3-call.js'
 import { checkKey } from '../s3-request.js'
@@ -19,9 +20,11 @@ export async function copyObject(call: S3Call): Promise<S3Answer> {
     )
   }
   const attributes = attributesOf(call.request)
+  const tags = replacesTags(call.request) ? attributes.tags : undefined
   requireSource(call.request, await call.store.headObject(from.bucket, from.key))
   const info = await call.store.copyObject(from, to, {
     ...(replaces && { attributes }),
+    ...(tags && { tags }),
     ...putConditions(call.request),
     ...sourceMatch(call.request),
     within: auditedObject(call, 'object.copy', to),

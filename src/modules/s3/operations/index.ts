@@ -5,6 +5,7 @@ import * as buckets from './buckets.js'
 import * as copying from './copying.js'
 import * as lists from './list-objects.js'
 import * as objects from './objects.js'
+import * as tagging from './tagging.js'
 import * as uploads from './uploads.js'
 
 /** One of S3's operations. */
@@ -46,6 +47,9 @@ const OPERATIONS: Readonly<Record<Target, Operations>> = {
     'GET attributes': reads(objects.getObjectAttributes),
     'GET uploadId': reads(uploads.listParts),
     ...settings(buckets.OBJECT_SETTINGS),
+    'GET tagging': reads(tagging.getObjectTagging),
+    'PUT tagging': changes('object.tag', tagging.putObjectTagging),
+    'DELETE tagging': changes('object.tag', tagging.deleteObjectTagging),
     HEAD: reads(objects.headObject),
     PUT: changes('object.put', objects.putObject),
     'PUT uploadId': changes('object.put', uploads.uploadPart),

@@ -26,12 +26,14 @@ export interface ObjectAttributes {
   contentType?: string
   headers?: Readonly<KeptHeaders>
   metadata?: Readonly<Record<string, string>>
+  tags?: Readonly<Record<string, string>>
 }
 
 export interface EmbeddedObjectInfo extends ObjectInfo {
   contentType: string
   metadata: Readonly<Record<string, string>>
   headers: Readonly<KeptHeaders>
+  tags: Readonly<Record<string, string>>
   /** Absent where none was told. */
   checksum?: Readonly<StoredChecksum>
   /** The bytes of each part of a multipart upload, in order; of others one. */
@@ -61,6 +63,7 @@ export interface EmbeddedPutOptions extends PutOptions, PutConditions {
   /** Asked for once the content has ended: a checksum may come behind it. */
   checksum?: () => StoredChecksum | undefined
   headers?: Readonly<KeptHeaders>
+  tags?: Readonly<Record<string, string>>
   within?: Within
 }
 
@@ -81,7 +84,9 @@ export interface EmbeddedObjectQuery extends ObjectQuery {
 
 export interface CopyOptions extends PutConditions {
   /** Instead of the source's own: all of them. */
-  attributes?: ObjectAttributes
+  attributes?: Omit<ObjectAttributes, 'tags'>
+  /** Instead of the source's own. */
+  tags?: Readonly<Record<string, string>>
   /** On the source. Throws `ObjectChanged`. */
   sourceIfMatch?: EntityTags
   sourceIfNoneMatch?: EntityTags

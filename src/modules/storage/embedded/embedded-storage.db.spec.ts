@@ -105,6 +105,7 @@ describe('an object', () => {
       contentType: 'text/plain',
       metadata: { colour: 'blue' },
       headers: { cacheControl: 'no-cache', contentEncoding: 'identity' },
+      tags: {},
       partSizes: [11],
     })
     expect(await store.headObject('data', 'a/b.txt')).toEqual(put)

@@ -206,6 +206,19 @@ export class EmbeddedStorage implements StorageDriver {
     })
   }
 
+  /** All of them, instead of those before. Throws `BucketNotFound`, `ObjectNotFound`. */
+  async tagObject(
+    bucket: string,
+    key: string,
+    tags: Readonly<Record<string, string>>,
+    { within }: { within?: Within } = {},
+  ): Promise<void> {
+    await this.changes.run(async (writer, tx) => {
+      await writer.holdBucket(bucket)
+      await within?.(tx, await writer.tag(bucket, key, tags))
+    })
+  }
+
   async deleteObject(bucket: string, key: string, { within }: { within?: Within } = {}): Promise<void> {
     await this.changes.run(async (writer, tx) => {
       await writer.holdBucket(bucket)
@@ -243,7 +256,8 @@ export class EmbeddedStorage implements StorageDriver {
       if (!source) throw new ObjectNotFound(from.key)
       refuseUnless({ ifMatch: options.sourceIfMatch, ifNoneMatch: options.sourceIfNoneMatch }, source, from.key)
       const { content_type: contentType, headers, metadata, refs, size, etag, checksum } = source
-      const attributes = options.attributes ?? { contentType, headers, metadata }
+      const tags = options.tags ?? source.tags
+      const attributes = { ...(options.attributes ?? { contentType, headers, metadata }), tags }
       const change = await writer.put(
         { ...to, refs, size: Number(size), etag, attributes, ...(checksum && { checksum }) },
         options,

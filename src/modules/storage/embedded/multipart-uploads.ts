@@ -63,6 +63,7 @@ interface UploadRow {
   content_type: string
   headers: KeptHeaders
   metadata: Record<string, string>
+  tags: Record<string, string>
   /** What the parts bring checksums of. */
   checksum: { algorithm: string } | null
 }
@@ -71,7 +72,7 @@ type PartRow = { number: number; ref: string; size: string; etag: string; put_at
 
 const FIND: Statement = {
   name: 'bucket_upload',
-  text: `select content_type, headers, metadata, checksum from bucket_upload
+  text: `select content_type, headers, metadata, tags, checksum from bucket_upload
     where id = $4 and tenant_id = $1 and bucket = $2 and key = $3`,
 }
 const TAKE = `${FIND.text} for update`
@@ -112,8 +113,8 @@ export class MultipartUploads {
       await writer.holdBucket(bucket)
       writer.count(0, 1)
       await writer.query(
-        `insert into bucket_upload (id, tenant_id, bucket, key, content_type, headers, metadata, checksum, begun_at)
-          values ($1, $2, $3, $4, $5, $6, $7, $8, clock_timestamp())`,
+        `insert into bucket_upload (id, tenant_id, bucket, key, content_type, headers, metadata, checksum, tags, begun_at)
+          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, clock_timestamp())`,
         [
           id,
           this.scope.tenantId,
@@ -123,6 +124,7 @@ export class MultipartUploads {
           JSON.stringify(attributes.headers ?? {}),
           JSON.stringify(attributes.metadata ?? {}),
           attributes.checksumAlgorithm ? JSON.stringify({ algorithm: attributes.checksumAlgorithm }) : null,
+          JSON.stringify(attributes.tags ?? {}),
         ],
       )
     })
@@ -229,7 +231,12 @@ export class MultipartUploads {
         refs: parts.map(({ ref }) => ref),
         size: sumOf(parts),
         etag: etagOf(parts),
-        attributes: { contentType: begun.content_type, headers: begun.headers, metadata: begun.metadata },
+        attributes: {
+          contentType: begun.content_type,
+          headers: begun.headers,
+          metadata: begun.metadata,
+          tags: begun.tags,
+        },
       }
       const checksum = await compositeOf(begun, parts, options.composite)
       const change = await writer.put({ ...object, ...(checksum && { checksum }) }, options)

@@ -12,9 +12,10 @@ export interface ObjectRow {
   metadata: Record<string, string>
   last_modified: Date
   checksum: StoredChecksum | null
+  tags: Record<string, string>
 }
 
-export const OBJECT_COLUMNS = 'key, size, etag, refs, content_type, headers, metadata, last_modified, checksum'
+export const OBJECT_COLUMNS = 'key, size, etag, refs, content_type, headers, metadata, last_modified, checksum, tags'
 
 export function toInfo(row: ObjectRow): EmbeddedObjectInfo {
   return {
@@ -25,6 +26,7 @@ export function toInfo(row: ObjectRow): EmbeddedObjectInfo {
     contentType: row.content_type,
     metadata: row.metadata,
     headers: row.headers,
+    tags: row.tags,
     ...(row.checksum && { checksum: row.checksum }),
     partSizes: row.refs.map(sizeOf),
   }

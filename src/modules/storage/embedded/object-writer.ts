@@ -27,12 +27,12 @@ type Conditions = PutConditions & { onlyNew?: boolean }
 const AT = 'tenant_id = $1 and bucket = $2 and key = $3'
 
 const INSERT = `
-  insert into bucket_object (tenant_id, bucket, key, size, etag, refs, content_type, headers, metadata, checksum, last_modified)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp())
+  insert into bucket_object (tenant_id, bucket, key, size, etag, refs, content_type, headers, metadata, checksum, tags, last_modified)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, clock_timestamp())
     on conflict do nothing returning ${OBJECT_COLUMNS}`
 
 const UPDATE = `
-  update bucket_object set size = $4, etag = $5, refs = $6, content_type = $7, headers = $8, metadata = $9, checksum = $10,
+  update bucket_object set size = $4, etag = $5, refs = $6, content_type = $7, headers = $8, metadata = $9, checksum = $10, tags = $11,
       last_modified = clock_timestamp()
     where ${AT} returning ${OBJECT_COLUMNS}`
 
@@ -74,6 +74,7 @@ export class ObjectWriter {
       JSON.stringify(attributes.headers ?? {}),
       JSON.stringify(attributes.metadata ?? {}),
       object.checksum ? JSON.stringify(object.checksum) : null,
+      JSON.stringify(attributes.tags ?? {}),
     ]
     for (;;) {
       const before = await this.held(object.bucket, object.key, 'for update')
@@ -101,6 +102,23 @@ export class ObjectWriter {
       const text = 'insert into bucket_blob_hashes (tenant_id, ref, hashes) values ($1, $2, $3) on conflict do nothing'
       await this.query(text, [this.tenantId, ref, hashes])
     }
+  }
+
+  /** Throws `ObjectNotFound`. */
+  async tag(
+    bucket: string,
+    key: string,
+    tags: Readonly<Record<string, string>>,
+  ): Promise<{ before: EmbeddedObjectInfo; after: EmbeddedObjectInfo }> {
+    const before = await this.held(bucket, key, 'for update')
+    if (!before) throw new ObjectNotFound(key)
+    await this.query(`update bucket_object set tags = $4 where ${AT}`, [
+      this.tenantId,
+      bucket,
+      key,
+      JSON.stringify(tags),
+    ])
+    return { before: toInfo(before), after: toInfo({ ...before, tags: { ...tags } }) }
   }
 
   /** An object's row, which nobody changes until the transaction ends. */
