@@ -1,4 +1,5 @@
 import type { Sql } from '../../../platform/database/sql.js'
+import { Places } from '../../../platform/fairness/places.js'
 import type { Admissions } from '../dispatch/admissions.js'
 import { Claims } from '../dispatch/claims.js'
 import type { HandOver } from '../dispatch/hand-over.js'
@@ -6,7 +7,6 @@ import { StepTransactions } from '../host/step-transactions.js'
 import { type RunTelemetry, UNMEASURED } from '../telemetry/run-telemetry.js'
 import { ActiveRun, type ActiveRunParts } from './active-run.js'
 import { MemoryBudget } from './memory-budget.js'
-import { Places } from '../../../platform/fairness/places.js'
 import { type HandedRun, isOwned, type TakenRun } from './taken-run.js'
 
 /** How long events may stay unwritten while a run goes on. */

@@ -84,6 +84,17 @@ describe('a run that is taken', () => {
     expect(run?.untold.map(({ path }) => path).sort()).toEqual(['failed', 'succeeded'])
   })
 
+  it('numbers its events from 1, also where a cancel came between its claim and the look at its past', async () => {
+    const id = await runWith([])
+    await database.dataSource.query(
+      `insert into run_event_chunk (run_id, account_id, first_seq, last_seq, entries, is_last)
+        values ($1, 'account_1', -1, -1, '[]', true)`,
+      [id],
+    )
+    const [run] = await retakeRuns(database.sql, owner, [id])
+    expect(run?.lastSeq).toBe(0)
+  })
+
   it('knows whose beginnings were told, also where it was only put aside', async () => {
     const id = await runWith([])
     await tell(id, 'node_started', ['hold'])

@@ -1,9 +1,10 @@
 import type { FlowError, OpenedStep, StepOutcome } from '../../../engine/host.js'
 import type { Sql, Statement } from '../../../platform/database/sql.js'
+import type { Quota } from '../../../platform/fairness/places.js'
 import type { Json, JsonObject } from '../../../platform/json.js'
 import type { Logged } from '../host/log-budget.js'
 import type { TimerRecord, Writer } from '../journal/records.js'
-import type { Quota } from '../../../platform/fairness/places.js'
+import { lastEventsOf, logsOf, toldOfVisits, untold } from './told.js'
 
 /** Takeovers without a new outcome in between from which on a run is a suspect, as `run_claim` has it too. */
 const SUSPECT_STALLS = 2
@@ -248,13 +249,7 @@ async function withPast(sql: Sql, runs: RunRow[]): Promise<TakenRun[]> {
     },
     [ids],
   )
-  const events = await sql.query<{ run_id: string; last: number }>(
-    {
-      name: 'run_last_event',
-      text: 'select run_id, max(last_seq) as last from run_event_chunk where run_id = any ($1) group by run_id',
-    },
-    [ids],
-  )
+  const events = await lastEventsOf(sql, ids)
   const loggedBy = await logsOf(
     sql,
     events.filter(({ last }) => last > UNCOUNTED_EVENTS).map((row) => row.run_id),
@@ -305,51 +300,6 @@ async function withPast(sql: Sql, runs: RunRow[]): Promise<TakenRun[]> {
       suspect: run.stalls >= SUSPECT_STALLS,
     }
   })
-}
-
-/** How much these runs have logged. */
-async function logsOf(sql: Sql, runIds: string[]): Promise<Map<string, Logged>> {
-  if (runIds.length === 0) return new Map()
-  const rows = await sql.query<{ run_id: string; lines: number; chars: number }>(
-    {
-      name: 'run_logged',
-      text: `select c.run_id, count(*)::integer as lines, sum(length(e.entry::text))::float8 as chars
-        from run_event_chunk c cross join lateral json_array_elements(c.entries) as e (entry)
-        where c.run_id = any ($1) and e.entry ->> 'type' = 'log' group by c.run_id`,
-    },
-    [runIds],
-  )
-  return new Map(rows.map(({ run_id, lines, chars }) => [run_id, { lines, chars }]))
-}
-
-interface Told {
-  starts: string[]
-  ends: string[]
-}
-
-/** The paths of the visits whose beginnings and ends events tell of, by run. */
-async function toldOfVisits(sql: Sql, runIds: string[]): Promise<Map<string, Told>> {
-  if (runIds.length === 0) return new Map()
-  const rows = await sql.query<Told & { run_id: string }>(
-    {
-      name: 'run_told',
-      text: `select run_id, coalesce(array_agg(path) filter (where type = 'node_started'), '{}') as starts,
-          coalesce(array_agg(path) filter (where type <> 'node_started'), '{}') as ends
-        from run_event_chunk c cross join lateral json_to_recordset(c.entries) as e (type text, path text)
-        where c.run_id = any ($1) and type in ('node_started', 'node_completed', 'node_failed') and path is not null
-        group by run_id`,
-    },
-    [runIds],
-  )
-  return new Map(rows.map((row) => [row.run_id, row]))
-}
-
-/** Items of a batch have no events of their own, and what was carried over from an earlier run was told of there. */
-function untold(createdAt: Date, history: readonly StepOutcome[], told: ReadonlySet<string>): StepOutcome[] {
-  return history
-    .filter(({ finishedAt }) => finishedAt >= createdAt)
-    .filter(({ state, path }) => state !== 'retrying' && !path.endsWith(']') && !told.has(path))
-    .sort((one, other) => one.finishedAt.getTime() - other.finishedAt.getTime())
 }
 
 function toOutcome(row: OutcomeRow): StoredOutcome {
