@@ -51,6 +51,8 @@ export class AccountAuthenticator extends Authenticator {
   }
 
   override async principalOf({ jti, sub }: TokenClaims): Promise<Principal> {
+    // Signed with our key, and given out by somebody else who has it.
+    if (typeof jti !== 'string') throw new Unauthenticated()
     const [row] = await this.byToken.rowsOf(jti)
     if (row?.id !== sub) throw new Unauthenticated()
     return principalOf(row, { kind: 'password-token', tokenId: jti, expiresAt: row.expiresAt })
