@@ -25,6 +25,7 @@ import { JobSchedules0000000000030 } from './0030-job-schedules.js'
 import { FairClaims0000000000031 } from './0031-fair-claims.js'
 import { BucketUsage0000000000032 } from './0032-bucket-usage.js'
 import { CreatedRuns0000000000033 } from './0033-created-runs.js'
+import { LeanFlushes0000000000034 } from './0034-lean-flushes.js'
 
 /**
  * The one ordered history of the schema. Append only: a migration that has been published is never edited, renamed or moved.
@@ -59,4 +60,5 @@ export const migrations: (new () => MigrationInterface)[] = [
   FairClaims0000000000031,
   BucketUsage0000000000032,
   CreatedRuns0000000000033,
+  LeanFlushes0000000000034,
 ]

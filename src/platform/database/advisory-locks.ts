@@ -21,6 +21,8 @@ export const LOCKS = {
   retention: 7208,
   /** Shared by each transaction that gives chunks of events their positions, from before it does. */
   positions: 7209,
+  /** A session has these rows of the tally of runs to itself. */
+  tally: 7210,
   /** Contents that no bucket needs any more are removed. */
   buckets: 7217,
   /** A blob of the embedded store is named by a row that was not there before, or removed. */

@@ -5,7 +5,7 @@ import { crashPoint } from '../../../platform/crash-point/crash-point.js'
 import { LOCKS } from '../../../platform/database/advisory-locks.js'
 import type { Sql, SqlSession, Statement } from '../../../platform/database/sql.js'
 import { transactionOf } from '../../steps/transactions.js'
-import { flushDocument, rowsOf, valuesOf } from '../journal/flush.js'
+import { FLUSH_ARGUMENTS, flushLists, rowsOf, valuesOf } from '../journal/flush.js'
 import { isRefusal } from '../journal/journal.js'
 import type { JournalRecord, Writer } from '../journal/records.js'
 import type { LargeValues } from '../journal/spills.js'
@@ -34,8 +34,8 @@ const FIND: Statement = {
 const RECORD: Statement = {
   name: 'step_record',
   text: `with held as materialized (
-      select 1 from run where id = $4 and owner = $1 and epoch = $5 and state = 'running' for key share)
-    select journal_write($1, $2, $3) as answer from held`,
+      select 1 from run where id = $12 and owner = $1 and epoch = $13 and state = 'running' for key share)
+    select journal_write(${FLUSH_ARGUMENTS}) as answer from held`,
 }
 
 export interface StepOf extends OpenedStep {
@@ -90,11 +90,11 @@ export class StepTransactions {
       if (before && (await tx.query(FIND, [run.id, path, attempt])).length > 0) return before
       const outcome = await work.do(tx)
       crashPoint('effect-before-journal')
-      const document = await this.documentOf(run, outcome)
+      const lists = await this.listsOf(run, outcome)
       const [row] = await tx.query<{ answer: { fenced?: boolean } }>(RECORD, [
         this.owner.id,
         this.owner.fence,
-        document,
+        ...lists,
         run.id,
         run.epoch,
       ])
@@ -103,11 +103,11 @@ export class StepTransactions {
     })
   }
 
-  private async documentOf({ id, tenantId }: StepOf['run'], outcome: StepOutcome): Promise<string> {
+  private async listsOf({ id, tenantId }: StepOf['run'], outcome: StepOutcome): Promise<(string | null)[]> {
     const record: JournalRecord = { kind: 'outcome', runId: id, tenantId, outcome }
     const values = valuesOf(record)
     const kept = this.values?.hasLarge(values) ? await this.values.spilled(tenantId, values) : values
-    return flushDocument(rowsOf(record, kept))
+    return flushLists(rowsOf(record, kept))
   }
 }
 

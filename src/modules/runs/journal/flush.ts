@@ -4,17 +4,26 @@ import type { JournalRecord, StoredEvent } from './records.js'
 /** Chunks without events, which tell of the run itself; events are numbered from 1 on. */
 const FIRST_SEQ = { accepted: 0, ended: -1 } as const
 
+/** In the order of the arguments of `journal_write`. */
+const LISTS = ['accepts', 'keyed', 'opens', 'outcomes', 'timers', 'events', 'parents', 'releases', 'finishes'] as const
+
 /** A record as it travels: rows in JSON, by the list of the flush that they go into. */
 export interface Row {
-  list: 'parents' | 'accepts' | 'opens' | 'outcomes' | 'timers' | 'events' | 'releases' | 'finishes'
+  list: (typeof LISTS)[number]
   json: string
 }
 
-/** The argument of `journal_write` as JSON text: its lists, each with its rows in the order they were handed in. */
-export function flushDocument(rows: readonly Row[]): string {
-  const lists = Map.groupBy(rows, (row) => row.list)
-  const members = [...lists].map(([list, listed]) => `"${list}":[${listed.map(({ json }) => json).join(',')}]`)
-  return `{${members.join(',')}}`
+/** Behind the writer's id and fence. */
+export const FLUSH_ARGUMENTS = `$1, $2, ${LISTS.map((_, index) => `$${index + 3}`).join(', ')}`
+
+/** The lists of a flush as JSON texts, each with its rows in the order they were handed in; null where there are none. */
+export function flushLists(rows: readonly Row[]): (string | null)[] {
+  const texts = new Map<Row['list'], string>()
+  for (const { list, json } of rows) {
+    const before = texts.get(list)
+    texts.set(list, before === undefined ? `[${json}` : `${before},${json}`)
+  }
+  return LISTS.map((list) => (texts.has(list) ? `${texts.get(list)}]` : null))
 }
 
 /**
@@ -60,6 +69,7 @@ export function rowsOf(record: JournalRecord, values: ValueTexts = valuesOf(reco
           ip: run.audit?.ip,
           request_id: run.audit?.requestId,
         }),
+        ...(run.idempotencyKey === undefined ? [] : [keyed(run.id, run.flowId, run.idempotencyKey)]),
       ]
     }
     case 'outcome': {
@@ -125,6 +135,11 @@ export function rowsOf(record: JournalRecord, values: ValueTexts = valuesOf(reco
         ...endingChunk(record),
       ]
   }
+}
+
+/** Asks which run the key stands for. */
+function keyed(id: string, flowId: string, idempotencyKey: string): Row {
+  return row('keyed', { id, flow_id: flowId, idempotency_key: idempotencyKey })
 }
 
 interface Chunk {

@@ -6,7 +6,7 @@ import { LogRoom } from '../host/log-budget.js'
 import type { LateOutcome } from '../ownership/late-outcomes.js'
 import { JournalFull, JournalUnavailable, LeaseLost, TooManyStarts } from '../runs.errors.js'
 import { type JournalTelemetry, UNMEASURED } from '../telemetry/run-telemetry.js'
-import { flushDocument, type Row, rowsOf, valuesOf } from './flush.js'
+import { FLUSH_ARGUMENTS, flushLists, type Row, rowsOf, valuesOf } from './flush.js'
 import {
   type Accepted,
   type Ending,
@@ -66,10 +66,7 @@ const DEFAULT_LIMITS: JournalLimits = {
 /** Records of one flush, and characters of its rows: enough to make the commit's price vanish, few enough that one statement stays short. */
 const MAX_FLUSH = 2_000
 const MAX_FLUSH_CHARS = 8 * 1024 * 1024
-/** Lanes for what decides how a run goes on; events have one more, so that long logs hold nothing up. */
-const LANES = 2
-
-const WRITE: Statement = { name: 'journal_write', text: 'select journal_write($1, $2, $3) as answer' }
+const WRITE: Statement = { name: 'journal_write', text: `select journal_write(${FLUSH_ARGUMENTS}) as answer` }
 
 const RECONNECT_MS = [20, 50, 100, 250, 500, 1_000]
 
@@ -92,14 +89,16 @@ interface Entry {
 }
 
 /**
- * What happened, made durable. Records queue in two lanes, by run, so that a run's records are written in order, and its events in a
- * third. Each lane has a connection of its own, flushes all it holds in one statement and one commit, and starts the next flush the
+ * What happened, made durable. Runs to accept queue in one lane, so that who asks for one does not wait behind what others do; what runs
+ * do in a second, in order; and their events in a third. A run does nothing before it is accepted, so no record overtakes another of its
+ * run. Each lane has a connection of its own, flushes all it holds in one statement and one commit, and starts the next flush the
  * moment the last returns: an idle process pays one commit of latency, a busy one shares each commit among hundreds of records. Every
  * write may be repeated, so a flush whose answer was lost is sent again. A record that the database refuses is found by halving and
  * fails alone.
  */
 export class Journal {
-  private readonly lanes: readonly Lane[]
+  private readonly accepts: Lane
+  private readonly course: Lane
   private readonly log: Lane
   private readonly onLost: () => void
   private readonly holdsLease: () => boolean
@@ -128,14 +127,14 @@ export class Journal {
     this.telemetry = telemetry ?? UNMEASURED.journal
     this.spills = new Spills(values)
     this.shares = new Shares(this.limits.maxAcceptsOfAccount)
-    this.lanes = Array.from({ length: LANES }, () => new Lane(this, new LastingConnection(sql, 'millrace journal')))
+    this.accepts = new Lane(this, new LastingConnection(sql, 'millrace journal'))
+    this.course = new Lane(this, new LastingConnection(sql, 'millrace journal'))
     this.log = new Lane(this, new LastingConnection(sql, 'millrace log'))
   }
 
   /** Resolves once the run is durable. Throws `JournalFull`, `TooManyStarts` or `JournalUnavailable` when it cannot be taken now. */
   async accept(run: NewRun): Promise<Accepted> {
-    const lane = this.lane(run.id)
-    if (this.isClosed || lane.isFull(this.limits) || this.spills.chars >= this.limits.maxQueuedChars) {
+    if (this.isClosed || this.isFull) {
       this.telemetry.turnedAway('full')
       throw new JournalFull()
     }
@@ -181,7 +180,7 @@ export class Journal {
   /** The lease is lost: what waits or is in flight is refused, also where the database does not answer. */
   abandon(): void {
     this.refuseRuns()
-    for (const lane of [...this.lanes, this.log]) lane.cut()
+    for (const lane of this.lanes) lane.cut()
   }
 
   /** Throws `LeaseLost` when this process may do nothing more for its runs. */
@@ -195,28 +194,31 @@ export class Journal {
   async close(): Promise<void> {
     this.refuseRuns()
     await this.spills.settled()
-    await Promise.all([...this.lanes, this.log].map((lane) => lane.close()))
+    await Promise.all(this.lanes.map((lane) => lane.close()))
   }
 
   /** True while something of this run waits or is in flight. */
   holds(runId: string): boolean {
-    return this.spills.holds(runId) || this.lane(runId).holds(runId) || this.log.holds(runId)
+    return this.spills.holds(runId) || this.lanes.some((lane) => lane.holds(runId))
   }
 
   /** Records waiting or in flight. */
   get queued(): number {
-    return this.lanes.reduce((sum, lane) => sum + lane.length, this.log.length)
+    return this.lanes.reduce((sum, lane) => sum + lane.length, 0)
   }
 
   /** Characters that wait to be written, or to be put aside. */
   get queuedChars(): number {
-    return this.lanes.reduce((sum, lane) => sum + lane.queuedChars, this.log.queuedChars + this.spills.chars)
+    return this.lanes.reduce((sum, lane) => sum + lane.queuedChars, this.spills.chars)
   }
 
   async send(rows: readonly Row[], connection: SqlSession): Promise<FlushAnswer> {
     this.checkLease()
-    const document = flushDocument(rows)
-    const sent = connection.query<{ answer: FlushAnswer }>(WRITE, [this.writer.id, this.writer.fence, document])
+    const sent = connection.query<{ answer: FlushAnswer }>(WRITE, [
+      this.writer.id,
+      this.writer.fence,
+      ...flushLists(rows),
+    ])
     crashPoint('mid-flush')
     const [row] = await sent
     crashPoint('commit-before-resolve')
@@ -232,7 +234,7 @@ export class Journal {
 
   /** What is large goes into the object store first; what is not, goes at once. */
   private async submit(record: JournalRecord, tenantId: string | undefined): Promise<FlushAnswer> {
-    const lane = this.lane(runOf(record))
+    const lane = record.kind === 'accept' ? this.accepts : this.course
     return await this.spills.inOrder(runOf(record), tenantId, valuesOf(record), (values) =>
       lane.submit(record, rowsOf(record, values)),
     )
@@ -244,8 +246,14 @@ export class Journal {
     throw error
   }
 
-  private lane(runId: string): Lane {
-    return this.lanes[runId.charCodeAt(runId.length - 1) % LANES] as Lane
+  private get lanes(): Lane[] {
+    return [this.accepts, this.course, this.log]
+  }
+
+  /** Whether what waits to be written leaves no room for further runs. */
+  private get isFull(): boolean {
+    const { limits, spills } = this
+    return [this.accepts, this.course].some((lane) => lane.isFull(limits)) || spills.chars >= limits.maxQueuedChars
   }
 }
 
