@@ -92,6 +92,8 @@ describe('a start', () => {
     expect(said).toEqual(['starting the database'])
     expect(await ask(second.url, COUNT)).toEqual([{ count: 1 }])
     expect(await ask(second.url, 'show fsync')).toEqual([{ fsync: 'on' }])
+    expect(await ask(second.url, 'show max_wal_size')).toEqual([{ max_wal_size: '1GB' }])
+    expect(await ask(second.url, 'show wal_segment_size')).toEqual([{ wal_segment_size: '1MB' }])
   })
 
   it('begins anew when an earlier one was cut off while initialising', async () => {

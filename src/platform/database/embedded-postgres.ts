@@ -28,6 +28,11 @@ const START_ATTEMPTS = 50
 const RETRY_MS = 200
 const LOCK_PATIENCE_MS = 2_000
 const LOCK_RETRY_MS = 50
+/**
+ * Until a database is so old that it writes over segments of before, each new one is filled with zeros while every commit waits: on a
+ * busy machine for 170 ms with 16 MB, for 8 with one.
+ */
+const WAL_SEGMENT_MB = 1
 
 export interface EmbeddedPostgresOptions {
   dataDir: string
@@ -178,7 +183,14 @@ class Cluster {
       major >= 17 ? ['--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'] : ['--locale=C.UTF-8']
     const [command = '', ...args] = [
       ...[...this.user.prefix, initdb, '-D', made, `--username=${NAME}`, `--pwfile=${passwordFile}`],
-      ...['--auth=scram-sha-256', '--encoding=UTF8', '--no-instructions', '--data-checksums', ...locale],
+      ...[
+        `--wal-segsize=${WAL_SEGMENT_MB}`,
+        '--auth=scram-sha-256',
+        '--encoding=UTF8',
+        '--no-instructions',
+        '--data-checksums',
+        ...locale,
+      ],
       ...(this.options.durability === 'none' ? ['--no-sync'] : []),
     ]
     try {
@@ -199,6 +211,10 @@ class Cluster {
       lc_messages: 'C',
       log_timezone: 'UTC',
       timezone: 'UTC',
+      // What Postgres chooses for segments of 16 MB; by small ones it would choose less.
+      max_wal_size: '1GB',
+      min_wal_size: '80MB',
+      wal_buffers: '4MB',
       // Statements and their values stay out of the log: they hold users' data.
       log_min_error_statement: 'panic',
       log_error_verbosity: 'terse',
