@@ -1,6 +1,6 @@
 import { type ExecutionContext, Get } from '@nestjs/common'
 import jwt from 'jsonwebtoken'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import type { Config } from '../config/config.js'
 import type { Dialects } from '../http/dialects.js'
 import { Public, SurfaceController } from '../openapi/operations.js'
@@ -123,6 +123,30 @@ describe('a route', () => {
       .catch((error: unknown) => error)
     return { outcome, caller: request.user?.accountId, challenge: headers['WWW-Authenticate'] }
   }
+
+  it('asks of a token that it has seen whose it is and whether its time is over, each time', async () => {
+    const known = token('user')
+    expect(await ask(TakesBoth, 'list', `Bearer ${known}`)).toMatchObject({ outcome: true, caller: 'user' })
+    const { principalOf } = authenticator
+    try {
+      authenticator.principalOf = async () => {
+        throw new Unauthenticated()
+      }
+      expect(await ask(TakesBoth, 'list', `Bearer ${known}`)).toMatchObject({ outcome: expect.any(Unauthenticated) })
+    } finally {
+      authenticator.principalOf = principalOf
+    }
+    const [head, body] = known.split('.')
+    const forged = `${head}.${body}.${'A'.repeat(43)}`
+    expect(await ask(TakesBoth, 'list', `Bearer ${forged}`)).toMatchObject({ outcome: expect.any(Unauthenticated) })
+    expect(await ask(TakesBoth, 'list', `Bearer ${known}`)).toMatchObject({ outcome: true, caller: 'user' })
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 66_000 })
+    try {
+      expect(await ask(TakesBoth, 'list', `Bearer ${known}`)).toMatchObject({ outcome: expect.any(Unauthenticated) })
+    } finally {
+      vi.useRealTimers()
+    }
+  })
 
   it('takes the credentials that its surface accepts, and no others', async () => {
     expect(await ask(TakesBoth, 'list', `Bearer ${token('user')}`)).toMatchObject({ outcome: true, caller: 'user' })

@@ -23,7 +23,10 @@ export function gate(routes: () => RouteTable, readJson: RequestHandler): Reques
       requestId: requestIdOf(request),
       ip: request.ip ?? '',
       path,
-      origin: request.host && `${request.protocol}://${request.host}`,
+      // Nearly nobody asks.
+      get origin() {
+        return request.host && `${request.protocol}://${request.host}`
+      },
       ...(route && !READS.has(request.method) && { action: route.action }),
       surface: route?.surface ?? methods?.values().next().value?.surface,
       trace: (response.locals as RequestLocals).span?.spanContext(),
