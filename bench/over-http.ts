@@ -2,7 +2,7 @@ import { Finishes } from './finishes.js'
 import type { Build, Lab } from './lab.js'
 import { closedLoop, openLoop, Samples } from './load.js'
 import { medianOf, print, type Row } from './table.js'
-import { Meter, perRun } from './usage.js'
+import { Meter, perRun, waits } from './usage.js'
 import { WORKLOADS, type Workload } from './workloads.js'
 
 /** Of builds that are compared each is measured so often, in turns. */
@@ -36,8 +36,9 @@ export async function measure(lab: Lab, build: Build, workload: Workload, databa
   const meter = await Meter.open(url)
   const finishes = await Finishes.open(url, 5)
   const flowId = await server.createFlow(workload.flow)
-  const [accept, finish] = [new Samples(), new Samples()]
+  const [accept, finish, late] = [new Samples(), new Samples(), new Samples()]
   const once = async (began = performance.now()) => {
+    late.add(performance.now() - began)
     const id = await server.run(flowId, workload.input)
     accept.add(performance.now() - began)
     await finishes.of(id)
@@ -56,11 +57,12 @@ export async function measure(lab: Lab, build: Build, workload: Workload, databa
     load = () => openLoop(perSecond, lab.seconds, once)
   }
   const before = await meter.settled(server.pid)
-  for (const samples of [accept, finish]) samples.clear()
+  for (const samples of [accept, finish, late]) samples.clear()
+  const begun = await meter.read(server.pid)
   const from = performance.now()
   await load()
   const seconds = (performance.now() - from) / 1_000
-  const { serverMiB, postgresMiB } = await meter.read(server.pid)
+  const ended = await meter.read(server.pid)
   const after = await meter.settled(server.pid)
   await finishes.close()
   await meter.close()
@@ -71,9 +73,11 @@ export async function measure(lab: Lab, build: Build, workload: Workload, databa
     'runs/s': Math.round(finish.count / seconds),
     'steps/s': Math.round((finish.count * workload.steps) / seconds),
     ...accept.columns('accept'),
+    'begun late p99': late.quantile(0.99),
     ...finish.columns('finish'),
     ...perRun(before, after, finish.count),
-    'server MiB': Math.round(serverMiB),
-    'Postgres MiB': Math.round(postgresMiB),
+    ...waits(begun, ended),
+    'server MiB': Math.round(ended.serverMiB),
+    'Postgres MiB': Math.round(ended.postgresMiB),
   }
 }

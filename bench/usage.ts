@@ -11,6 +11,10 @@ export interface Usage {
   serverCpu: number
   postgresCpu: number
   ownCpu: number
+  /** Milliseconds that threads were ready to run and no processor was free. */
+  serverWait: number
+  postgresWait: number
+  ownWait: number
   commits: number
   walBytes: number
   serverMiB: number
@@ -49,6 +53,9 @@ export class Meter {
       serverCpu: serverPid === undefined ? 0 : cpuOfTree(serverPid),
       postgresCpu: cpuOfTree(this.postgresRoot),
       ownCpu: (own.user + own.system) / 1e6,
+      serverWait: serverPid === undefined ? 0 : waitOf([serverPid]),
+      postgresWait: waitOf(treeOf(this.postgresRoot)),
+      ownWait: waitOf([process.pid]),
       commits: Number(rows[0]?.commits),
       walBytes: Number(rows[0]?.wal),
       serverMiB: serverPid === undefined ? 0 : residentMiB(serverPid),
@@ -80,6 +87,16 @@ export function perRun(before: Usage, after: Usage, runs: number): Row {
     'Postgres CPU ms': cpu('postgresCpu'),
     commits: (after.commits - before.commits) / runs,
     'WAL bytes': Math.round((after.walBytes - before.walBytes) / runs),
+  }
+}
+
+/** What part of the time between two readings work was ready and no processor was free, as columns; threads add up. */
+export function waits(before: Usage, after: Usage): Row {
+  const part = (of: 'serverWait' | 'postgresWait' | 'ownWait') => (after[of] - before[of]) / (after.at - before.at)
+  return {
+    'server waits': part('serverWait'),
+    'Postgres waits': part('postgresWait'),
+    'load waits': part('ownWait'),
   }
 }
 
@@ -115,6 +132,20 @@ function kilobytes(path: string, field: string): number {
   } catch {
     return 0
   }
+}
+
+/** Of all threads of these processes, the second field of their `schedstat`. */
+function waitOf(pids: readonly number[]): number {
+  let nanoseconds = 0
+  for (const pid of pids) {
+    try {
+      for (const thread of readdirSync(`/proc/${pid}/task`))
+        nanoseconds += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[1])
+    } catch {
+      // It has ended.
+    }
+  }
+  return nanoseconds / 1e6
 }
 
 function cpuOf(pid: number): number {
