@@ -63,6 +63,8 @@ const DEFAULT_LIMITS: JournalLimits = {
   acceptPatienceMs: 5_000,
 }
 
+/** Lanes for what runs do: with one, long flows are slower, for nothing is taken in while it commits. */
+const COURSE_LANES = 2
 /** Records of one flush, and characters of its rows: enough to make the commit's price vanish, few enough that one statement stays short. */
 const MAX_FLUSH = 2_000
 const MAX_FLUSH_CHARS = 8 * 1024 * 1024
@@ -90,7 +92,7 @@ interface Entry {
 
 /**
  * What happened, made durable. Runs to accept queue in one lane, so that who asks for one does not wait behind what others do; what runs
- * do in a second, in order; and their events in a third. A run does nothing before it is accepted, so no record overtakes another of its
+ * do in two more, by run, in order; and their events in another. A run does nothing before it is accepted, so no record overtakes another of its
  * run. Each lane has a connection of its own, flushes all it holds in one statement and one commit, and starts the next flush the
  * moment the last returns: an idle process pays one commit of latency, a busy one shares each commit among hundreds of records. Every
  * write may be repeated, so a flush whose answer was lost is sent again. A record that the database refuses is found by halving and
@@ -98,7 +100,7 @@ interface Entry {
  */
 export class Journal {
   private readonly accepts: Lane
-  private readonly course: Lane
+  private readonly courses: readonly Lane[]
   private readonly log: Lane
   private readonly onLost: () => void
   private readonly holdsLease: () => boolean
@@ -128,7 +130,8 @@ export class Journal {
     this.spills = new Spills(values)
     this.shares = new Shares(this.limits.maxAcceptsOfAccount)
     this.accepts = new Lane(this, new LastingConnection(sql, 'millrace journal'))
-    this.course = new Lane(this, new LastingConnection(sql, 'millrace journal'))
+    const course = () => new Lane(this, new LastingConnection(sql, 'millrace journal'))
+    this.courses = Array.from({ length: COURSE_LANES }, course)
     this.log = new Lane(this, new LastingConnection(sql, 'millrace log'))
   }
 
@@ -234,7 +237,7 @@ export class Journal {
 
   /** What is large goes into the object store first; what is not, goes at once. */
   private async submit(record: JournalRecord, tenantId: string | undefined): Promise<FlushAnswer> {
-    const lane = record.kind === 'accept' ? this.accepts : this.course
+    const lane = record.kind === 'accept' ? this.accepts : this.course(runOf(record))
     return await this.spills.inOrder(runOf(record), tenantId, valuesOf(record), (values) =>
       lane.submit(record, rowsOf(record, values)),
     )
@@ -247,13 +250,17 @@ export class Journal {
   }
 
   private get lanes(): Lane[] {
-    return [this.accepts, this.course, this.log]
+    return [this.accepts, ...this.courses, this.log]
+  }
+
+  private course(runId: string): Lane {
+    return this.courses[runId.charCodeAt(runId.length - 1) % COURSE_LANES] as Lane
   }
 
   /** Whether what waits to be written leaves no room for further runs. */
   private get isFull(): boolean {
     const { limits, spills } = this
-    return [this.accepts, this.course].some((lane) => lane.isFull(limits)) || spills.chars >= limits.maxQueuedChars
+    return [this.accepts, ...this.courses].some((lane) => lane.isFull(limits)) || spills.chars >= limits.maxQueuedChars
   }
 }
 
