@@ -208,6 +208,11 @@ const JOURNAL_WRITE = `
       select array_agg(run_id) into v_also_over from (select distinct run_id from written) as w
         where not exists (select from run where run.id = w.run_id and owner = p_engine and state = 'running');
       v_over := v_over || v_also_over;
+      -- What was left of these runs when they ended is gone, but for the beginnings of steps that had no outcome then.
+      if v_also_over is not null then
+        delete from step_open o where run_id = any (v_also_over) and exists (
+          select from step_outcome s where s.run_id = o.run_id and s.path = o.path and s.attempt = o.attempt);
+      end if;
     end if;
 
     -- Of a run that was cancelled meanwhile nobody would come for them; the lock keeps a cancel from coming in between.

@@ -79,6 +79,19 @@ describe('a journal', () => {
     expect(await database.dataSource.query('select run_id from timer where run_id = any ($1)', [ids])).toEqual([])
   })
 
+  it('keeps of a run that was cancelled meanwhile no beginning of a step whose outcome comes', async () => {
+    const journal = new Journal(database.sql, await newWriter(database))
+    const run = newRun()
+    await journal.accept(run)
+    const { path, attempt, startedAt } = outcome({})
+    for (const begun of [path, 'cut-off'])
+      await journal.write({ kind: 'open', runId: run.id, open: { path: begun, attempt, startedAt } })
+    await database.dataSource.query('select run_cancel($1, $2, now())', [run.accountId, run.id])
+    await journal.write({ kind: 'outcome', runId: run.id, outcome: outcome({}) })
+    const left = await database.dataSource.query('select path from step_open where run_id = $1', [run.id])
+    expect(left).toEqual([{ path: 'cut-off' }])
+  })
+
   it('ends a run once, and says so again when asked again', async () => {
     const journal = new Journal(database.sql, await newWriter(database))
     const run = newRun()
